@@ -1,0 +1,63 @@
+"""``segue data``: write the demo data, and look into any data folder."""
+
+import json
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from infra.cli.options import Json
+from infra.cli.output import console, write_json
+from segue.domain.errors import InvalidData
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Write demo data, and look into any data folder.",
+)
+
+
+@app.command()
+def demo(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="An empty or a new folder.")],
+    seed: Annotated[int, typer.Option(help="The same seed gives the same data.")] = 7,
+    listeners: Annotated[int, typer.Option(help="How many listeners.")] = 1_000,
+    tracks: Annotated[int, typer.Option(help="How many tracks.")] = 20_000,
+    json_file: Json = None,
+) -> None:
+    """Write demo data: listeners with tastes, a catalogue, and years of listening."""
+    from infra.demo import generate
+    from infra.progress import progress_bars
+
+    out = console(json_file)
+    try:
+        with progress_bars(out) as report:
+            summary = generate(
+                directory, seed=seed, listeners=listeners, tracks=tracks, progress=report
+            )
+    except (FileExistsError, ValueError) as error:
+        raise InvalidData(str(error)) from None
+    out.print(
+        f"{directory}: {summary.events:,} events of {summary.listeners:,} listeners, "
+        f"{summary.tracks:,} tracks"
+    )
+    write_json(json.dumps(asdict(summary), default=str, indent=2), json_file)
+
+
+@app.command()
+def check(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A data folder.")],
+    json_file: Json = None,
+) -> None:
+    """Read a data folder and say what is in it, what cannot be used, and why."""
+    from infra.progress import progress_bars
+    from training.data import check as check_folder
+    from training.data import render
+
+    out = console(json_file)
+    with progress_bars(out) as report:
+        summary = check_folder(directory, progress=partial(report, "reading the data"))
+    out.print(render(summary))
+    write_json(summary.to_json(), json_file)

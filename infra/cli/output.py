@@ -1,0 +1,24 @@
+"""Where output goes: words and bars for people, JSON for programs, and never both in one stream."""
+
+import sys
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+_STANDARD_OUTPUT = Path("-")
+
+
+def console(json_file: Path | None = None) -> Console:
+    """For people: standard output, or standard error where standard output is for the JSON."""
+    return Console(
+        file=sys.stderr if json_file == _STANDARD_OUTPUT else sys.stdout, highlight=False
+    )
+
+
+def write_json(text: str, json_file: Path | None) -> None:
+    """Write the answer where ``--json`` says; nowhere where it was not given."""
+    if json_file == _STANDARD_OUTPUT:
+        typer.echo(text)
+    elif json_file:
+        json_file.write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,30 @@
+"""``segue serve``: the whole service on 127.0.0.1."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from infra.cli.options import BUNDLE, STATE
+from infra.cli.output import console
+
+
+def serve(
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="A data folder to import first, unless it is there."),
+    ] = None,
+    bundle: Annotated[Path, typer.Option(metavar="DIR", help="The models to serve.")] = BUNDLE,
+    state: Annotated[
+        Path, typer.Option(metavar="DIR", help="Where tables, results and logs are kept.")
+    ] = STATE,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Of the API.")] = 8000,
+    stack_port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Of the tables and the bucket.")
+    ] = 4566,
+) -> None:
+    """Serve the API on 127.0.0.1, with tables and bucket beside it, until Ctrl-C."""
+    from infra.local.serve import ServeOptions, serve_until_stopped
+
+    options = ServeOptions(bundle, state, data, port, stack_port)
+    serve_until_stopped(options, console())

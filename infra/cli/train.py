@@ -1,0 +1,41 @@
+"""``segue train``: from a data folder to a bundle of models."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from infra.cli.options import BUNDLE, Data, Json, read_time
+from infra.cli.output import console, write_json
+
+
+def train(
+    data: Data,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="BUNDLE", help="Where the bundle goes.")
+    ] = BUNDLE,
+    cutoff: Annotated[
+        int | None,
+        typer.Option(
+            parser=read_time,
+            metavar="TIME",
+            help="Train on what lies before this time (ISO 8601 or epoch milliseconds); "
+            "30 days before the last event where it is not given.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same models.")] = 7,
+    device: Annotated[
+        Literal["cpu", "cuda"] | None, typer.Option(help="cuda where there is one, else cpu.")
+    ] = None,
+    json_file: Json = None,
+) -> None:
+    """Fit every model on what lies before the cut-off, and write the bundle that is served."""
+    from infra.progress import progress_bars
+    from training.train import train as train_models
+
+    terminal = console(json_file)
+    with progress_bars(terminal) as report:
+        manifest = train_models(data, out, cutoff=cutoff, seed=seed, device=device, progress=report)
+    terminal.print(f"{out}: bundle {manifest['version']}, cut-off {manifest['cutoff']}")
+    write_json(json.dumps(dict(manifest), indent=2), json_file)

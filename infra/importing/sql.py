@@ -1,0 +1,152 @@
+"""Reads listening events from a SQL database: any that SQLAlchemy knows.
+
+The rows are streamed to disk, in the form of a data folder, and from there take the same way as
+any other data: what cannot be used is quarantined with its reason, repeats are dropped.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import msgspec
+import sqlalchemy
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+
+from infra.importing.importer import ImportSummary, Progress, import_folder, silent
+from infra.importing.target import Target
+from segue.domain.errors import InvalidData, StoreUnavailable
+
+_SESSION_COLUMNS = ("session_id", "timestamp", "user_id", "track_id", "event_type")
+_USER_COLUMNS = ("user_id", "favourite_genres", "premium_user")
+_ROWS_AT_ONCE = 10_000
+_TRIES = 3
+_PAUSE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class SqlSource:
+    """A database, a file with the query for its events, and perhaps one for its users.
+
+    The queries return the columns of ``sessions`` and ``users``.
+    """
+
+    url: str
+    sessions: Path
+    users: Path | None = None
+
+
+def import_sql(
+    source: SqlSource, target: Target, *, scratch: Path | None = None, progress: Progress = silent
+) -> ImportSummary:
+    """Import what the queries return; safe to repeat, and resumes where it stopped.
+
+    Raises InvalidData for a query or a URL that cannot be used, StoreUnavailable where the
+    database, after some tries, or the target do not answer.
+    """
+    with (
+        TemporaryDirectory(prefix="segue-sql-", dir=scratch) as folder,
+        _engine(source.url) as engine,
+    ):
+        rows = Path(folder)
+        _dump(engine, source.sessions, _SESSION_COLUMNS, rows / "sessions.jsonl", progress)
+        if source.users:
+            _dump(engine, source.users, _USER_COLUMNS, rows / "users.jsonl", progress)
+        return import_folder(rows, target, scratch=scratch, progress=progress)
+
+
+@contextmanager
+def _engine(url: str) -> Iterator[sqlalchemy.Engine]:
+    try:
+        engine = sqlalchemy.create_engine(url)
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise InvalidData(f"the database URL cannot be used: {_first_line(error)}") from None
+    except ModuleNotFoundError as error:
+        raise InvalidData(
+            f"the database URL needs a driver that is not installed: {error.name}"
+        ) from None
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def _dump(
+    engine: sqlalchemy.Engine,
+    file: Path,
+    columns: tuple[str, ...],
+    into: Path,
+    progress: Progress,
+) -> None:
+    """Write the query's rows as JSON Lines. A lost connection begins the query anew."""
+    query = _read_query(file)
+    for attempt in range(1, _TRIES + 1):
+        try:
+            _stream(engine, query, columns, into, progress)
+            return
+        except KeyError as error:
+            raise InvalidData(
+                f"{file}: the query returns no column {error.args[0]}; it must return "
+                + ", ".join(columns)
+            ) from None
+        except DBAPIError as error:
+            if not isinstance(
+                error, sqlalchemy.exc.OperationalError | sqlalchemy.exc.InterfaceError
+            ):
+                raise InvalidData(f"{file}: {_first_line(error.orig)}") from None
+            if attempt == _TRIES:
+                raise StoreUnavailable(f"the database: {_first_line(error.orig)}") from None
+            time.sleep(_PAUSE_SECONDS)
+        except SQLAlchemyError as error:
+            raise InvalidData(f"{file}: {_first_line(error)}") from None
+
+
+def _stream(
+    engine: sqlalchemy.Engine,
+    query: str,
+    columns: tuple[str, ...],
+    into: Path,
+    progress: Progress,
+) -> None:
+    encoder = msgspec.json.Encoder()
+    count = 0
+    with engine.connect() as connection, into.open("wb") as out:
+        # The query goes to the database as it is: colons and percent signs are its own.
+        options = {"no_parameters": True, "stream_results": True, "yield_per": _ROWS_AT_ONCE}
+        result = connection.exec_driver_sql(query, execution_options=options)
+        missing = sorted(set(columns) - set(result.keys()))
+        if missing:
+            raise KeyError(missing[0])
+        for rows in result.mappings().partitions():
+            out.write(encoder.encode_lines([_record(row, columns) for row in rows]))
+            count += len(rows)
+            progress("reading the database", count, 0)
+
+
+def _record(row: Mapping[Any, Any], columns: tuple[str, ...]) -> dict[str, Any]:
+    record = {column: row[column] for column in columns}
+    genres = record.get("favourite_genres")
+    if isinstance(genres, str):  # a database without arrays holds them as JSON
+        record["favourite_genres"] = _parse_list(genres)
+    return record
+
+
+def _parse_list(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return text
+
+
+def _read_query(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8").strip().rstrip(";")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidData(f"{file}: {error}") from None
+
+
+def _first_line(error: object) -> str:
+    return str(error).strip().partition("\n")[0]

@@ -1,0 +1,77 @@
+"""Where an import goes: the two tables, written a user at a time."""
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+import boto3
+from botocore.config import Config
+
+from segue.adapters.aws import translated
+from segue.adapters.dynamodb import DynamoSessionStore, user_item
+from segue.domain.events import Event
+from segue.domain.users import User
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+# Nobody waits for an answer here: rather let a throttled table take its time.
+_PATIENT = Config(
+    connect_timeout=5,
+    read_timeout=30,
+    retries={"mode": "adaptive", "total_max_attempts": 10},
+    max_pool_connections=16,
+)
+
+
+class Target(Protocol):
+    """What an import needs of the tables. Raises StoreUnavailable. Called from several threads."""
+
+    def imported(self) -> Mapping[str, str]:
+        """The digest of what was imported of each user, by user."""
+        ...
+
+    def put_events(self, events: Iterable[Event]) -> None:
+        """Store whole sessions; storing the same again changes nothing."""
+        ...
+
+    def put_user(self, user: User, digest: str) -> None:
+        """Store the profile, and that everything of this user is in place."""
+        ...
+
+
+class DynamoTarget:
+    """The tables in DynamoDB. The digest is the attribute ``imported`` of the user's item."""
+
+    def __init__(self, client: "DynamoDBClient", sessions_table: str, users_table: str) -> None:
+        self._client = client
+        self._sessions = DynamoSessionStore(client, sessions_table)
+        self._users_table = users_table
+
+    def imported(self) -> Mapping[str, str]:
+        """One Scan of the users."""
+        scan: dict[str, Any] = {
+            "TableName": self._users_table,
+            "ProjectionExpression": "user_id, imported",
+        }
+        digests: dict[str, str] = {}
+        with translated("Users"):
+            for page in self._client.get_paginator("scan").paginate(**scan):
+                digests |= {
+                    item["user_id"]["S"]: item["imported"]["S"]
+                    for item in page["Items"]
+                    if "imported" in item
+                }
+        return digests
+
+    def put_events(self, events: Iterable[Event]) -> None:
+        self._sessions.put(events)
+
+    def put_user(self, user: User, digest: str) -> None:
+        item = user_item(user) | {"imported": {"S": digest}}
+        with translated("Users"):
+            self._client.put_item(TableName=self._users_table, Item=item)
+
+
+def patient_client(endpoint_url: str | None = None) -> "DynamoDBClient":
+    """A DynamoDB client that waits through throttling."""
+    return boto3.client("dynamodb", config=_PATIENT, endpoint_url=endpoint_url)

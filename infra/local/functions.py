@@ -1,0 +1,84 @@
+"""The Lambda functions, run in this process: the very handlers that Lambda calls."""
+
+import asyncio
+import importlib.util
+import os
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from infra.local.proxy_event import ACCOUNT_ID
+
+# Of every function in the template; a handler may ask how much of it is left.
+TIMEOUT_SECONDS = 25
+
+Handler = Callable[[dict[str, Any], "LambdaContext"], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LambdaContext:
+    """What Lambda tells a handler about its invocation."""
+
+    function_name: str
+    aws_request_id: str
+    function_version: str = "$LATEST"
+    memory_limit_in_mb: int = 1769
+    log_stream_name: str = "local"
+    identity: None = None
+    client_context: None = None
+    _started: float = field(default_factory=time.monotonic)
+
+    @property
+    def invoked_function_arn(self) -> str:
+        region = os.environ.get("AWS_REGION", "us-east-1")
+        return f"arn:aws:lambda:{region}:{ACCOUNT_ID}:function:{self.function_name}"
+
+    @property
+    def log_group_name(self) -> str:
+        return f"/aws/lambda/{self.function_name}"
+
+    def get_remaining_time_in_millis(self) -> int:
+        left = TIMEOUT_SECONDS - (time.monotonic() - self._started)
+        return max(0, int(left * 1000))
+
+
+class LocalFunction:
+    """One function with one instance: like an instance of Lambda's, it answers one call at a time.
+
+    ``environment`` is put in place while the code is imported, which is when it reads it.
+    """
+
+    def __init__(self, name: str, handler: str, code: Path, environment: Mapping[str, str]) -> None:
+        self.name = name
+        module, _, self._attribute = handler.rpartition(".")
+        self._file = code / f"{module}.py"
+        self._environment = environment
+        self._instance = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._handler: Handler | None = None
+
+    def load(self) -> None:
+        """Import the function's code, its cold start. Raises what the import raises."""
+        self._instance.submit(self._load).result()
+
+    async def invoke(self, event: dict[str, Any], request_id: str) -> Any:
+        """The handler's answer. Raises what the handler raises."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._instance, self._call, event, request_id)
+
+    def _call(self, event: dict[str, Any], request_id: str) -> Any:
+        handler = self._handler or self._load()
+        return handler(event, LambdaContext(self.name, request_id))
+
+    def _load(self) -> Handler:
+        os.environ.update(self._environment)
+        # A name of its own: every function's module is called "app".
+        spec = importlib.util.spec_from_file_location(f"function_{self.name}", self._file)
+        assert spec
+        assert spec.loader
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        self._handler = getattr(module, self._attribute)
+        return self._handler

@@ -1,0 +1,173 @@
+"""The whole service on 127.0.0.1, from an empty folder to an API that answers."""
+
+import logging
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import uvicorn
+from rich.console import Console
+
+from infra import template as templates
+from infra.importing import DynamoTarget, import_folder
+from infra.importing.target import patient_client
+from infra.local import imported, stack
+from infra.local.environment import (
+    TEMPLATE,
+    create_local_resources,
+    local_settings,
+    point_aws_at,
+)
+from infra.local.errors import LocalStackError
+from infra.local.functions import LocalFunction
+from infra.local.gateway import Gateway
+from infra.local.stack_process import HOST
+from infra.progress import progress_bars
+from segue.domain.times import format_time
+from segue.models.bundle import Bundle
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """What to serve, where its state is kept, and on which ports of 127.0.0.1."""
+
+    bundle: Path
+    state: Path
+    data: Path | None = None
+    port: int = 8000
+    stack_port: int = 4566
+
+
+def serve_until_stopped(options: ServeOptions, console: Console) -> None:
+    """Serve until SIGINT or SIGTERM; then everything that was started has stopped, and is saved.
+
+    Raises BundleError, InvalidData or LocalStackError, with nothing left running.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with ExitStack() as running:
+            _start(options, console, running)
+    except KeyboardInterrupt:
+        console.print("Stopped; everything is saved.")
+
+
+def _start(options: ServeOptions, console: Console, running: ExitStack) -> None:
+    bundle = Bundle.open(options.bundle)
+    data = imported.fingerprint(options.data) if options.data else None
+    running.enter_context(stack.locked(options.state))
+    listener = running.enter_context(_listen_on(options.port))
+    endpoint = running.enter_context(stack.running(options.state, options.stack_port))
+    console.print(f"Tables and bucket  {endpoint}, kept in {options.state}")
+    point_aws_at(endpoint)
+    template = templates.load(TEMPLATE)
+    names = create_local_resources(template)
+    if options.data and data:
+        _import(options.data, data, options.state, names, console)
+    running.enter_context(_functions_log(options.state))
+    functions = _functions(template, names, endpoint, bundle)
+    console.print(f"Models             bundle {bundle.version}, as of {_as_of(bundle)}")
+    console.print(_WHAT_TO_TRY.format(url=f"http://{HOST}:{options.port}", state=options.state))
+    _run(Gateway(template.routes(), functions), listener)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def _listen_on(port: int) -> Iterator[socket.socket]:
+    """Take the port before anything slow begins."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((HOST, port))
+        except OSError as error:
+            raise LocalStackError(
+                f"port {port} of {HOST} cannot be used ({error.strerror}); stop the program that "
+                "has it, or choose another --port"
+            ) from None
+        yield listener
+
+
+def _import(
+    data: Path,
+    fingerprint: imported.Fingerprint,
+    state: Path,
+    names: dict[str, str],
+    console: Console,
+) -> None:
+    if imported.last_import(state) == fingerprint:
+        console.print(f"Data               {data}, imported before")
+        return
+    target = DynamoTarget(patient_client(), names["SessionsTable"], names["UsersTable"])
+    with progress_bars(console) as report:
+        summary = import_folder(data, target, scratch=state, progress=report)
+    imported.note_import(state, fingerprint)
+    console.print(
+        f"Data               {data}: {summary.events:,} events of {summary.users:,} users "
+        f"imported; {summary.skipped_users:,} users were in place already"
+    )
+
+
+@contextmanager
+def _functions_log(state: Path) -> Iterator[None]:
+    """What the functions print goes to ``functions.log``, as it goes to CloudWatch on AWS."""
+    with (state / "functions.log").open("a", buffering=1, encoding="utf-8") as log:
+        logging.captureWarnings(True)
+        logging.basicConfig(stream=log, level=logging.WARNING, force=True)
+        with redirect_stdout(log):
+            yield
+
+
+def _functions(
+    template: templates.Template, names: dict[str, str], endpoint: str, bundle: Bundle
+) -> dict[str, LocalFunction]:
+    settings = local_settings(endpoint) | {
+        "BUNDLE_PATH": str(bundle.path.resolve()),
+        "SEGUE_AS_OF": _as_of(bundle),
+    }
+    functions = {
+        function_id: LocalFunction(
+            function_id,
+            template.handler(function_id),
+            template.code_uri(function_id),
+            template.environment(function_id, names) | settings,
+        )
+        for function_id in template.functions()
+    }
+    for function in functions.values():
+        function.load()
+    return functions
+
+
+def _as_of(bundle: Bundle) -> str:
+    return format_time(bundle.manifest.cutoff)
+
+
+def _run(gateway: Gateway, listener: socket.socket) -> None:
+    config = uvicorn.Config(
+        gateway,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=10,
+    )
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+_WHAT_TO_TRY = """
+[bold]{url}[/bold] is ready. Try:
+
+  curl {url}/models/1/predict -d '{{"user_id": 429}}'    [dim]# autoencoder[/dim]
+  curl {url}/models/2/predict -d '{{"user_id": 429}}'    [dim]# classifier[/dim]
+  curl {url}/perform_ab_test  -d '{{"user_id": 429}}'
+  curl {url}/ab_test/results
+
+The functions' log is {state}/functions.log. Ctrl-C stops everything; nothing is lost.
+"""

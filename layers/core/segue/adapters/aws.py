@@ -1,0 +1,49 @@
+"""How Segue talks to AWS: clients with short, bounded patience, and errors in its own words."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from segue.domain.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
+
+# A user waits behind every call: four tries of at most three seconds, with growing pauses.
+CONFIG = Config(
+    connect_timeout=1,
+    read_timeout=3,
+    retries={"mode": "standard", "total_max_attempts": 4},
+    max_pool_connections=32,
+)
+
+
+def dynamodb_client() -> "DynamoDBClient":
+    """A DynamoDB client of the environment's region, credentials and endpoint."""
+    return boto3.client("dynamodb", config=CONFIG)
+
+
+def s3_client() -> "S3Client":
+    """An S3 client of the environment's region, credentials and endpoint."""
+    return boto3.client("s3", config=CONFIG)
+
+
+def error_code(error: ClientError) -> str:
+    """The service's own name for the error, such as ``PreconditionFailed``."""
+    return error.response.get("Error", {}).get("Code", "")
+
+
+@contextmanager
+def translated(store: str) -> Iterator[None]:
+    """Turn what boto3 raises into StoreUnavailable naming the store and the cause."""
+    try:
+        yield
+    except ClientError as error:
+        raise StoreUnavailable(f"{store}: {error_code(error)}") from error
+    except BotoCoreError as error:
+        raise StoreUnavailable(f"{store}: {error}") from error

@@ -1,0 +1,94 @@
+"""The ports in memory, for tests: the same promises, no network."""
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from segue.domain.events import Event
+from segue.domain.times import Window
+from segue.domain.users import User
+from segue.experiments.experiment import Experiment
+from segue.experiments.records import Exposure, Record, RecordPage
+from segue.models.bundle import Bundle
+
+
+@dataclass
+class FixedClock:
+    """A clock that stands still until it is set."""
+
+    time: int
+
+    def now(self) -> int:
+        return self.time
+
+
+@dataclass
+class MemorySessionStore:
+    stored: set[Event] = field(default_factory=set)
+
+    def events(self, user_id: str, window: Window) -> list[Event]:
+        return [e for e in self.stored if e.user_id == user_id and e.time in window]
+
+    def has_events(self, user_id: str) -> bool:
+        return any(event.user_id == user_id for event in self.stored)
+
+    def put(self, events: Iterable[Event]) -> None:
+        self.stored.update(events)
+
+
+@dataclass
+class MemoryUserStore:
+    users: dict[str, User] = field(default_factory=dict)
+
+    def get(self, user_id: str) -> User | None:
+        return self.users.get(user_id)
+
+    def put(self, user: User) -> None:
+        self.users[user.user_id] = user
+
+
+@dataclass
+class MemoryModelStore:
+    bundle: Bundle
+
+    def current(self) -> Bundle:
+        return self.bundle
+
+
+@dataclass
+class MemoryResultStore:
+    experiments: dict[str, tuple[Experiment, str]] = field(default_factory=dict)
+    settled: dict[tuple[str, int, str], Record] = field(default_factory=dict)
+    pending: dict[tuple[str, int, str], Exposure] = field(default_factory=dict)
+
+    def experiment(self, name: str) -> tuple[Experiment, str] | None:
+        return self.experiments.get(name)
+
+    def save_experiment(self, experiment: Experiment, replaces: str | None) -> bool:
+        found = self.experiments.get(experiment.name)
+        if (found[1] if found else None) != replaces:
+            return False
+        self.experiments[experiment.name] = experiment, f"{int(replaces or 0) + 1}"
+        return True
+
+    def record(self, experiment: Experiment, user_id: str) -> Record | None:
+        return self.settled.get((experiment.name, experiment.epoch, user_id))
+
+    def add_record(self, experiment: Experiment, record: Record) -> Record:
+        key = experiment.name, experiment.epoch, record.exposure.user_id
+        return self.settled.setdefault(key, record)
+
+    def exposure(self, experiment: Experiment, user_id: str) -> Exposure | None:
+        return self.pending.get((experiment.name, experiment.epoch, user_id))
+
+    def add_exposure(self, experiment: Experiment, exposure: Exposure) -> Exposure:
+        key = experiment.name, experiment.epoch, exposure.user_id
+        return self.pending.setdefault(key, exposure)
+
+    def records(self, experiment: Experiment, *, limit: int, after: str = "") -> RecordPage:
+        epoch = experiment.name, experiment.epoch
+        users = sorted(user for *key, user in self.settled if tuple(key) == epoch)
+        start = bisect_right(users, after) if after else 0
+        page = users[start : start + limit]
+        records = tuple(self.settled[(*epoch, user)] for user in page)
+        return RecordPage(records, page[-1] if start + limit < len(users) else None)

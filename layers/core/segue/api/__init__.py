@@ -1,0 +1,1 @@
+"""HTTP: requests in, problems out, the resolver that all functions share."""

@@ -1,0 +1,1 @@
+"""What Segue is about, free of any framework: events, plays, windows, users, errors."""

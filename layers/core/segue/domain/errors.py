@@ -1,0 +1,99 @@
+"""Everything that can go wrong, in one tree::
+
+    SegueError
+    ├── InvalidRequest        the caller sent something that cannot be meant; names the field
+    │   ├── MalformedRequest  the body is not even JSON
+    │   └── RequestTooLarge   the body is over the limit
+    ├── NotFound
+    │   ├── UnknownModel      no such model in the active bundle
+    │   ├── UnknownUser       neither a profile nor a single event
+    │   └── UnknownRoute      no such path, or not with this method
+    ├── EpochConflict         the experiment's epoch is frozen to another bundle
+    ├── InvalidRecord         one row of input data cannot be used; says why, reason by reason
+    ├── InvalidData           a data folder or feature schema cannot be used at all
+    ├── StoreUnavailable      a table or the bucket did not answer in time; trying again may help
+    ├── ModelFailed           a model gave up on a listener that it should have scored
+    └── BundleError           the models cannot be served
+        ├── BundleMissing     there is no bundle where one should be
+        └── BundleCorrupt     a file is not what the manifest says it is
+
+The domain raises these; adapters translate their library's errors into these; one table in
+``segue.api.problems`` maps them to HTTP statuses.
+"""
+
+from collections.abc import Sequence
+
+
+class SegueError(Exception):
+    """Base of all errors that Segue raises on purpose."""
+
+
+class InvalidRequest(SegueError):
+    """The caller's request cannot be served as it stands.
+
+    ``field`` names the culprit (``user_id``), and is empty where the body as a whole is at fault.
+    """
+
+    def __init__(self, message: str, *, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class MalformedRequest(InvalidRequest):
+    """The body is not JSON, or not even text."""
+
+
+class RequestTooLarge(InvalidRequest):
+    """The body is longer than the service reads."""
+
+
+class NotFound(SegueError):
+    """What the caller named does not exist."""
+
+
+class UnknownModel(NotFound):
+    """No model of that number is in the active bundle."""
+
+
+class UnknownUser(NotFound):
+    """The user has neither a profile nor an event."""
+
+
+class UnknownRoute(NotFound):
+    """No such path, or not with this method."""
+
+
+class EpochConflict(SegueError):
+    """The running epoch is frozen to another bundle than the one that is served."""
+
+
+class InvalidRecord(SegueError):
+    """One row of input cannot be used. ``reasons`` holds one short phrase per fault."""
+
+    def __init__(self, reasons: Sequence[str]) -> None:
+        super().__init__("; ".join(reasons))
+        self.reasons = tuple(reasons)
+
+
+class InvalidData(SegueError):
+    """A data folder, a file of it, or a feature schema cannot be used at all."""
+
+
+class StoreUnavailable(SegueError):
+    """A store timed out, throttled or refused the connection, also after the client's retries."""
+
+
+class ModelFailed(SegueError):
+    """A model gave up on a listener that it should have scored: a fault of ours."""
+
+
+class BundleError(SegueError):
+    """The models cannot be served."""
+
+
+class BundleMissing(BundleError):
+    """There is no bundle where one should be."""
+
+
+class BundleCorrupt(BundleError):
+    """A file of the bundle is not what its manifest says it is."""

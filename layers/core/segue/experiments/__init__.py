@@ -1,0 +1,1 @@
+"""Trustworthy A/B tests: assignment, exposures, records."""

@@ -1,0 +1,1 @@
+"""From raw columns to the numbers a model sees: one schema, one encoder, for all."""

@@ -1,0 +1,174 @@
+"""The one encoder: from columns of raw values to the matrices that every model sees.
+
+Training fits it on the catalogue and writes it into the bundle; serving reads it from there. What
+it does to a value is written here and nowhere else.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue.domain.errors import InvalidData
+from segue.features.schema import Feature, Schema
+
+Columns = Mapping[str, Sequence[object]]
+FloatArray = NDArray[np.float32]
+
+# A standardised value beyond this is a fault of the data more often than a property of the track.
+_CLIP = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureEncoder:
+    """One feature, fitted. ``labels`` are its inputs' names, ``mean`` and ``scale`` its units."""
+
+    feature: Feature
+    labels: tuple[str | int, ...] = ()
+    mean: float = 0.0
+    scale: float = 1.0
+
+    @property
+    def width(self) -> int:
+        """Number of inputs."""
+        return 1 if self.feature.kind == "numeric" else len(self.labels)
+
+    def encode(self, values: Sequence[object]) -> FloatArray:
+        """Shape (len(values), width)."""
+        if self.feature.kind == "numeric":
+            numbers = _numbers(self.feature, values)
+            standard = (np.where(np.isnan(numbers), self.mean, numbers) - self.mean) / self.scale
+            return np.clip(standard, -_CLIP, _CLIP).astype(np.float32)[:, None]
+        place = {label: column for column, label in enumerate(self.labels)}
+        matrix = np.zeros((len(values), self.width), np.float32)
+        for row, value in enumerate(values):
+            for label in _labels(self.feature, value):
+                column = place.get(label)
+                if column is not None:
+                    matrix[row, column] = 1.0
+        return matrix
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """All features of tracks and of users, fitted, in the order of the schema."""
+
+    schema: Schema
+    track: tuple[FeatureEncoder, ...]
+    user: tuple[FeatureEncoder, ...]
+
+    @property
+    def track_width(self) -> int:
+        """Inputs of a track."""
+        return sum(encoder.width for encoder in self.track)
+
+    @property
+    def user_width(self) -> int:
+        """Inputs of a user's profile."""
+        return sum(encoder.width for encoder in self.user)
+
+    def encode_tracks(self, columns: Columns) -> FloatArray:
+        """Shape (tracks, track_width). Raises InvalidData where a column is absent."""
+        return _encode(self.track, columns)
+
+    def encode_users(self, columns: Columns) -> FloatArray:
+        """Shape (users, user_width). Raises InvalidData where a column is absent."""
+        return _encode(self.user, columns)
+
+    def to_json(self) -> dict[str, object]:
+        """What was fitted, to go into the bundle; the schema goes there as its own file."""
+        return {"track": [_state(e) for e in self.track], "user": [_state(e) for e in self.user]}
+
+    @classmethod
+    def from_json(
+        cls, schema: Schema, state: Mapping[str, Sequence[Mapping[str, object]]]
+    ) -> "Encoder":
+        """Read what ``to_json`` wrote. Raises InvalidData where the two do not fit."""
+        return cls(
+            schema,
+            _restore(schema.track, state.get("track", ())),
+            _restore(schema.user, state.get("user", ())),
+        )
+
+
+def fit_encoder(schema: Schema, tracks: Columns, users: Columns) -> Encoder:
+    """Fit means, scales and vocabularies. Raises InvalidData where a column is absent."""
+    return Encoder(
+        schema,
+        tuple(_fit(feature, _column(tracks, feature)) for feature in schema.track),
+        tuple(_fit(feature, _column(users, feature)) for feature in schema.user),
+    )
+
+
+def _fit(feature: Feature, values: Sequence[object]) -> FeatureEncoder:
+    if feature.kind == "numeric":
+        numbers = _numbers(feature, values)
+        known = numbers[~np.isnan(numbers)]
+        if known.size == 0:
+            return FeatureEncoder(feature)
+        return FeatureEncoder(feature, mean=float(known.mean()), scale=float(known.std()) or 1.0)
+    if feature.kind == "categorical":
+        return FeatureEncoder(feature, feature.values)
+    counts = Counter(label for value in values for label in _labels(feature, value))
+    # Ties in frequency fall to the alphabet, so that the same data gives the same inputs.
+    ranked = sorted(counts, key=lambda label: (-counts[label], str(label)))
+    return FeatureEncoder(feature, tuple(sorted(ranked[: feature.size], key=str)))
+
+
+def _encode(encoders: Sequence[FeatureEncoder], columns: Columns) -> FloatArray:
+    parts = [encoder.encode(_column(columns, encoder.feature)) for encoder in encoders]
+    rows = len(next(iter(columns.values()), ()))
+    return np.hstack(parts) if parts else np.zeros((rows, 0), np.float32)
+
+
+def _column(columns: Columns, feature: Feature) -> Sequence[object]:
+    try:
+        return columns[feature.source]
+    except KeyError:
+        raise InvalidData(f"the data has no column {feature.source!r}") from None
+
+
+def _numbers(feature: Feature, values: Sequence[object]) -> NDArray[np.float64]:
+    """NaN where a value is missing or not a number."""
+    return np.array([_number(feature, value) for value in values], np.float64)
+
+
+def _number(feature: Feature, value: object) -> float:
+    if feature.read == "year" and isinstance(value, str):
+        value = value[:4]
+    if value is None or not isinstance(value, str | int | float):
+        return float("nan")
+    try:
+        number = float(value)
+    except ValueError:
+        return float("nan")
+    return number if np.isfinite(number) else float("nan")
+
+
+def _labels(feature: Feature, value: object) -> Sequence[str | int]:
+    if feature.kind == "categorical":
+        return [value] if isinstance(value, str | int) else []
+    labels = value if isinstance(value, list | tuple) else ()
+    return [label for label in labels if isinstance(label, str)]
+
+
+def _state(encoder: FeatureEncoder) -> dict[str, object]:
+    return {
+        "name": encoder.feature.name,
+        "labels": list(encoder.labels),
+        "mean": encoder.mean,
+        "scale": encoder.scale,
+    }
+
+
+def _restore(
+    features: Sequence[Feature], states: Sequence[Mapping[str, object]]
+) -> tuple[FeatureEncoder, ...]:
+    if [feature.name for feature in features] != [state.get("name") for state in states]:
+        raise InvalidData("the fitted encoder belongs to another feature schema")
+    return tuple(
+        FeatureEncoder(feature, tuple(state["labels"]), float(state["mean"]), float(state["scale"]))  # type: ignore[arg-type]
+        for feature, state in zip(features, states, strict=True)
+    )

@@ -1,0 +1,1 @@
+"""The models and the bundle that carries them from training to serving."""

@@ -1,0 +1,183 @@
+"""The bundle: everything that serving needs of a training run, in one folder, checked byte by byte.
+
+::
+
+    manifest.json          version, schema hash, cut-off, data summary, models and their metrics,
+                           and the SHA-256 of every other file
+    schema.toml            the feature schema
+    encoder.json           means, scales and vocabularies, as fitted
+    catalogue/*.npy        ids, explicit flags, popularity, features, genres and their tracks
+    <model>/*.onnx, *.npy  the network that answers a request, and the arrays it runs over
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import file_digest, sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from segue.domain.catalogue import Catalogue
+from segue.domain.errors import BundleCorrupt, BundleMissing, InvalidData
+from segue.domain.times import parse_time
+from segue.features.encoder import Encoder
+from segue.features.schema import Schema, parse_schema
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a bundle says of itself. ``content`` is the JSON object as it stands in the file."""
+
+    content: Mapping[str, Any]
+
+    @property
+    def version(self) -> str:
+        return str(self.content["version"])
+
+    @property
+    def cutoff(self) -> int:
+        """Nothing at or after this moment, in milliseconds since 1970 UTC, was trained on."""
+        return parse_time(self.content["cutoff"])
+
+    @property
+    def models(self) -> Mapping[int, Mapping[str, Any]]:
+        """Name, metrics and so on of each model, by its number."""
+        return {int(model["id"]): model for model in self.content["models"]}
+
+    @property
+    def files(self) -> Mapping[str, Mapping[str, Any]]:
+        """SHA-256 and size of every file, by its path in the bundle."""
+        files: Mapping[str, Mapping[str, Any]] = self.content["files"]
+        return files
+
+
+class Bundle:
+    """An opened bundle. Arrays are mapped, not read: a request touches only the rows it needs."""
+
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        self.path = path
+        self.manifest = manifest
+
+    @classmethod
+    def open(cls, path: Path) -> "Bundle":
+        """Open and verify. Raises BundleMissing or BundleCorrupt, naming the file at fault."""
+        manifest = read_manifest(path)
+        for name, entry in manifest.files.items():
+            _verify(path, name, entry)
+        bundle = cls(path, manifest)
+        if bundle.schema.hash != manifest.content["schema_hash"]:
+            raise BundleCorrupt(
+                f"{path / 'schema.toml'}: the bundle was trained with another feature schema or "
+                "encoder than this version of Segue has; train it anew"
+            )
+        return bundle
+
+    @property
+    def version(self) -> str:
+        return self.manifest.version
+
+    @cached_property
+    def schema(self) -> Schema:
+        return parse_schema((self.path / "schema.toml").read_text(encoding="utf-8"))
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        try:
+            return Encoder.from_json(self.schema, self.json("encoder.json"))
+        except InvalidData as error:
+            raise BundleCorrupt(f"{self.path / 'encoder.json'}: {error}") from error
+
+    @cached_property
+    def features(self) -> NDArray[np.float16]:
+        """(tracks, track_width), the encoded catalogue."""
+        return self.array("catalogue/features.npy")
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        names = self.json("catalogue/genres.json")
+        offsets = self.array("catalogue/genre_offsets.npy")
+        tracks = self.array("catalogue/genre_tracks.npy")
+        return Catalogue(
+            ids=self.array("catalogue/ids.npy"),
+            explicit=self.array("catalogue/explicit.npy"),
+            popularity=self.array("catalogue/popularity.npy"),
+            genres={
+                name: tracks[start:end]
+                for name, start, end in zip(names, offsets[:-1], offsets[1:], strict=True)
+            },
+        )
+
+    def json(self, name: str) -> Any:
+        """The parsed content of a JSON file."""
+        return json.loads((self.path / name).read_bytes())
+
+    def array(self, name: str) -> NDArray[Any]:
+        """The array of a .npy file, mapped read-only."""
+        try:
+            mapped = np.load(self.path / name, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise BundleCorrupt(f"{self.path / name}: {error}") from error
+        # A plain view: ONNX Runtime takes no memmap, and indexing a memmap is slower.
+        return np.asarray(mapped)
+
+    def session(self, name: str) -> ort.InferenceSession:
+        """A network of the bundle, ready to run on one thread."""
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            return ort.InferenceSession(
+                self.path / name, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime's own exceptions share no public base
+            raise BundleCorrupt(f"{self.path / name}: {error}") from error
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read and check a bundle's manifest alone. Raises BundleMissing or BundleCorrupt."""
+    file = path / MANIFEST
+    try:
+        raw = file.read_bytes()
+    except OSError as error:
+        raise BundleMissing(f"{file}: no bundle here ({error.strerror})") from error
+    try:
+        content = json.loads(raw)
+        version = content.pop("version")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BundleCorrupt(f"{file}: not a manifest") from error
+    # The text itself is compared, so that not even a changed blank goes unnoticed.
+    if raw != manifest_bytes(content) or version != content_version(content):
+        raise BundleCorrupt(f"{file}: was changed after it had been written")
+    if content.get("format") != FORMAT:
+        raise BundleCorrupt(f"{file}: format {content.get('format')}, expected {FORMAT}")
+    return Manifest({"version": version, **content})
+
+
+def manifest_bytes(content: Mapping[str, Any]) -> bytes:
+    """The one way to write a manifest; ``version`` is added, it follows from the rest."""
+    full = {"version": content_version(content), **content}
+    return (json.dumps(full, indent=2, sort_keys=True) + "\n").encode()
+
+
+def content_version(content: Mapping[str, Any]) -> str:
+    """Twelve hexadecimal digits that stand for this very content, and so for all the files."""
+    return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _verify(path: Path, name: str, entry: Mapping[str, Any]) -> None:
+    file = path / name
+    try:
+        with file.open("rb") as opened:
+            checksum = file_digest(opened, "sha256").hexdigest()
+    except OSError as error:
+        raise BundleCorrupt(f"{file}: {error.strerror}") from error
+    if checksum != entry["sha256"]:
+        raise BundleCorrupt(f"{file}: its checksum is not the manifest's")

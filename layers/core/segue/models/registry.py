@@ -1,0 +1,29 @@
+"""The models there are. Adding one is its own file and one line here."""
+
+from functools import lru_cache
+
+from segue.domain.errors import UnknownModel
+from segue.models.autoencoder import Autoencoder
+from segue.models.bundle import Bundle
+from segue.models.classifier import Classifier
+from segue.models.model import Model
+
+REGISTRY: dict[int, tuple[str, type[Model]]] = {
+    1: ("autoencoder", Autoencoder),
+    2: ("classifier", Classifier),
+}
+
+
+def model_name(model_id: int, bundle: Bundle) -> str:
+    """The name of a model that the bundle carries. Raises UnknownModel naming those there are."""
+    if model_id not in REGISTRY or model_id not in bundle.manifest.models:
+        known = ", ".join(f"{number} ({name})" for number, (name, _) in REGISTRY.items())
+        raise UnknownModel(f"there is no model {model_id}; there are {known}")
+    return REGISTRY[model_id][0]
+
+
+@lru_cache(maxsize=16)
+def load_model(model_id: int, bundle: Bundle) -> Model:
+    """The model, loaded once for each opened bundle. Raises UnknownModel and BundleCorrupt."""
+    model_name(model_id, bundle)
+    return REGISTRY[model_id][1](bundle)

@@ -1,0 +1,84 @@
+"""What the services need of the outside world. ``segue.adapters`` fulfils it, tests replace it."""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from segue.domain.events import Event
+from segue.domain.times import Window
+from segue.domain.users import User
+from segue.experiments.experiment import Experiment
+from segue.experiments.records import Exposure, Record, RecordPage
+from segue.models.bundle import Bundle
+
+
+class Clock(Protocol):
+    """Tells the time, in milliseconds since 1970 UTC."""
+
+    def now(self) -> int: ...
+
+
+class SessionStore(Protocol):
+    """Listening events, by user and time. Raises StoreUnavailable."""
+
+    def events(self, user_id: str, window: Window) -> list[Event]:
+        """The user's events in the window, in no particular order; empty for an unknown user."""
+        ...
+
+    def has_events(self, user_id: str) -> bool:
+        """Whether the user has any event at all, at any time."""
+        ...
+
+    def put(self, events: Iterable[Event]) -> None:
+        """Store whole sessions; storing the same again changes nothing."""
+        ...
+
+
+class UserStore(Protocol):
+    """Profiles, by user. Raises StoreUnavailable."""
+
+    def get(self, user_id: str) -> User | None: ...
+
+    def put(self, user: User) -> None: ...
+
+
+class ModelStore(Protocol):
+    """Where the models come from."""
+
+    def current(self) -> Bundle:
+        """The bundle to serve. Raises BundleMissing or BundleCorrupt where there is none."""
+        ...
+
+
+class ResultStore(Protocol):
+    """Experiments and what came of them. Raises StoreUnavailable."""
+
+    def experiment(self, name: str) -> tuple[Experiment, str] | None:
+        """The experiment and the tag of its version, or None where it was never saved."""
+        ...
+
+    def save_experiment(self, experiment: Experiment, replaces: str | None) -> bool:
+        """Save if the stored version still bears the tag ``replaces`` (None: if there is none).
+
+        False where somebody else was faster; nothing is changed then.
+        """
+        ...
+
+    def record(self, experiment: Experiment, user_id: str) -> Record | None:
+        """The user's record in the experiment's epoch."""
+        ...
+
+    def add_record(self, experiment: Experiment, record: Record) -> Record:
+        """Store the record unless the user has one already; answer the one that is stored."""
+        ...
+
+    def exposure(self, experiment: Experiment, user_id: str) -> Exposure | None:
+        """What the user was recommended in the epoch, where the outcome is still pending."""
+        ...
+
+    def add_exposure(self, experiment: Experiment, exposure: Exposure) -> Exposure:
+        """Store the exposure unless the user has one already; answer the one that is stored."""
+        ...
+
+    def records(self, experiment: Experiment, *, limit: int, after: str = "") -> RecordPage:
+        """A page of the epoch's records in a fixed order, behind the position ``after``."""
+        ...

@@ -1,0 +1,1 @@
+"""From scores to a list: filters and the order of the list."""

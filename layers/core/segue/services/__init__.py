@@ -1,0 +1,1 @@
+"""What a handler calls: one service a job."""

@@ -1,0 +1,110 @@
+"""What ``sam build`` makes: complete, small, quick to start, and refused where it cannot work."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from infra.template import Template
+from segue.models.bundle import MANIFEST, read_manifest
+from tests.runtime.emulator import Runtime
+from tests.runtime.support import ROOT, sam_build
+
+# Hash-based byte code that is never checked against its source (PEP 552).
+UNCHECKED_HASH = (1).to_bytes(4, "little")
+
+
+def files(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_function_is_its_handler_alone(template: Template, build: Path) -> None:
+    for function_id in template.functions():
+        assert files(build / function_id) == {"app.py"}
+
+
+def test_the_core_layer_is_the_segue_package(build: Path) -> None:
+    source = ROOT / "layers/core/segue"
+    built = build / "CoreLayer/python/segue"
+    assert {path.name for path in (build / "CoreLayer/python").iterdir()} == {"segue"}
+    assert {name for name in files(built) if "__pycache__" not in name} == {
+        name for name in files(source) if "__pycache__" not in name
+    }
+
+
+def test_the_runtime_layer_holds_what_the_functions_import_and_no_more(build: Path) -> None:
+    packages = {path.name for path in (build / "RuntimeLayer/python").iterdir()}
+    assert {name for name in packages if not name.endswith(".dist-info")} == {
+        "__pycache__",
+        "aws_lambda_powertools",
+        "jmespath",
+        "msgspec",
+        "numpy",
+        "numpy.libs",
+        "onnxruntime",
+        "typing_extensions.py",
+    }
+
+
+def test_the_models_layer_is_what_the_manifest_names(build: Path, bundle: Path) -> None:
+    assert files(build / "ModelsLayer/bundle") == {MANIFEST, *read_manifest(bundle).files}
+
+
+def test_function_and_layers_stay_small(template: Template, build: Path) -> None:
+    for function_id in template.functions():
+        folders = (function_id, *template.layers(function_id))
+        paths = (path for folder in folders for path in (build / folder).rglob("*"))
+        assert sum(path.stat().st_size for path in paths if path.is_file()) < 120e6
+
+
+@pytest.mark.parametrize("layer", ["CoreLayer", "RuntimeLayer"])
+def test_every_module_of_a_layer_is_byte_compiled(
+    layer: str, build: Path, runtime: Runtime
+) -> None:
+    modules = list((build / layer).rglob("*.py"))
+    assert modules
+    for module in modules:
+        byte_code = module.parent / "__pycache__" / f"{module.stem}.cpython-313.pyc"
+        assert byte_code.read_bytes()[4:8] == UNCHECKED_HASH, module
+
+
+def test_a_layer_is_built_without_python_313_too_and_says_so(tmp_path: Path) -> None:
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for tool in ("cp", "find", "mkdir", "rm", "sh"):
+        (tools / tool).symlink_to(shutil.which(tool) or tool)
+    make = shutil.which("make")
+    assert make
+    result = subprocess.run(
+        [make, "--makefile", str(ROOT / "layers/core/Makefile"), "build-CoreLayer"],
+        cwd=ROOT / "layers/core",
+        env={"PATH": str(tools), "HOME": str(tmp_path), "ARTIFACTS_DIR": str(tmp_path / "out")},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "no Python 3.13" in result.stdout
+    assert "build-CoreLayer: not byte-compiled, so cold starts will take longer" in result.stdout
+    assert (tmp_path / "out/python/segue/__init__.py").is_file()
+
+
+def test_a_build_without_a_bundle_says_how_to_get_one(sam: Path, tmp_path: Path) -> None:
+    result = sam_build(sam, tmp_path / "build", tmp_path / "nothing", "ModelsLayer")
+    assert result.returncode != 0
+    assert (
+        f"{tmp_path}/nothing/manifest.json is missing: "
+        "segue train --data DIR --out layers/models/bundle\n"
+    ) in result.stderr
+
+
+def test_a_build_with_a_damaged_bundle_names_the_file(
+    sam: Path, bundle: Path, tmp_path: Path
+) -> None:
+    damaged = shutil.copytree(bundle, tmp_path / "bundle")
+    name = next(iter(read_manifest(bundle).files))
+    os.truncate(damaged / name, 0)
+    result = sam_build(sam, tmp_path / "build", damaged, "ModelsLayer")
+    assert result.returncode != 0
+    assert f"{damaged / name} is missing or damaged: train anew with segue train\n" in result.stderr

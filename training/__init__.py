@@ -1,0 +1,1 @@
+"""Everything offline: read data, split by time, train, evaluate, export."""

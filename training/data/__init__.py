@@ -1,0 +1,41 @@
+"""Reads listening data into a workspace of Parquet files, and asks questions of it in SQL.
+
+The flow::
+
+    folder                     tracks, artists, users, sessions: .jsonl, .jsonl.gz or .parquet
+      |  sources, records      stream rows; every row that cannot be used goes to quarantine.jsonl
+      v
+    staged Parquet             rows as they came, in bounded memory
+      |  ingest                DuckDB drops repeats, joins artists to tracks, labels the plays
+      v
+    workspace                  events, plays, users, tracks (.parquet), quarantine.jsonl, summary.json
+      |  queries               sql/*.sql, the same text that Spark runs on many machines
+      v
+    training, evaluation, import
+
+``ingest`` fills a workspace, ``check`` only says what a folder holds, ``render`` draws what either
+answers. ``connect`` opens a workspace, ``query`` runs a file of ``sql/``, and ``set_cutoffs`` names
+the times as of which the windows are asked for::
+
+    summary = ingest(Path("data"), Path("workspace"))
+    with connect(Path("workspace")) as connection:
+        set_cutoffs(connection, [summary.last_event - 30 * DAY])
+        history = query(connection, "windows.sql")
+"""
+
+from training.data.ingest import Progress, check, ingest
+from training.data.queries import connect, query, set_cutoffs
+from training.data.render import render
+from training.data.summary import FileSummary, Summary
+
+__all__ = [
+    "FileSummary",
+    "Progress",
+    "Summary",
+    "check",
+    "connect",
+    "ingest",
+    "query",
+    "render",
+    "set_cutoffs",
+]

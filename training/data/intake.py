@@ -1,0 +1,60 @@
+"""Takes a folder's rows in: counts each one, and puts aside what cannot be used."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from segue.domain.errors import InvalidRecord
+from training.data.parquet import Record
+from training.data.quarantine import Quarantine, Tally
+from training.data.records import Item, decode
+from training.data.sources import TABLES, Source
+
+# Told how many bytes of the folder's files were used by now, and how many they are together.
+Progress = Callable[[int, int], None]
+
+
+class Intake:
+    """The rows of all files, each read once, with one tally for each table."""
+
+    def __init__(
+        self, sources: Mapping[str, Source], quarantine: Quarantine, progress: Progress | None
+    ) -> None:
+        self.tallies = {
+            table: Tally(sources[table].path.name if table in sources else None) for table in TABLES
+        }
+        self._sources = sources
+        self._quarantine = quarantine
+        self._progress = progress or (lambda used, total: None)
+        self._total = sum(source.size for source in sources.values())
+        self._used = 0
+
+    def items(self, table: str, parse: Callable[[Record], Item]) -> Iterator[tuple[int, Item]]:
+        """What ``parse`` makes of the table's rows, with their numbers; nothing without a file.
+
+        Rows of which it makes an InvalidRecord go to the quarantine.
+        """
+        source, tally = self._sources.get(table), self.tallies[table]
+        if source is None:
+            return
+        for number, row in source.rows(self._report):
+            tally.read += 1
+            try:
+                item = parse(decode(row))
+            except InvalidRecord as fault:
+                self._quarantine.reject(tally, number, row, fault.reasons)
+            else:
+                yield number, item
+        self._used += source.size
+        self._report(0)
+
+    def reject(self, table: str, numbers: Iterable[int], reason: str) -> None:
+        """Put rows aside that turn out to be unusable only in the company of others.
+
+        Reads the file again for their text. ``numbers`` ascend, and are rows that ``items`` gave.
+        """
+        rows = self._sources[table].rows()
+        for number in numbers:
+            row = next(row for at, row in rows if at == number)
+            self._quarantine.reject(self.tallies[table], number, row, [reason])
+
+    def _report(self, used: int) -> None:
+        self._progress(self._used + used, self._total)

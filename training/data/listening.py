@@ -1,0 +1,72 @@
+"""Users and their events: who they are, what they heard, and what became of each play."""
+
+from pathlib import Path
+
+import duckdb
+
+from segue.domain.events import parse_event
+from segue.domain.users import parse_user
+from training.data.intake import Intake
+from training.data.parquet import INTEGER, TEXT, TEXTS, TRUTH, TableWriter, count_rows
+from training.data.queries import create_view, read_sql, write_query
+from training.data.records import first_only
+
+_STAGED_COLUMNS = {
+    "line": INTEGER,
+    "user_id": TEXT,
+    "session_id": TEXT,
+    "time": INTEGER,
+    "type": TEXT,
+    "track_id": TEXT,
+}
+
+
+def write_users(intake: Intake, path: Path) -> None:
+    """Write ``users.parquet``: ``user_id``, ``favourite_genres`` and ``premium``, in their order."""
+    parse = first_only(parse_user, "user_id", lambda user: user.user_id)
+    columns = {"user_id": TEXT, "favourite_genres": TEXTS, "premium": TRUTH}
+    with TableWriter(path, columns) as table:
+        for _, user in intake.items("users", parse):
+            table.append((user.user_id, user.favourite_genres, user.premium))
+
+
+def write_events(intake: Intake, connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Write ``events.parquet``, sorted by user, time, session, type and track; no two rows are alike.
+
+    A session in which two users occur is nobody's: all its events go to the quarantine. Leaves the
+    view ``events`` on the connection.
+    """
+    staged = path.with_suffix(".staged")
+    with TableWriter(staged, _STAGED_COLUMNS) as table:
+        for line, event in intake.items("sessions", parse_event):
+            table.append((line, *event))
+    create_view(connection, "staged", staged)
+    _reject_shared_sessions(intake, connection)
+    write_query(
+        connection,
+        "SELECT DISTINCT user_id, session_id, time, type, track_id"
+        " FROM staged ANTI JOIN shared USING (session_id)"
+        " ORDER BY user_id, time, session_id, type, track_id",
+        path,
+    )
+    create_view(connection, "events", path)
+    tally = intake.tallies["sessions"]
+    tally.repeats = tally.kept - count_rows(path)
+
+
+def _reject_shared_sessions(intake: Intake, connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute(
+        "CREATE TABLE shared AS SELECT session_id FROM staged"
+        " GROUP BY session_id HAVING MIN(user_id) <> MAX(user_id)"
+    )
+    rows = connection.sql(
+        "SELECT line FROM staged SEMI JOIN shared USING (session_id) ORDER BY line"
+    ).to_arrow_table()
+    if rows.num_rows:
+        intake.reject("sessions", rows["line"].to_pylist(), "session_id shared by several users")
+
+
+def write_plays(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Write ``plays.parquet``, what ``plays.sql`` says of ``events``; leaves the view ``plays``."""
+    write_query(connection, read_sql("plays.sql"), path)
+    create_view(connection, "plays", path)

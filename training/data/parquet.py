@@ -1,0 +1,92 @@
+"""Parquet in and out, a batch of rows at a time. What pyarrow leaves untyped stays in here."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+Record = dict[str, Any]
+
+TEXT, TEXTS, INTEGER, TRUTH = pa.string(), pa.list_(pa.string()), pa.int64(), pa.bool_()
+
+BATCH = 1 << 16
+# What pyarrow raises for a file that is no Parquet file, or is broken inside.
+DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
+
+
+def read_records(file: BinaryIO, advance: Callable[[float], None]) -> Iterator[Record]:
+    """The rows of a Parquet file as JSON would hold them: times in ``timestamp`` are milliseconds.
+
+    ``advance`` is told which share of the rows was read by now. Raises one of DAMAGE where the file
+    is broken.
+    """
+    table = pq.ParquetFile(file, pre_buffer=False)
+    done = 0
+    for batch in table.iter_batches(batch_size=BATCH, use_threads=False):
+        names = batch.schema.names
+        columns = [_plain(name, batch.column(index)) for index, name in enumerate(names)]
+        for values in zip(*columns, strict=True):
+            yield dict(zip(names, values, strict=True))
+        done += batch.num_rows
+        advance(done / table.metadata.num_rows)
+
+
+def _plain(name: str, column: pa.Array) -> Sequence[object]:
+    if name == "timestamp" and pa.types.is_timestamp(column.type):
+        milliseconds = pc.cast(column, pa.timestamp("ms", column.type.tz), safe=False)
+        column = pc.cast(milliseconds, pa.int64())
+    elif pa.types.is_temporal(column.type):
+        column = pc.cast(column, pa.string())
+    elif pa.types.is_decimal(column.type):
+        column = pc.cast(column, pa.float64())
+    values: list[object] = column.to_pylist()
+    return values
+
+
+def count_rows(path: Path) -> int:
+    """The number of rows in a Parquet file."""
+    return int(pq.read_metadata(path).num_rows)
+
+
+class TableWriter:
+    """Writes rows to a Parquet file in batches; a context manager, since the file needs its end."""
+
+    def __init__(self, path: Path, columns: Mapping[str, pa.DataType]) -> None:
+        self._schema = pa.schema(list(columns.items()))
+        self._writer = pq.ParquetWriter(path, self._schema)
+        self._width = len(columns)
+        # One flat list of all cells: a list of rows would keep the garbage collector busy.
+        self._cells: list[object] = []
+
+    def append(self, row: Iterable[object]) -> None:
+        """Add one row, its values in the order of the columns."""
+        self._cells.extend(row)
+        if len(self._cells) == BATCH * self._width:
+            self._flush()
+
+    def _flush(self) -> None:
+        arrays = [
+            pa.array(self._cells[start :: self._width], field.type)
+            for start, field in enumerate(self._schema)
+        ]
+        self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
+        self._cells.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if error is None:
+                self._flush()
+        finally:
+            self._writer.close()

@@ -1,0 +1,183 @@
+"""From trained networks to a bundle: ONNX files, catalogue arrays, and the manifest over them."""
+
+import json
+import logging
+import shutil
+import tempfile
+import warnings
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from segue.domain.catalogue import Catalogue
+from segue.models.bundle import FORMAT, MANIFEST, manifest_bytes
+from training.autoencoder import TrainedAutoencoder
+from training.catalogue import EncodedCatalogue
+from training.classifier import TrainedClassifier
+from training.networks import ClassifierHead, TasteDensity
+
+PLOTS = "plots"
+
+
+class BundleWriter:
+    """Collects the files of a bundle, and puts it in place whole or not at all.
+
+    A context manager: leave it without ``place`` and nothing has happened.
+    """
+
+    def __init__(self, out: Path) -> None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        self._out = out
+        self.path = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def text(self, name: str, text: str) -> None:
+        """Write a text file."""
+        self._place(name).write_text(text, encoding="utf-8")
+
+    def array(self, name: str, array: NDArray[Any]) -> None:
+        """Write an array as .npy."""
+        np.save(self._place(name), np.ascontiguousarray(array), allow_pickle=False)
+
+    def network(
+        self, name: str, module: nn.Module, inputs: Mapping[str, Tensor], output: str
+    ) -> None:
+        """Export a module to ONNX; the first axis of every input but a single vector is free."""
+        onnx.save_model(to_onnx(module, inputs, output), self._place(name))
+
+    def seal(self, content: Mapping[str, Any]) -> None:
+        """Write the manifest over everything that serving needs; plots are for people alone."""
+        files = sorted(path for path in self.path.rglob("*.*") if _is_served(path, self.path))
+        entries = {path.relative_to(self.path).as_posix(): _entry(path) for path in files}
+        manifest = manifest_bytes({**content, "format": FORMAT, "files": entries})
+        (self.path / MANIFEST).write_bytes(manifest)
+
+    def place(self) -> None:
+        """Put the sealed bundle in its place."""
+        self.path.chmod(0o755)
+        _replace(self.path, self._out)
+
+    def _place(self, name: str) -> Path:
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+
+def to_onnx(module: nn.Module, inputs: Mapping[str, Tensor], output: str) -> onnx.ModelProto:
+    """The module as ONNX, free of everything that differs from machine to machine."""
+    axes = tuple({0: torch.export.Dim.DYNAMIC} if _is_free(name) else None for name in inputs)
+    # The exporter warns of deprecations within PyTorch itself, and that there is no torchvision.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            module.eval(),
+            tuple(inputs.values()),
+            input_names=list(inputs),
+            output_names=[output],
+            dynamic_shapes=axes,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    proto = program.model_proto
+    _strip(proto)
+    return proto
+
+
+def _is_free(name: str) -> bool:
+    return name != "listener"
+
+
+def _strip(proto: onnx.ModelProto) -> None:
+    """Stack traces hold paths of the machine that trained; nothing reads them."""
+    graph = proto.graph
+    for part in (proto, graph, *graph.node, *graph.value_info, *graph.input, *graph.output):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    for tensor in graph.initializer:
+        tensor.ClearField("metadata_props")
+        tensor.ClearField("doc_string")
+
+
+def write_catalogue(writer: BundleWriter, encoded: EncodedCatalogue, schema_text: str) -> None:
+    """The parts of the bundle that all models share."""
+    catalogue = encoded.catalogue
+    writer.text("schema.toml", schema_text)
+    writer.text("encoder.json", _json(encoded.encoder.to_json()))
+    writer.array("catalogue/ids.npy", catalogue.ids)
+    writer.array("catalogue/explicit.npy", catalogue.explicit)
+    writer.array("catalogue/popularity.npy", catalogue.popularity)
+    writer.array("catalogue/features.npy", encoded.features)
+    _write_genres(writer, catalogue)
+
+
+def _write_genres(writer: BundleWriter, catalogue: Catalogue) -> None:
+    tracks = list(catalogue.genres.values())
+    offsets = np.cumsum([0, *(len(positions) for positions in tracks)], dtype=np.int64)
+    writer.text("catalogue/genres.json", _json(list(catalogue.genres)))
+    writer.array("catalogue/genre_offsets.npy", offsets)
+    writer.array("catalogue/genre_tracks.npy", np.concatenate([np.empty(0, np.int32), *tracks]))
+
+
+@torch.no_grad()
+def write_autoencoder(
+    writer: BundleWriter, trained: TrainedAutoencoder, features: NDArray[np.float16]
+) -> None:
+    """The encoder, what it makes of the catalogue, and the network that answers requests."""
+    rows = torch.from_numpy(features.astype(np.float32))
+    latents = trained.space(rows)
+    writer.array("autoencoder/latents.npy", latents.numpy())
+    writer.network("autoencoder/encoder.onnx", trained.space, {"features": rows[:2]}, "latents")
+    inputs = {
+        "latents": latents[:8],
+        "interests": torch.tensor([0, 1, 2]),
+        "weights": torch.tensor([0.5, 0.3, 0.2]),
+    }
+    writer.network("autoencoder/density.onnx", TasteDensity(), inputs, "scores")
+
+
+@torch.no_grad()
+def write_classifier(writer: BundleWriter, trained: TrainedClassifier, listener_width: int) -> None:
+    """The catalogue's part of the network, computed, and the rest of it."""
+    hidden, factors = trained.network.track(trained.tracks)
+    writer.array("classifier/hidden.npy", hidden.numpy())
+    writer.array("classifier/factors.npy", factors.numpy())
+    inputs = {"listener": torch.zeros(listener_width), "hidden": hidden[:8], "factors": factors[:8]}
+    writer.network("classifier/head.onnx", ClassifierHead(trained.network), inputs, "scores")
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=1, sort_keys=True) + "\n"
+
+
+def _is_served(path: Path, root: Path) -> bool:
+    return path.is_file() and path.name != MANIFEST and root / PLOTS not in path.parents
+
+
+def _entry(path: Path) -> dict[str, Any]:
+    data = path.read_bytes()
+    return {"bytes": len(data), "sha256": sha256(data).hexdigest()}
+
+
+def _replace(new: Path, out: Path) -> None:
+    """Put ``new`` in the place of ``out``; a folder cannot be replaced in one step, so the old
+    one steps aside first, and is what remains if the machine stops in between."""
+    old = out.with_name(f".{out.name}-old")
+    shutil.rmtree(old, ignore_errors=True)
+    if out.exists():
+        out.rename(old)
+    new.rename(out)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,65 @@
+"""Pictures of a training run: how the losses went, and how much was listened to when."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import duckdb
+import matplotlib as mpl
+import numpy as np
+
+from segue.domain.times import DAY
+from training.progress import Curve
+
+mpl.use("Agg")
+
+import matplotlib.pyplot as plt
+
+_SIZE = (8, 4)
+_TRAIN, _VALIDATION, _SESSIONS = "#8aa4c8", "#c8553d", "#3d6b8c"
+
+
+def plot_losses(curves: Mapping[str, Curve], path: Path) -> None:
+    """One panel a model: training and validation loss by epoch, and the epoch that was kept."""
+    figure, axes = plt.subplots(1, len(curves), figsize=_SIZE, layout="constrained", squeeze=False)
+    for axis, (name, curve) in zip(axes[0], curves.items(), strict=True):
+        epochs = range(1, len(curve.train) + 1)
+        axis.plot(epochs, curve.train, color=_TRAIN, label="training")
+        axis.plot(epochs, curve.validation, color=_VALIDATION, label="validation")
+        axis.axvline(curve.best + 1, color="0.6", linewidth=1, linestyle=":", label="kept")
+        axis.set(title=name, xlabel="epoch", ylabel="loss")
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.legend(frameon=False)
+    _save(figure, path)
+
+
+def plot_sessions(connection: duckdb.DuckDBPyConnection, cutoff: int, path: Path) -> None:
+    """Sessions by day over the whole data, and the cut-off that training stopped at."""
+    rows = connection.execute(
+        """
+        SELECT day, COUNT(*) FROM (
+            SELECT MIN(time) // $day AS day FROM events GROUP BY user_id, session_id
+        ) GROUP BY day ORDER BY day
+        """,
+        {"day": DAY},
+    ).fetchall()
+    days, counts = zip(*rows, strict=True) if rows else ((), ())
+    figure, axis = plt.subplots(figsize=_SIZE, layout="constrained")
+    axis.fill_between(_dates(days), counts, color=_SESSIONS, alpha=0.25, linewidth=0)
+    axis.plot(_dates(days), counts, color=_SESSIONS, linewidth=1)
+    axis.axvline(_dates([cutoff / DAY])[0], color=_VALIDATION, linestyle=":", label="cut-off")
+    axis.set(title="Sessions over time", ylabel="sessions a day", ylim=(0, None))
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(frameon=False)
+    _save(figure, path)
+
+
+def _dates(
+    days: "list[float] | tuple[int, ...]",
+) -> "np.ndarray[tuple[int], np.dtype[np.datetime64]]":
+    return (np.array(days, float) * DAY).astype("datetime64[ms]")
+
+
+def _save(figure: "plt.Figure", path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
