@@ -33,6 +33,8 @@ def progress_bars(console: Console) -> Iterator[Report]:
 
         def report(phase: str, done: int, total: int) -> None:
             if phase not in tasks:
+                for finished in tasks.values():
+                    bars.stop_task(finished)
                 tasks[phase] = bars.add_task(phase, total=None)
             bars.update(tasks[phase], completed=done, total=total or None)
 

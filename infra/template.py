@@ -148,17 +148,21 @@ def create_resources(
 ) -> dict[str, str]:
     """Create the template's tables and buckets where they are not there yet; wait for them.
 
-    Answers their names by logical id, each ``{prefix}-{logical id in lower case}``, fit to be
-    ``resolved_names``. Safe to repeat.
+    Answers their names by logical id, fit to be ``resolved_names``. Safe to repeat.
     """
     names = {}
     for table in template.tables():
-        names[table.logical_id] = f"{prefix}-{table.logical_id.lower()}"
+        names[table.logical_id] = physical_name(prefix, table.logical_id)
         _create_table(dynamodb, table, names[table.logical_id])
     for bucket in template.buckets():
-        names[bucket.logical_id] = f"{prefix}-{bucket.logical_id.lower()}"
+        names[bucket.logical_id] = physical_name(prefix, bucket.logical_id)
         _create_bucket(s3, bucket, names[bucket.logical_id])
     return names
+
+
+def physical_name(prefix: str, logical_id: str) -> str:
+    """The name of a created resource, in lower case as a bucket's has to be."""
+    return f"{prefix}-{logical_id.lower()}"
 
 
 class _Loader(yaml.SafeLoader):

@@ -1,7 +1,7 @@
-# Lambda cannot write to /opt, so modules without byte code are compiled again at every cold start.
-# Byte code is checked neither against its source's time, which deployment does not keep, nor its
-# content. Its paths are those that it will have in Lambda.
-# `sam build` shows standard output only, hence no >&2.
+# Lambda cannot write to /opt: what comes without byte code is compiled again at every cold start.
+# The byte code is never checked against its source: deployment does not keep the sources' times,
+# and to hash the sources would cost what the byte code saves. Its paths are those in Lambda.
+# `sam build` shows what goes to standard output, and nothing else.
 HERE := $(dir $(lastword $(MAKEFILE_LIST)))
 
 define byte_compile

@@ -1,24 +1,22 @@
 """A/B tests: perform one, list the results, begin anew."""
 
-from typing import Any
-
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.metrics import MetricUnit
-from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from segue.api.app import create_app, logger, metrics
+from segue import bootstrap
+from segue.api.app import create_app, create_handler, metrics
 from segue.api.requests import parse_page, parse_test
 from segue.api.responses import json_response, result_row
-from segue.bootstrap import experiments
 from segue.domain.times import format_time
 from segue.services.experiment import Pending
 
 app = create_app()
+experiments = bootstrap.experiments()
 
 
 @app.post("/perform_ab_test")
 def perform() -> Response[str]:
-    outcome = experiments().perform(parse_test(app.current_event))
+    outcome = experiments.perform(parse_test(app.current_event))
     if isinstance(outcome, Pending):
         settles_at = format_time(outcome.settles_at)
         return json_response({"status": "pending", "settles_at": settles_at}, 202)
@@ -29,17 +27,14 @@ def perform() -> Response[str]:
 @app.get("/ab_test/results")
 def results() -> Response[str]:
     limit, after = parse_page(app.current_event)
-    page = experiments().results(limit=limit, after=after)
+    page = experiments.results(limit=limit, after=after)
     return json_response({"results": [result_row(r) for r in page.records], "next": page.next})
 
 
 @app.delete("/ab_test/results")
 def clear() -> Response[str]:
-    experiments().clear()
+    experiments.clear()
     return Response(204)
 
 
-@metrics.log_metrics(capture_cold_start_metric=True)
-@logger.inject_lambda_context(correlation_id_path="requestContext.requestId", clear_state=True)
-def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    return app.resolve(event, context)
+lambda_handler = create_handler(app)

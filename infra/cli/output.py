@@ -11,9 +11,8 @@ _STANDARD_OUTPUT = Path("-")
 
 def console(json_file: Path | None = None) -> Console:
     """For people: standard output, or standard error where standard output is for the JSON."""
-    return Console(
-        file=sys.stderr if json_file == _STANDARD_OUTPUT else sys.stdout, highlight=False
-    )
+    stream = sys.stderr if json_file == _STANDARD_OUTPUT else sys.stdout
+    return Console(file=stream, highlight=False, soft_wrap=True)
 
 
 def write_json(text: str, json_file: Path | None) -> None:

@@ -20,13 +20,14 @@ import duckdb
 import msgspec
 import pyarrow as pa
 
-from infra.importing.target import Target
+from infra.importing.target import MAX_BATCH, Target
 from segue.domain.events import Event, EventType
 from segue.domain.users import User
 from training.data import Summary, connect, ingest
 
 _WRITERS = 4
 _ROWS_AT_ONCE = 20_000
+_EVENTS_AT_ONCE = 5_000
 
 
 # Called with a phase's name, how much of it is done, and its total, 0 where that is unknown.
@@ -70,7 +71,8 @@ def import_folder(
     """
     with TemporaryDirectory(prefix="segue-import-", dir=scratch) as temporary:
         workspace = Path(temporary)
-        data = ingest(folder, workspace, progress=partial(progress, "reading the data"))
+        reading = partial(progress, "reading the data")
+        data = ingest(folder, workspace, reading, needs=("sessions",))
         with closing(connect(workspace)) as connection:
             _find_changed_users(connection, target)
             return _write(connection, target, data, progress)
@@ -180,24 +182,39 @@ def _stream(connection: duckdb.DuckDBPyConnection, sql: str) -> Iterator[tuple[A
 
 
 def _write_users(histories: Iterable[_History], target: Target) -> Iterator[int]:
-    """Write in several threads, few users ahead of what is done; yields the events of each user.
+    """Write in several threads, little ahead of what is done; yields events as they get there.
 
-    What one thread raises is raised here, when the others have finished their user.
+    What one thread raises is raised here, when the others have finished what they began.
     """
     with ThreadPoolExecutor(_WRITERS) as writers:
         pending: set[Future[int]] = set()
-        for history in histories:
-            pending.add(writers.submit(_write_user, target, history))
+        for batch in _batches(histories):
+            pending.add(writers.submit(_write_batch, target, batch))
             if len(pending) >= 2 * _WRITERS:
                 done, pending = wait(pending, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in done)
         yield from (future.result() for future in pending)
 
 
-def _write_user(target: Target, history: _History) -> int:
-    target.put_events(history.events)
-    target.put_user(history.user, history.digest)
-    return len(history.events)
+def _batches(histories: Iterable[_History]) -> Iterator[list[_History]]:
+    """As many users as go into one batch, fewer where they have many events."""
+    batch: list[_History] = []
+    events = 0
+    for history in histories:
+        batch.append(history)
+        events += len(history.events)
+        if len(batch) == MAX_BATCH or events >= _EVENTS_AT_ONCE:
+            yield batch
+            batch, events = [], 0
+    if batch:
+        yield batch
+
+
+def _write_batch(target: Target, batch: list[_History]) -> int:
+    events = [event for history in batch for event in history.events]
+    target.put_events(events)
+    target.put_users({history.user: history.digest for history in batch})
+    return len(events)
 
 
 def _row(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[Any, ...]:

@@ -6,7 +6,7 @@ any other data: what cannot be used is quarantined with its reason, repeats are 
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,7 +14,14 @@ from typing import Any
 
 import msgspec
 import sqlalchemy
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    InterfaceError,
+    NoSuchModuleError,
+    OperationalError,
+    SQLAlchemyError,
+)
 
 from infra.importing.importer import ImportSummary, Progress, import_folder, silent
 from infra.importing.target import Target
@@ -52,7 +59,8 @@ def import_sql(
         _engine(source.url) as engine,
     ):
         rows = Path(folder)
-        _dump(engine, source.sessions, _SESSION_COLUMNS, rows / "sessions.jsonl", progress)
+        if not _dump(engine, source.sessions, _SESSION_COLUMNS, rows / "sessions.jsonl", progress):
+            raise InvalidData(f"{source.sessions}: the query returns no row")
         if source.users:
             _dump(engine, source.users, _USER_COLUMNS, rows / "users.jsonl", progress)
         return import_folder(rows, target, scratch=scratch, progress=progress)
@@ -80,50 +88,50 @@ def _dump(
     columns: tuple[str, ...],
     into: Path,
     progress: Progress,
-) -> None:
-    """Write the query's rows as JSON Lines. A lost connection begins the query anew."""
-    query = _read_query(file)
-    for attempt in range(1, _TRIES + 1):
-        try:
-            _stream(engine, query, columns, into, progress)
-            return
-        except KeyError as error:
-            raise InvalidData(
-                f"{file}: the query returns no column {error.args[0]}; it must return "
-                + ", ".join(columns)
-            ) from None
-        except DBAPIError as error:
-            if not isinstance(
-                error, sqlalchemy.exc.OperationalError | sqlalchemy.exc.InterfaceError
-            ):
-                raise InvalidData(f"{file}: {_first_line(error.orig)}") from None
-            if attempt == _TRIES:
-                raise StoreUnavailable(f"the database: {_first_line(error.orig)}") from None
-            time.sleep(_PAUSE_SECONDS)
-        except SQLAlchemyError as error:
-            raise InvalidData(f"{file}: {_first_line(error)}") from None
+) -> int:
+    """Write the query's rows as JSON Lines; how many. After a failure the query begins anew."""
+    for _ in range(_TRIES - 1):
+        with suppress(StoreUnavailable), _translated(file):
+            return _stream(engine, file, columns, into, progress)
+        time.sleep(_PAUSE_SECONDS)
+    with _translated(file):
+        return _stream(engine, file, columns, into, progress)
+
+
+@contextmanager
+def _translated(file: Path) -> Iterator[None]:
+    """One line in place of what SQLAlchemy says."""
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        raise StoreUnavailable(f"the database: {_first_line(error.orig)}") from None
+    except DBAPIError as error:
+        raise InvalidData(f"{file}: {_first_line(error.orig)}") from None
+    except SQLAlchemyError as error:
+        raise InvalidData(f"{file}: {_first_line(error)}") from None
 
 
 def _stream(
     engine: sqlalchemy.Engine,
-    query: str,
+    file: Path,
     columns: tuple[str, ...],
     into: Path,
     progress: Progress,
-) -> None:
+) -> int:
+    query = _read_query(file)
     encoder = msgspec.json.Encoder()
     count = 0
     with engine.connect() as connection, into.open("wb") as out:
         # The query goes to the database as it is: colons and percent signs are its own.
         options = {"no_parameters": True, "stream_results": True, "yield_per": _ROWS_AT_ONCE}
         result = connection.exec_driver_sql(query, execution_options=options)
-        missing = sorted(set(columns) - set(result.keys()))
-        if missing:
-            raise KeyError(missing[0])
+        if missing := [column for column in columns if column not in set(result.keys())]:
+            raise InvalidData(f"{file}: the query returns no column {', '.join(missing)}")
         for rows in result.mappings().partitions():
             out.write(encoder.encode_lines([_record(row, columns) for row in rows]))
             count += len(rows)
-            progress("reading the database", count, 0)
+            progress(f"reading {into.stem}", count, 0)
+    return count
 
 
 def _record(row: Mapping[Any, Any], columns: tuple[str, ...]) -> dict[str, Any]:

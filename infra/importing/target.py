@@ -1,5 +1,6 @@
-"""Where an import goes: the two tables, written a user at a time."""
+"""Where an import goes: the two tables."""
 
+import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -8,19 +9,29 @@ from botocore.config import Config
 
 from segue.adapters.aws import translated
 from segue.adapters.dynamodb import DynamoSessionStore, user_item
+from segue.domain.errors import StoreUnavailable
 from segue.domain.events import Event
 from segue.domain.users import User
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-# Nobody waits for an answer here: rather let a throttled table take its time.
+# Nobody waits for an answer here: rather let a throttled table take its time. What is sent is made
+# here, and checking it against the service's model would take longer than writing it.
 _PATIENT = Config(
     connect_timeout=5,
     read_timeout=30,
     retries={"mode": "adaptive", "total_max_attempts": 10},
     max_pool_connections=16,
+    parameter_validation=False,
 )
+
+
+# Seconds between tries of what a throttled table left unprocessed.
+_PAUSES = tuple(0.05 * 2**attempt for attempt in range(8))
+
+# DynamoDB takes no more items in one batch.
+MAX_BATCH = 25
 
 
 class Target(Protocol):
@@ -34,8 +45,8 @@ class Target(Protocol):
         """Store whole sessions; storing the same again changes nothing."""
         ...
 
-    def put_user(self, user: User, digest: str) -> None:
-        """Store the profile, and that everything of this user is in place."""
+    def put_users(self, users: Mapping[User, str]) -> None:
+        """Store up to MAX_BATCH profiles, each with the digest of all that is there of the user."""
         ...
 
 
@@ -66,10 +77,17 @@ class DynamoTarget:
     def put_events(self, events: Iterable[Event]) -> None:
         self._sessions.put(events)
 
-    def put_user(self, user: User, digest: str) -> None:
-        item = user_item(user) | {"imported": {"S": digest}}
-        with translated("Users"):
-            self._client.put_item(TableName=self._users_table, Item=item)
+    def put_users(self, users: Mapping[User, str]) -> None:
+        items = [user_item(user) | {"imported": {"S": digest}} for user, digest in users.items()]
+        batch: Any = [{"PutRequest": {"Item": item}} for item in items]
+        for pause in _PAUSES:
+            with translated("Users"):
+                answer = self._client.batch_write_item(RequestItems={self._users_table: batch})
+            batch = answer["UnprocessedItems"].get(self._users_table)
+            if not batch:
+                return
+            time.sleep(pause)
+        raise StoreUnavailable(f"Users: {len(batch)} items still refused after throttling")
 
 
 def patient_client(endpoint_url: str | None = None) -> "DynamoDBClient":

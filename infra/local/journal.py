@@ -55,6 +55,11 @@ class Journal:
         self._end = sum(_size(write) for write in self.writes())
         os.ftruncate(self._file, self._end)
 
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+        return self._end
+
     def writes(self) -> Iterator[Write]:
         """The writes on file, oldest first."""
         with self._path.open("rb") as file:
@@ -75,34 +80,50 @@ class Journal:
         os.close(self._file)
 
 
+class _NothingToSave(Exception):
+    """Ends the emulator's life without its last act."""
+
+
 class JournaledTables:
     """An ASGI application around the emulator: notes its table writes, repeats them at the start.
 
     Writes pass one at a time, so that the order on file is the order in which they took effect.
+    The emulator is told of the end, and so saves its tables, only where the journal is longer than
+    ``save_beyond`` bytes: a short journal is sooner repeated than large tables are saved.
     """
 
-    def __init__(self, application: Application, journal: Journal) -> None:
+    def __init__(self, application: Application, journal: Journal, save_beyond: int = 0) -> None:
         self._application = application
         self._journal = journal
+        self._save_beyond = save_beyond
         self._order = asyncio.Lock()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self._application(scope, receive, self._repeat_before_start(send))
+            await self._lifespan(scope, receive, send)
         elif target := _write_target(scope):
             await self._write(target, scope, receive, send)
         else:
             await self._application(scope, receive, send)
 
-    def _repeat_before_start(self, send: Send) -> Send:
-        async def forward(message: Message) -> None:
+    async def _lifespan(self, scope: Message, receive: Receive, send: Send) -> None:
+        async def send_when_repeated(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":
                 for write in self._journal.writes():
                     # A task of its own: the emulator keeps the caller's account in the context.
                     await asyncio.create_task(self._answer(write.scope(), write.body))
             await send(message)
 
-        return forward
+        async def receive_unless_short() -> Message:
+            message = await receive()
+            if message["type"] == "lifespan.shutdown" and self._journal.size <= self._save_beyond:
+                raise _NothingToSave
+            return message
+
+        try:
+            await self._application(scope, receive_unless_short, send_when_repeated)
+        except _NothingToSave:
+            await send({"type": "lifespan.shutdown.complete"})
 
     async def _write(self, target: bytes, scope: Message, receive: Receive, send: Send) -> None:
         body = await _read_body(receive)

@@ -28,6 +28,12 @@ class Snapshots:
         shutil.copytree(current, self.work, ignore=shutil.ignore_patterns(_JOURNAL))
         self._copied = _inode(self.work / _TABLES)
 
+    @property
+    def size(self) -> int:
+        """Length in bytes of the snapshot."""
+        file = self._root / str(self._number) / _TABLES
+        return file.stat().st_size if file.exists() else 0
+
     def commit(self) -> bool:
         """Make what the emulator saved the current snapshot. Call when it has stopped.
 

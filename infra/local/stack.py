@@ -20,8 +20,8 @@ from infra.local.stack_process import HOST
 logger = logging.getLogger("segue.stack")
 
 # A predecessor with millions of events may take this long to save them, and so may this one.
-_START_SECONDS = 120
-_STOP_SECONDS = 120
+_START_SECONDS = 600
+_STOP_SECONDS = 600
 
 
 @contextmanager

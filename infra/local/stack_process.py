@@ -15,6 +15,7 @@ from pathlib import Path
 from threading import Thread
 
 HOST = "127.0.0.1"
+_SHORT_JOURNAL = 1_000_000  # bytes; repeated in a fraction of a second
 
 
 def main(folder: Path, port: int) -> None:
@@ -36,7 +37,9 @@ def main(folder: Path, port: int) -> None:
 
 
 def _stop_with_parent() -> None:
-    sys.stdin.buffer.read()
+    # Not sys.stdin: its lock would stand in the way of the interpreter's end.
+    while os.read(0, 1024):
+        pass
     os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -65,7 +68,7 @@ def _serve(folder: Path, listener: socket.socket) -> None:
 
     journal = Journal(snapshots.journal)
     config = uvicorn.Config(
-        JournaledTables(app, journal),
+        JournaledTables(app, journal, save_beyond=max(_SHORT_JOURNAL, snapshots.size // 4)),
         lifespan="on",
         log_level="warning",
         timeout_keep_alive=75,

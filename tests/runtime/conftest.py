@@ -20,8 +20,7 @@ from infra.local.environment import local_settings
 from infra.template import Template, create_resources, load
 from segue.adapters.dynamodb import DynamoSessionStore, DynamoUserStore
 from segue.domain.times import format_time
-from segue.models.bundle import read_manifest
-from tests.bundles import tiny_bundle
+from segue.models.bundle import Bundle
 from tests.runtime.emulator import Function, Runtime, running
 from tests.runtime.support import ROOT, Deploy, Stack, Start, sam_build
 
@@ -46,28 +45,24 @@ def runtime(sam: Path, pytestconfig: pytest.Config) -> Runtime:
     emulator = next(sam.parents[1].rglob("samcli/local/rapid/aws-lambda-rie-x86_64"), None)
     if emulator is None:
         pytest.skip(f"{sam} comes without Lambda's emulator")
-    python = subprocess.run(
+    found = subprocess.run(
         ["sh", str(ROOT / "layers/python313.sh"), "-c", "import sys; print(sys.executable)"],
         capture_output=True,
         text=True,
     )
-    if python.returncode:
-        pytest.skip(python.stdout.strip())
+    if found.returncode:
+        pytest.skip(found.stdout.strip())
+    python = Path(found.stdout.strip())
     assert pytestconfig.cache
     cache = pytestconfig.cache.mkdir("lambda-runtime")
-    return Runtime(emulator, Path(python.stdout.strip()), _provided_packages(cache))
+    return Runtime(emulator, python, _provided_packages(cache, python))
 
 
 @pytest.fixture(scope="session")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_bundle(tmp_path_factory.mktemp("bundle"))
-
-
-@pytest.fixture(scope="session")
-def build(sam: Path, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def build(sam: Path, bundle_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which ``sam build`` left one folder for each function and layer."""
     folder = tmp_path_factory.mktemp("sam") / "build"
-    result = sam_build(sam, folder, bundle)
+    result = sam_build(sam, folder, bundle_path)
     assert result.returncode == 0, result.stderr
     return folder
 
@@ -111,7 +106,7 @@ def opt(template: Template, build: Path, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="session")
 def deployed(
-    template: Template, build: Path, opt: Path, bundle: Path, local_stack: Stack
+    template: Template, build: Path, opt: Path, bundle: Bundle, local_stack: Stack
 ) -> Deploy:
     """A function by its logical id, built and configured."""
 
@@ -120,7 +115,7 @@ def deployed(
             **template.environment(function_id, local_stack.names),
             **local_stack.settings,
             "BUNDLE_PATH": str(opt / "bundle"),
-            "SEGUE_AS_OF": format_time(read_manifest(bundle).cutoff),
+            "SEGUE_AS_OF": format_time(bundle.manifest.cutoff),
         }
         return Function(template.handler(function_id), build / function_id, opt, environment)
 
@@ -136,8 +131,8 @@ def start(runtime: Runtime, tmp_path: Path) -> Iterator[Start]:
         )
 
 
-def _provided_packages(cache: Path) -> Path:
-    """Install what Lambda provides, once for each version of the requirements."""
+def _provided_packages(cache: Path, python: Path) -> Path:
+    """Install what Lambda provides, byte-compiled as there, once for each set of requirements."""
     digest = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:12]
     packages = cache / digest
     if packages.is_dir():
@@ -154,5 +149,6 @@ def _provided_packages(cache: Path) -> Path:
             ],
             check=True,
         )
+        subprocess.run([str(python), "-m", "compileall", "-q", f"{scratch}/packages"], check=True)
         Path(scratch, "packages").rename(packages)
     return packages

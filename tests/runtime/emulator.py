@@ -109,6 +109,8 @@ def _environment(runtime: Runtime, function: Function) -> dict[str, str]:
         "LANG": "en_US.UTF-8",
         "LD_LIBRARY_PATH": str(function.opt / "lib"),
         "PATH": "/usr/local/bin:/usr/bin:/bin",
+        # In Lambda all code is on read-only file systems.
+        "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONPATH": os.pathsep.join(map(str, path)),
         "TZ": ":UTC",
         **function.environment,

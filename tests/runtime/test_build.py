@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from infra.template import Template
-from segue.models.bundle import MANIFEST, read_manifest
+from segue.models.bundle import MANIFEST, Bundle
 from tests.runtime.emulator import Runtime
 from tests.runtime.support import ROOT, sam_build
 
@@ -48,8 +48,8 @@ def test_the_runtime_layer_holds_what_the_functions_import_and_no_more(build: Pa
     }
 
 
-def test_the_models_layer_is_what_the_manifest_names(build: Path, bundle: Path) -> None:
-    assert files(build / "ModelsLayer/bundle") == {MANIFEST, *read_manifest(bundle).files}
+def test_the_models_layer_is_what_the_manifest_names(build: Path, bundle: Bundle) -> None:
+    assert files(build / "ModelsLayer/bundle") == {MANIFEST, *bundle.manifest.files}
 
 
 def test_function_and_layers_stay_small(template: Template, build: Path) -> None:
@@ -100,10 +100,10 @@ def test_a_build_without_a_bundle_says_how_to_get_one(sam: Path, tmp_path: Path)
 
 
 def test_a_build_with_a_damaged_bundle_names_the_file(
-    sam: Path, bundle: Path, tmp_path: Path
+    sam: Path, bundle: Bundle, tmp_path: Path
 ) -> None:
-    damaged = shutil.copytree(bundle, tmp_path / "bundle")
-    name = next(iter(read_manifest(bundle).files))
+    damaged = shutil.copytree(bundle.path, tmp_path / "bundle")
+    name = next(iter(bundle.manifest.files))
     os.truncate(damaged / name, 0)
     result = sam_build(sam, tmp_path / "build", damaged, "ModelsLayer")
     assert result.returncode != 0

@@ -25,10 +25,9 @@ TRACKS_A_SESSION = 6
 
 
 @pytest.fixture(scope="module", autouse=True)
-def listeners(local_stack: Stack, bundle: Path) -> None:
-    opened = Bundle.open(bundle)
-    tracks = opened.catalogue.track_ids(np.arange(len(opened.catalogue)))
-    cutoff = opened.manifest.cutoff
+def listeners(local_stack: Stack, bundle: Bundle) -> None:
+    tracks = bundle.catalogue.track_ids(np.arange(len(bundle.catalogue)))
+    cutoff = bundle.manifest.cutoff
     for user in (LISTENER, LEAVER):
         local_stack.users.put(User(str(user)))
         local_stack.sessions.put(session(user, cutoff - 2 * DAY, tracks[:TRACKS_A_SESSION]))
@@ -76,19 +75,19 @@ def test_every_sample_event_is_a_request_to_a_route_and_every_route_has_one(
 
 
 class TestPredict:
-    def test_health(self, predict: RunningFunction, bundle: Path) -> None:
+    def test_health(self, predict: RunningFunction, bundle: Bundle) -> None:
         answer = predict.invoke(sample("health"))
         assert answer["statusCode"] == 200
-        assert body(answer) == {"status": "ok", "bundle": Bundle.open(bundle).version}
+        assert body(answer) == {"status": "ok", "bundle": bundle.version}
 
-    def test_models(self, predict: RunningFunction, bundle: Path) -> None:
+    def test_models(self, predict: RunningFunction, bundle: Bundle) -> None:
         answer = predict.invoke(sample("models"))
         assert answer["statusCode"] == 200
-        assert body(answer) == Bundle.open(bundle).manifest.content
+        assert body(answer) == bundle.manifest.content
 
     @pytest.mark.parametrize(("model_id", "name"), [("1", "autoencoder"), ("2", "classifier")])
     def test_recommends_as_many_tracks_as_a_session_has(
-        self, predict: RunningFunction, bundle: Path, model_id: str, name: str
+        self, predict: RunningFunction, bundle: Bundle, model_id: str, name: str
     ) -> None:
         event = sample("predict")
         event |= {"path": f"/models/{model_id}/predict", "pathParameters": {"model_id": model_id}}
@@ -98,7 +97,7 @@ class TestPredict:
         assert answer["multiValueHeaders"]["X-Segue-Answered-By"] == [name]
         tracks = body(answer)
         assert len(tracks) == len(set(tracks)) == TRACKS_A_SESSION
-        assert (Bundle.open(bundle).catalogue.positions(tracks) >= 0).all()
+        assert (bundle.catalogue.positions(tracks) >= 0).all()
 
     def test_answers_a_bad_request_with_a_problem(self, predict: RunningFunction) -> None:
         answer = predict.invoke(request("predict", user_id=LISTENER, k=0))
@@ -133,9 +132,9 @@ class TestAbTest:
 
 class TestFaults:
     def test_a_damaged_bundle_is_an_answer_and_not_a_crash(
-        self, deployed: Deploy, start: Start, bundle: Path, tmp_path: Path
+        self, deployed: Deploy, start: Start, bundle: Bundle, tmp_path: Path
     ) -> None:
-        damaged = shutil.copytree(bundle, tmp_path / "bundle")
+        damaged = shutil.copytree(bundle.path, tmp_path / "bundle")
         (damaged / "encoder.json").write_bytes(b"{}")
         function = start(deployed("PredictFunction").with_environment(BUNDLE_PATH=str(damaged)))
         for event in ("health", "predict"):

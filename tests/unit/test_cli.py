@@ -12,6 +12,7 @@ import segue
 from infra.cli import app
 
 ROOT = Path(__file__).parents[2]
+WRITE_PAGE = ("-m", "typer", "infra.cli", "utils", "docs", "--name", "segue", "--title", "Commands")
 
 
 def run(*arguments: str | Path) -> Result:
@@ -47,8 +48,7 @@ def test_imports_nothing_heavy_for_its_help() -> None:
 
 def test_every_command_and_option_is_documented() -> None:
     page = subprocess.run(
-        [sys.executable, "-m", "typer", "infra.cli", "utils", "docs"]
-        + ["--name", "segue", "--title", "Commands"],
+        [sys.executable, *WRITE_PAGE],
         check=True,
         capture_output=True,
         text=True,
@@ -61,12 +61,12 @@ def test_every_command_and_option_is_documented() -> None:
 class TestData:
     def test_demo_writes_a_folder_that_check_reads(self, tmp_path: Path) -> None:
         folder = tmp_path / "demo"
-        written = run("data", "demo", folder, "--listeners", "5", "--tracks", "300", "--json", "-")
+        written = run("data", "demo", folder, "--listeners", "10", "--tracks", "300", "--json", "-")
         assert written.exit_code == 0
         read = run("data", "check", folder, "--json", tmp_path / "summary.json")
         assert read.exit_code == 0
         summary = json.loads((tmp_path / "summary.json").read_text())
-        assert summary["users"] == json.loads(written.stdout)["listeners"] == 5
+        assert summary["users"] == json.loads(written.stdout)["listeners"] == 10
 
     def test_demo_refuses_a_folder_that_holds_something(self, tmp_path: Path) -> None:
         (tmp_path / "mine").touch()
@@ -105,11 +105,8 @@ class TestServe:
         result = run("serve", "--bundle", tmp_path / "nowhere", "--state", tmp_path / "state")
         assert_one_line(result, "nowhere")
 
-    def test_names_a_data_folder_that_cannot_be_read(self, tmp_path: Path) -> None:
-        from tests.bundles import tiny_bundle
-
-        bundle = tiny_bundle(tmp_path / "bundle")
-        result = run(
-            "serve", "--bundle", bundle, "--data", tmp_path / "nowhere", "--state", tmp_path / "s"
-        )
-        assert_one_line(result, "nowhere")
+    def test_names_a_data_folder_that_cannot_be_read(
+        self, tmp_path: Path, bundle_path: Path
+    ) -> None:
+        options = f"--bundle {bundle_path} --data {tmp_path}/nowhere --state {tmp_path}/state"
+        assert_one_line(run("serve", *options.split()), "nowhere")

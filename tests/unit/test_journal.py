@@ -45,7 +45,7 @@ def journal(file: Path) -> Iterator[Journal]:
 def post(journal: Journal, operation: str, body: bytes) -> httpx.Response:
     async def send() -> httpx.Response:
         tables = JournaledTables(FakeEmulator(), journal)
-        transport = httpx.ASGITransport(app=tables)  # type: ignore[arg-type]
+        transport = httpx.ASGITransport(app=tables)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             headers = {"x-amz-target": f"DynamoDB_20120810.{operation}", "authorization": "me"}
             return await client.post("/", content=body, headers=headers)
@@ -68,6 +68,8 @@ def restart(journal: Journal) -> list[bytes]:
         await JournaledTables(emulator, journal)({"type": "lifespan"}, receive, send)
 
     asyncio.run(start())
+    kind: str
+    bodies: list[bytes]
     ((kind, bodies),) = ready
     assert kind == "lifespan.startup.complete"
     return bodies
@@ -91,6 +93,43 @@ class TestJournaledTables:
     def test_do_not_note_refused_writes(self, journal: Journal) -> None:
         assert post(journal, "PutItem", b"bad").status_code == 400
         assert list(journal.writes()) == []
+
+
+def stop(journal: Journal, save_beyond: int) -> bool:
+    """End an emulator's life; whether it was told, and so saved its tables."""
+    told = False
+
+    async def emulator(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal told
+        await receive()
+        told = True
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def life() -> None:
+        answers: list[str] = []
+
+        async def receive() -> Any:
+            return {"type": "lifespan.shutdown"}
+
+        async def send(message: Any) -> None:
+            answers.append(message["type"])
+
+        await JournaledTables(emulator, journal, save_beyond)({"type": "lifespan"}, receive, send)
+        assert answers == ["lifespan.shutdown.complete"]
+
+    asyncio.run(life())
+    return told
+
+
+class TestEnd:
+    def test_saves_the_tables_where_the_journal_is_long(self, journal: Journal) -> None:
+        post(journal, "PutItem", b"body")
+        assert stop(journal, save_beyond=journal.size - 1)
+
+    def test_leaves_a_short_journal_to_be_repeated(self, journal: Journal) -> None:
+        post(journal, "PutItem", b"body")
+        assert not stop(journal, save_beyond=journal.size)
+        assert restart(journal) == [b"body"]
 
 
 class TestJournal:

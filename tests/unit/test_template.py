@@ -1,5 +1,6 @@
 """The template: what the reader makes of it, and the rules that the stack keeps."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from infra.local.environment import PREFIX
 from infra.template import (
     API,
     BUCKET,
@@ -17,6 +19,7 @@ from infra.template import (
     UnresolvedReference,
     create_resources,
     load,
+    physical_name,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -94,6 +97,29 @@ class TestReader:
         template = read(tmp_path, "{Resources: {}}")
         with pytest.raises(NotImplementedError, match="Fn::ImportValue"):
             template.resolve({"Fn::ImportValue": "x"})
+
+
+class TestSampleEnvironment:
+    """``infra/env.json``, for ``sam local``, which passes on only what the template declares."""
+
+    @pytest.fixture
+    def variables(self) -> dict[str, str]:
+        sample: dict[str, dict[str, str]] = json.loads((ROOT / "infra/env.json").read_bytes())
+        return sample["Parameters"]
+
+    def test_sets_only_variables_that_the_functions_have(
+        self, template: Template, variables: dict[str, str]
+    ) -> None:
+        for function_id in template.functions():
+            assert variables.keys() <= template.environment(function_id, NAMES).keys()
+
+    def test_names_the_tables_and_the_bucket_of_the_local_stack(
+        self, template: Template, variables: dict[str, str]
+    ) -> None:
+        names = {logical_id: physical_name(PREFIX, logical_id) for logical_id in NAMES}
+        environment = template.environment("PredictFunction", names)
+        for variable in ("SESSIONS_TABLE", "USERS_TABLE", "BUCKET"):
+            assert variables[variable] == environment[variable]
 
 
 class TestCreateResources:

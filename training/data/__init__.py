@@ -3,12 +3,11 @@
 The flow::
 
     folder                     tracks, artists, users, sessions: .jsonl, .jsonl.gz or .parquet
-      |  sources, records      stream rows; every row that cannot be used goes to quarantine.jsonl
+      |  sources, intake       stream rows; every row that cannot be used is put aside, with reasons
+      |  catalogue, listening  join artists to tracks; drop repeated events, sort, label the plays
       v
-    staged Parquet             rows as they came, in bounded memory
-      |  ingest                DuckDB drops repeats, joins artists to tracks, labels the plays
-      v
-    workspace                  events, plays, users, tracks (.parquet), quarantine.jsonl, summary.json
+    workspace                  events, plays, users, tracks (.parquet);
+      |                        quarantine.jsonl, summary.json
       |  queries               sql/*.sql, the same text that Spark runs on many machines
       v
     training, evaluation, import
@@ -23,7 +22,8 @@ the times as of which the windows are asked for::
         history = query(connection, "windows.sql")
 """
 
-from training.data.ingest import Progress, check, ingest
+from training.data.ingest import check, ingest
+from training.data.intake import Progress
 from training.data.queries import connect, query, set_cutoffs
 from training.data.render import render
 from training.data.summary import FileSummary, Summary

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import msgspec
 
-from training.data.columns import Census, Column
+from training.data.columns import TEXT, TEXTS, Census, Column
 from training.data.intake import Intake
-from training.data.parquet import TEXT, TEXTS, Record, TableWriter
+from training.data.parquet import Record, TableWriter
 from training.data.records import Artist, first_only, parse_artist, parse_track
 
-_NOBODY = Artist("", None, None)
+# Columns that are there in any catalogue. The last two say what the artists' file knows, or else
+# what the track itself says.
+_FIXED = {"id": TEXT, "id_artist": TEXT, "artist_name": TEXT, "artist_genres": TEXTS}
 
 
 def read_artists(intake: Intake) -> dict[str, Artist]:
@@ -35,35 +37,30 @@ def write_tracks(intake: Intake, artists: Mapping[str, Artist], path: Path) -> N
     their order. Until all are seen, they wait as JSON beside ``path``.
     """
     waiting = path.with_suffix(".jsonl")
-    columns = list(_settle(intake, waiting))
-    fields = {"id": TEXT, "id_artist": TEXT} | {column.name: column.type for column in columns}
-    unknown = 0
-    with TableWriter(path, fields | {"artist_name": TEXT, "artist_genres": TEXTS}) as table:
+    columns = _settle(intake, artists, waiting)
+    with TableWriter(path, {column.name: column.type for column in columns}) as table:
         for track in _lines(waiting):
-            artist = artists.get(track["id_artist"], _NOBODY)
-            unknown += artist is _NOBODY
-            values = [column.fit(track.get(column.name)) for column in columns]
-            table.append([*values, artist.name, artist.genres])
+            table.append([column.fit(track.get(column.name)) for column in columns])
     waiting.unlink()
-    intake.tallies["tracks"].warnings["artist unknown"] += unknown
 
 
-def _settle(intake: Intake, waiting: Path) -> Iterator[Column]:
-    """Read the tracks, write those that are used into ``waiting``, and say what columns they have."""
-    census = Census()
+def _settle(intake: Intake, artists: Mapping[str, Artist], waiting: Path) -> list[Column]:
+    """Write the usable tracks into ``waiting``, and say what columns they have."""
+    census = Census(_FIXED)
     encode = msgspec.json.Encoder().encode
+    parse = first_only(parse_track, "id", lambda track: str(track["id"]))
     with waiting.open("wb") as file:
-        for _, track in intake.items("tracks", first_only(parse_track, "id", _id)):
+        for _, track in intake.items("tracks", parse):
+            artist = artists.get(track["id_artist"])
+            if artist is not None:
+                track |= {"artist_name": artist.name, "artist_genres": artist.genres}
             file.write(encode(census.add(track)) + b"\n")
+    columns = list(census.columns())
     warnings = intake.tallies["tracks"].warnings
-    for column in census.columns():
+    for column in columns:
         warnings[f"{column.name} missing"] += column.missing
         warnings[f"{column.name} of another type"] += column.misfits
-        yield column
-
-
-def _id(track: Record) -> str:
-    return str(track["id"])
+    return columns
 
 
 def _lines(path: Path) -> Iterator[Record]:

@@ -1,25 +1,27 @@
 """Finds out which type each column of the catalogue has, and makes its values fit."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 
 import pyarrow as pa
 
-from training.data.parquet import INTEGER, TEXT, TEXTS, TRUTH, Record
+from training.data import parquet
+from training.data.parquet import Record
 from training.data.records import is_texts
+
+NUMBER, WHOLE_NUMBER, TEXT, TEXTS, TRUTH = "number", "whole number", "text", "texts", "truth value"
+NOTHING, OTHER = "nothing", "other"
 
 # The kinds that a column can have, in the order in which they win a tie.
 _TYPES = {
-    "number": pa.float64(),
-    "whole number": INTEGER,
-    "text": TEXT,
-    "texts": TEXTS,
-    "truth value": TRUTH,
+    NUMBER: parquet.NUMBER,
+    WHOLE_NUMBER: parquet.INTEGER,
+    TEXT: parquet.TEXT,
+    TEXTS: parquet.TEXTS,
+    TRUTH: parquet.TRUTH,
 }
-# A column with both 1 and 0.5 is one of numbers; Parquet's writer turns the 1 into 1.0.
-_WIDENS = ("whole number", "number")
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -39,14 +41,17 @@ class Column:
 
     def fit(self, value: object) -> object:
         """The value as the column stores it; None where it is of another kind."""
-        kind = _kind(value)
-        return value if kind == self.kind or (kind, self.kind) == _WIDENS else None
+        return value if _fits(_kind(value), self.kind) else None
 
 
 @dataclass(slots=True)
 class Census:
-    """Counts the kinds of value in every column, record by record."""
+    """Counts the kinds of value in every column, record by record.
 
+    ``fixed`` says of which kind some columns are, whatever is in them; these are always there.
+    """
+
+    fixed: Mapping[str, str]
     rows: int = 0
     _kinds: dict[str, Counter[str]] = field(default_factory=dict)
 
@@ -62,26 +67,36 @@ class Census:
 
     def columns(self) -> Iterator[Column]:
         """The columns in the order of their first appearance, each of its most frequent kind."""
-        for name, kinds in self._kinds.items():
-            filled = Counter({kind: count for kind, count in kinds.items() if kind != "nothing"})
-            counts = {kind: filled[kind] for kind in _TYPES}
-            if counts["number"]:
-                counts["number"] += counts.pop("whole number")
-            # A column without a single usable value is one of texts that are all null.
-            kind = max(counts, key=counts.__getitem__) if any(counts.values()) else "text"
-            missing = self.rows - filled.total()
-            yield Column(name, kind, missing, filled.total() - counts[kind])
+        for name in dict.fromkeys([*self._kinds, *self.fixed]):
+            kinds = self._kinds.get(name, Counter())
+            filled = kinds.total() - kinds[NOTHING]
+            kind = self.fixed.get(name) or _most_frequent(kinds)
+            fitting = sum(count for value, count in kinds.items() if _fits(value, kind))
+            yield Column(name, kind, missing=self.rows - filled, misfits=filled - fitting)
+
+
+def _most_frequent(kinds: Counter[str]) -> str:
+    counts = {kind: kinds[kind] for kind in _TYPES}
+    if counts[NUMBER]:
+        counts[NUMBER] += counts.pop(WHOLE_NUMBER)
+    # A column without a single value is one of texts that are all null.
+    return max(counts, key=counts.__getitem__) if any(counts.values()) else TEXT
+
+
+def _fits(value: str, kind: str) -> bool:
+    """A column with both 1 and 0.5 is one of numbers; Parquet's writer turns the 1 into 1.0."""
+    return value == kind or (value, kind) == (WHOLE_NUMBER, NUMBER)
 
 
 def _kind(value: object) -> str:
     if value is None:
-        return "nothing"
+        return NOTHING
     if isinstance(value, bool):
-        return "truth value"
+        return TRUTH
     if isinstance(value, int):
-        return "whole number" if value in _INT64 else "other"
+        return WHOLE_NUMBER if value in _INT64 else OTHER
     if isinstance(value, float):
-        return "number" if isfinite(value) else "other"
+        return NUMBER if isfinite(value) else OTHER
     if isinstance(value, str):
-        return "text"
-    return "texts" if is_texts(value) else "other"
+        return TEXT
+    return TEXTS if is_texts(value) else OTHER

@@ -1,8 +1,7 @@
 """Reads a data folder once, from its raw rows to a workspace of Parquet files."""
 
-import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,13 +12,21 @@ from training.data.intake import Intake, Progress
 from training.data.listening import write_events, write_plays, write_users
 from training.data.quarantine import Quarantine
 from training.data.queries import COMPLETE, TABLES, create_view, open_database
-from training.data.sources import Source, find_sources
+from training.data.sources import SUFFIXES, Source, find_sources
 from training.data.summary import Summary
 
 QUARANTINE = "quarantine.jsonl"
+# Of DuckDB alone; Python and Arrow come on top of it.
+MEMORY_LIMIT = "512MB"
 
 
-def ingest(folder: Path, workspace: Path, progress: Progress | None = None) -> Summary:
+def ingest(
+    folder: Path,
+    workspace: Path,
+    progress: Progress | None = None,
+    *,
+    needs: Collection[str] = ("tracks", "sessions"),
+) -> Summary:
     """Read the data in ``folder`` into ``workspace``, which is made where it is missing.
 
     Writes ``events``, ``plays``, ``users`` and ``tracks`` (.parquet), ``quarantine.jsonl`` and
@@ -27,18 +34,18 @@ def ingest(folder: Path, workspace: Path, progress: Progress | None = None) -> S
     the change of files is cut short, ``connect`` refuses the workspace until this is run again.
     ``progress`` is told how many bytes were read, and how many there are.
 
-    Raises InvalidData where the folder cannot be read, or holds no track or no event.
+    Raises InvalidData where a file cannot be read, or a table that it ``needs`` has no usable row.
     """
     sources = find_sources(folder)
-    for table in ("tracks", "sessions"):
+    for table in needs:
         if table not in sources:
-            raise InvalidData(f"{folder} holds no {table} (.jsonl, .jsonl.gz or .parquet)")
+            raise InvalidData(f"{folder} holds no {table} ({', '.join(SUFFIXES)})")
     partial = workspace / ".partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
         summary = _read(folder, sources, partial, progress)
-        _require_rows(summary)
+        _require_rows(summary, needs)
         (partial / COMPLETE).write_text(summary.to_json(), "utf-8")
         _replace(workspace, partial)
     finally:
@@ -58,9 +65,10 @@ def check(
     with TemporaryDirectory(prefix="segue-check-") as name:
         summary = _read(folder, sources, Path(name), progress)
         if quarantine is not None:
+            quarantine.parent.mkdir(parents=True, exist_ok=True)
             partial = quarantine.with_name(f"{quarantine.name}.partial")
             shutil.copyfile(Path(name) / QUARANTINE, partial)
-            os.replace(partial, quarantine)
+            partial.replace(quarantine)
     return summary
 
 
@@ -69,7 +77,7 @@ def _read(
 ) -> Summary:
     with (
         Quarantine(into / QUARANTINE) as quarantine,
-        open_database(into / "spill") as connection,
+        open_database(into / "spill", memory_limit=MEMORY_LIMIT) as connection,
     ):
         intake = Intake(sources, quarantine, progress)
         write_tracks(intake, read_artists(intake), into / "tracks.parquet")
@@ -80,15 +88,15 @@ def _read(
         return summarise(connection, str(folder), intake.tallies)
 
 
-def _require_rows(summary: Summary) -> None:
-    for table in ("tracks", "sessions"):
+def _require_rows(summary: Summary, needs: Collection[str]) -> None:
+    for table in needs:
         file = summary.files[table]
         if file.kept == 0:
             why = f"; most often: {next(iter(file.reasons))}" if file.reasons else ""
-            raise InvalidData(f"{summary.folder}/{file.file}: none of {file.read} rows is usable{why}")
+            raise InvalidData(f"{summary.folder}/{file.file}: {file.read} rows, none usable{why}")
 
 
 def _replace(workspace: Path, partial: Path) -> None:
     (workspace / COMPLETE).unlink(missing_ok=True)
     for name in (*(f"{table}.parquet" for table in TABLES), QUARANTINE, COMPLETE):
-        os.replace(partial / name, workspace / name)
+        (partial / name).replace(workspace / name)

@@ -23,7 +23,7 @@ class Intake:
         }
         self._sources = sources
         self._quarantine = quarantine
-        self._progress = progress or (lambda used, total: None)
+        self._progress = progress
         self._total = sum(source.size for source in sources.values())
         self._used = 0
 
@@ -57,4 +57,5 @@ class Intake:
             self._quarantine.reject(self.tallies[table], number, row, [reason])
 
     def _report(self, used: int) -> None:
-        self._progress(self._used + used, self._total)
+        if self._progress is not None:
+            self._progress(self._used + used, self._total)

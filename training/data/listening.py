@@ -22,7 +22,7 @@ _STAGED_COLUMNS = {
 
 
 def write_users(intake: Intake, path: Path) -> None:
-    """Write ``users.parquet``: ``user_id``, ``favourite_genres`` and ``premium``, in their order."""
+    """Write ``users.parquet``: ``user_id``, ``favourite_genres`` and ``premium``."""
     parse = first_only(parse_user, "user_id", lambda user: user.user_id)
     columns = {"user_id": TEXT, "favourite_genres": TEXTS, "premium": TRUTH}
     with TableWriter(path, columns) as table:
@@ -31,10 +31,10 @@ def write_users(intake: Intake, path: Path) -> None:
 
 
 def write_events(intake: Intake, connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Write ``events.parquet``, sorted by user, time, session, type and track; no two rows are alike.
+    """Write ``events.parquet``, sorted by user, time, session, type and track, without repeats.
 
-    A session in which two users occur is nobody's: all its events go to the quarantine. Leaves the
-    view ``events`` on the connection.
+    A session in which several users occur is nobody's: all its events go to the quarantine. Leaves
+    the view ``events`` on the connection.
     """
     staged = path.with_suffix(".staged")
     with TableWriter(staged, _STAGED_COLUMNS) as table:

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 
 Record = dict[str, Any]
 
-TEXT, TEXTS, INTEGER, TRUTH = pa.string(), pa.list_(pa.string()), pa.int64(), pa.bool_()
+TEXT, TEXTS = pa.string(), pa.list_(pa.string())
+INTEGER, NUMBER, TRUTH = pa.int64(), pa.float64(), pa.bool_()
 
 BATCH = 1 << 16
 # What pyarrow raises for a file that is no Parquet file, or is broken inside.

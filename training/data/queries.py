@@ -1,6 +1,7 @@
 """Asks a workspace: DuckDB over its Parquet files, with the questions in ``sql/``."""
 
 import glob
+import os
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
@@ -11,17 +12,18 @@ import pyarrow as pa
 from segue.domain.errors import InvalidData
 
 MEMORY_LIMIT = "1GB"
+THREADS = min(4, os.cpu_count() or 1)
 TABLES = ("events", "plays", "users", "tracks")
 # Written last and removed first: where it stands, the other files belong together.
 COMPLETE = "summary.json"
 
 
 def connect(
-    workspace: Path, *, memory_limit: str = MEMORY_LIMIT, threads: int | None = None
+    workspace: Path, *, memory_limit: str = MEMORY_LIMIT, threads: int = THREADS
 ) -> duckdb.DuckDBPyConnection:
     """Open a workspace that ``ingest`` filled: views ``events``, ``plays``, ``users``, ``tracks``.
 
-    Queries that outgrow ``memory_limit`` spill to the workspace; ``threads`` None means all cores.
+    Queries that outgrow ``memory_limit`` spill to the workspace. Each thread needs its share of it.
     Raises InvalidData where there is no finished workspace.
     """
     if not (workspace / COMPLETE).is_file():
@@ -49,19 +51,22 @@ def read_sql(name: str) -> str:
 
 
 def open_database(
-    spill: Path, *, memory_limit: str = MEMORY_LIMIT, threads: int | None = None
+    spill: Path, *, memory_limit: str = MEMORY_LIMIT, threads: int = THREADS
 ) -> duckdb.DuckDBPyConnection:
     """An empty database in memory that spills to the folder ``spill`` beyond its limit."""
-    settings = {"memory_limit": memory_limit, "temp_directory": str(spill)}
-    if threads is not None:
-        settings["threads"] = str(threads)
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "memory_limit": memory_limit,
+        "temp_directory": str(spill),
+        "threads": threads,
+    }
     return duckdb.connect(config=settings)
 
 
 def create_view(connection: duckdb.DuckDBPyConnection, name: str, path: Path) -> None:
     """Make a Parquet file readable under ``name``."""
     source = glob.escape(str(path)).replace("'", "''")
-    connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet('{source}')")
+    text = f"CREATE VIEW {name} AS SELECT * FROM read_parquet('{source}')"  # noqa: S608
+    connection.execute(text)
 
 
 def write_query(connection: duckdb.DuckDBPyConnection, text: str, path: Path) -> None:

@@ -69,7 +69,7 @@ def parse_artist(record: Record) -> Artist:
 
 
 def parse_track(record: Record) -> Record:
-    """Read one row of ``tracks``: the record, its ids as text, a null ``id_artist`` left out.
+    """Read one row of ``tracks``: the record with its ids as text.
 
     Raises InvalidRecord where the track's own id is unusable.
     """

@@ -1,11 +1,15 @@
 """Draws a summary for the terminal."""
 
+from collections.abc import Iterator
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from segue.domain.times import DAY, format_time
-from training.data.summary import FileSummary, Summary
+from segue.domain.times import DAY, SECOND, format_time
+from training.data.summary import Summary
+
+MINUTE = 60 * SECOND
 
 
 def render(summary: Summary) -> RenderableType:
@@ -29,8 +33,9 @@ def _files(summary: Summary) -> Table:
 
 def _faults(summary: Summary) -> list[Table]:
     table = Table(title="Not used, or read as missing", title_justify="left")
-    for heading, justify in (("file", "left"), ("what", "left"), ("rows", "right")):
-        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    table.add_column("file")
+    table.add_column("what")
+    table.add_column("rows", justify="right")
     for file in summary.files.values():
         for reason, rows in file.reasons.items():
             table.add_row(Text(str(file.file)), Text(reason), _number(rows), style="red")
@@ -48,14 +53,33 @@ def _listening(summary: Summary) -> Table:
     return table
 
 
-def _figures(summary: Summary) -> list[tuple[str, str]]:
-    unknown = summary.unknown_plays
-    return [
-        ("tracks / artists", f"{_number(summary.tracks)} / {_number(summary.artists)}"),
-        ("users / of them with events", f"{_number(summary.users)} / {_number(summary.listeners)}"),
-        ("sessions", _number(summary.sessions)),
-        *((f"{kind} events", _number(count)) for kind, count in summary.events_by_type.items()),
-    ]
+def _figures(summary: Summary) -> Iterator[tuple[str, str]]:
+    yield "tracks", _number(summary.tracks)
+    yield "artists", _number(summary.artists)
+    yield "users", _number(summary.users)
+    yield "listeners (users with events)", _number(summary.listeners)
+    yield "sessions", _number(summary.sessions)
+    yield "events", _number(summary.events)
+    for kind, count in summary.events_by_type.items():
+        yield f"  {kind}", _number(count)
+    if summary.first_event is not None and summary.last_event is not None:
+        days = (summary.last_event - summary.first_event) / DAY
+        yield "first event", format_time(summary.first_event)
+        yield "last event", f"{format_time(summary.last_event)}, {days:,.1f} days later"
+    yield "plays", _number(summary.plays)
+    yield "  fully played", f"{summary.completed_share:.1%}"
+    yield "  liked", f"{summary.liked_share:.1%}"
+    yield "  of tracks not in the catalogue", _unknown(summary)
+    yield "listener-track pairs played", f"{_number(summary.played_pairs)} ({summary.density:.2%})"
+    minutes = summary.longest_session_ms / MINUTE
+    yield "longest session", f"{minutes:,.0f} min"
+    yield "most events in a session", _number(summary.longest_session_events)
+
+
+def _unknown(summary: Summary) -> str:
+    if summary.unknown_plays is None:
+        return "there is no catalogue"
+    return _number(summary.unknown_plays)
 
 
 def _number(count: int) -> str:

@@ -16,7 +16,7 @@ SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
 DAMAGED = "file damaged from here on"
 # A longer line is no record; the bound keeps a file without line ends from filling the memory.
 MAX_LINE = 1 << 20
-_CHUNK = 1 << 20
+_CHUNK = 1 << 16
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 Reached = Callable[[int], None]
@@ -79,9 +79,9 @@ def find_sources(folder: Path) -> dict[str, Source]:
     return sources
 
 
-def _chunks(file: BinaryIO, packed: bool, reached: Reached) -> Iterator[bytes]:
-    stream = io.BufferedReader(gzip.GzipFile(fileobj=file)) if packed else file
-    # read1, not read: what lies before the place where a gzip file breaks off must come out.
+def _chunks(file: io.BufferedReader, packed: bool, reached: Reached) -> Iterator[bytes]:
+    stream: io.BufferedIOBase = gzip.GzipFile(fileobj=file) if packed else file
+    # read1 and small chunks: what lies before the place where a gzip file breaks must come out.
     chunk = stream.read1(_CHUNK).removeprefix(_BYTE_ORDER_MARK)
     while chunk:
         yield chunk
@@ -95,7 +95,8 @@ def _lines(chunks: Iterator[bytes]) -> Iterator[tuple[int, bytes | Unreadable]]:
         for chunk in chunks:
             *lines, rest = (rest + chunk).split(b"\n")
             rest = rest[: MAX_LINE + 1]
-            for number, line in enumerate(lines, start=number + 1):
+            for line in lines:
+                number += 1
                 if row := _row(line):
                     yield number, row
     except (EOFError, zlib.error, gzip.BadGzipFile):

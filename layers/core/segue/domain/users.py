@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from segue.domain.errors import InvalidRecord
-from segue.domain.events import parse_id
+from segue.domain.events import read_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,22 +17,24 @@ class User:
 
 
 def parse_user(record: Mapping[str, object]) -> User:
-    """Read one row of ``users``. Raises InvalidRecord with every reason."""
+    """Read one row of ``users``, null being not given. Raises InvalidRecord with every reason."""
     reasons: list[str] = []
-    user_id = parse_id(record.get("user_id"))
-    if user_id is None:
-        reasons.append("user_id missing" if record.get("user_id") is None else "user_id not an id")
-    genres = record.get("favourite_genres") or []
+    user_id = read_id(record, "user_id", reasons)
+    genres = _given(record, "favourite_genres", [])
     if not isinstance(genres, list) or not all(isinstance(genre, str) for genre in genres):
         reasons.append("favourite_genres not a list of texts")
-    premium = record.get("premium_user") or False
+    premium = _given(record, "premium_user", False)
     if premium not in (True, False):
         reasons.append("premium_user neither true nor false")
     if reasons:
         raise InvalidRecord(reasons)
-    assert user_id is not None
     assert isinstance(genres, list)
     return User(user_id, tuple(genres), bool(premium))
+
+
+def _given(record: Mapping[str, object], field: str, default: object) -> object:
+    value = record.get(field)
+    return default if value is None else value
 
 
 def json_id(user_id: str) -> int | str:

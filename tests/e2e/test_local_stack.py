@@ -1,0 +1,178 @@
+"""``segue serve``: the service answers, survives any kill, and leaves nothing behind."""
+
+import signal
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from infra.local.environment import PREFIX, local_settings
+from tests.e2e.conftest import PATIENCE, Options, Service, serving, start
+
+USERS = range(101, 141)
+
+
+def perform(service: Service, user: int) -> int:
+    response = service.request("POST", "/perform_ab_test", {"user_id": user})
+    assert response.status_code == 200, response.text
+    outcome: int = response.json()["Successful recommendation"]
+    return outcome
+
+
+def results(service: Service) -> dict[int, int]:
+    """The outcomes by user; fails where a user is listed twice."""
+    rows = service.request("GET", "/ab_test/results").json()["results"]
+    assert len({row["user_id"] for row in rows}) == len(rows)
+    return {row["user_id"]: row["recomm_successful"] for row in rows}
+
+
+def dynamodb(service: Service) -> Any:
+    settings = local_settings(f"http://127.0.0.1:{service.stack_port}")
+    return boto3.client(
+        "dynamodb",
+        endpoint_url=settings["AWS_ENDPOINT_URL"],
+        region_name=settings["AWS_REGION"],
+        aws_access_key_id=settings["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=settings["AWS_SECRET_ACCESS_KEY"],
+    )
+
+
+def put_user(service: Service, user_id: str) -> None:
+    item = {"user_id": {"S": user_id}, "favourite_genres": {"L": []}, "premium": {"BOOL": False}}
+    dynamodb(service).put_item(TableName=f"{PREFIX}-userstable", Item=item)
+
+
+def has_user(service: Service, user_id: str) -> bool:
+    key = {"user_id": {"S": user_id}}
+    return "Item" in dynamodb(service).get_item(TableName=f"{PREFIX}-userstable", Key=key)
+
+
+def processes(state: Path) -> list[str]:
+    """The processes that still work in this state folder."""
+    listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True)
+    return [line for line in listed.stdout.splitlines() if str(state) in line]
+
+
+class TestService:
+    def test_is_healthy(self, served: Service) -> None:
+        response = served.request("GET", "/health")
+        assert response.status_code == 200
+        assert response.json()["status"] == "ok"
+
+    @pytest.mark.parametrize("model", [1, 2])
+    def test_recommends_tracks(self, served: Service, model: int) -> None:
+        response = served.request("POST", f"/models/{model}/predict", {"user_id": 101, "k": 7})
+        assert response.status_code == 200
+        assert len(set(response.json())) == 7
+
+    def test_lists_the_outcome_that_it_answered(self, served: Service) -> None:
+        outcomes = {user: perform(served, user) for user in USERS[:5]}
+        assert results(served).items() >= outcomes.items()
+
+    def test_refuses_an_unknown_user(self, served: Service) -> None:
+        response = served.request("POST", "/models/1/predict", {"user_id": 9_999_999})
+        assert response.status_code == 404
+        assert response.headers["content-type"] == "application/problem+json"
+
+    def test_listens_on_this_machine_alone(self, served: Service) -> None:
+        own_address = socket.gethostbyname(socket.gethostname())
+        if own_address.startswith("127."):
+            pytest.skip("this machine has no address but 127.0.0.1")
+        for port in (int(served.url.rpartition(":")[2]), served.stack_port):
+            with socket.socket() as probe:
+                assert probe.connect_ex((own_address, port)) != 0
+
+
+class TestKill:
+    def test_between_two_tests_loses_and_doubles_no_result(self, options: Options) -> None:
+        with serving(options) as service:
+            before = {user: perform(service, user) for user in USERS[:3]}
+            service.kill()
+        with serving(options) as service:
+            assert results(service) == before
+            assert {user: perform(service, user) for user in USERS[:3]} == before
+            after = before | {user: perform(service, user) for user in USERS[3:6]}
+            assert results(service) == after
+
+    def test_loses_no_item_of_a_table(self, options: Options) -> None:
+        for user in ("first", "second"):
+            with serving(options) as service:
+                put_user(service, user)
+                service.kill()
+        with serving(options) as service:
+            assert has_user(service, "first")
+            assert has_user(service, "second")
+
+    def test_of_the_tables_too_loses_no_item(self, options: Options) -> None:
+        with serving(options) as service:
+            put_user(service, "user")
+            service.kill()
+            for line in processes(options.state):
+                subprocess.run(["kill", "-9", line.split()[0]], check=False)
+        with serving(options) as service:
+            assert has_user(service, "user")
+
+    def test_of_the_tables_alone_is_healed(self, served: Service, tmp_path: Path) -> None:
+        put_user(served, "user")
+        stack = f"stack_process .* {served.stack_port}$"
+        subprocess.run(["pkill", "-9", "-f", stack], check=True)
+        assert perform(served, USERS[0]) in (0, 1)
+        assert has_user(served, "user")
+
+
+class TestStop:
+    @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+    def test_leaves_no_process_and_loses_nothing(
+        self, options: Options, how: signal.Signals
+    ) -> None:
+        with serving(options) as service:
+            before = {USERS[0]: perform(service, USERS[0])}
+            assert service.stop(how) == 0
+        assert processes(options.state) == []
+        with serving(options) as service:
+            assert results(service) == before
+
+    def test_a_second_start_does_not_import_again(self, options: Options) -> None:
+        for phrase in ("users imported", "imported before"):
+            with serving(options) as service:
+                assert service.stop() == 0
+                assert service.process.stdout is not None
+                assert phrase in service.process.stdout.read()
+
+
+class TestRefusal:
+    """One clear line, exit code 1, and nothing left running."""
+
+    def refused(self, options: Options, **ports: int) -> str:
+        service = start(options, **ports)
+        _, stderr = service.process.communicate(timeout=PATIENCE)
+        assert service.process.returncode == 1
+        (line,) = stderr.splitlines()
+        return str(line)
+
+    @pytest.mark.parametrize("which", ["port", "stack_port"])
+    def test_of_a_port_that_is_taken(self, options: Options, which: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            port = other.getsockname()[1]
+            line = self.refused(options, **{which: port})
+        assert str(port) in line
+        assert f"--{which.replace('_', '-')}" in line
+        assert processes(options.state) == []
+
+    def test_of_a_state_folder_that_is_taken(self, options: Options) -> None:
+        with serving(options):
+            assert str(options.state) in self.refused(options)
+
+    def test_of_a_damaged_bundle(self, options: Options, tmp_path: Path) -> None:
+        damaged = tmp_path / "bundle"
+        damaged.mkdir()
+        (damaged / "manifest.json").write_text("{")
+        assert "manifest.json" in self.refused(Options(damaged, options.state))
+
+    def test_of_a_state_folder_that_cannot_be_made(self, options: Options, tmp_path: Path) -> None:
+        file = tmp_path / "file"
+        file.touch()
+        assert str(file) in self.refused(Options(options.bundle, file))

@@ -1,0 +1,93 @@
+"""The readers on real files of the Pozytywka format, where they are at hand."""
+
+from pathlib import Path
+
+import pytest
+
+from segue.domain.errors import InvalidData
+from training.data import Summary, check, connect, ingest, query, set_cutoffs
+
+SAMPLES = Path(__file__).parents[2].parent / "shared" / "data"
+
+pytestmark = pytest.mark.skipif(
+    not SAMPLES.is_dir(), reason=f"the real data samples are not at {SAMPLES}"
+)
+
+
+@pytest.fixture(scope="module")
+def dirty(tmp_path_factory: pytest.TempPathFactory) -> tuple[Summary, Path]:
+    quarantine = tmp_path_factory.mktemp("dirty") / "quarantine.jsonl"
+    return check(SAMPLES / "pozytywka-dirty", quarantine=quarantine), quarantine
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    workspace = tmp_path_factory.mktemp("clean")
+    ingest(SAMPLES / "pozytywka-50", workspace)
+    return workspace
+
+
+def test_clean_data_are_read_without_a_fault() -> None:
+    summary = check(SAMPLES / "pozytywka-50")
+    for file in summary.files.values():
+        assert (file.repeats, file.quarantined, file.warnings) == (0, 0, {})
+    assert summary.events_by_type == {
+        "PLAY": 10_229,
+        "SKIP": 3_761,
+        "LIKE": 2_833,
+        "ADVERTISEMENT": 2_497,
+        "BUY_PREMIUM": 28,
+    }
+    assert (summary.tracks, summary.artists, summary.users) == (21_608, 10_657, 50)
+    assert (summary.sessions, summary.unknown_plays) == (596, 0)
+
+
+def test_every_fault_of_dirty_data_is_counted(dirty: tuple[Summary, Path]) -> None:
+    files = dirty[0].files
+    assert files["tracks"].file is None
+    assert files["artists"].reasons == {"id not an id": 91}
+    assert files["users"].quarantined == 0
+    assert files["sessions"].reasons == {
+        "event_type missing": 1_333,
+        "user_id missing": 1_309,
+        "track_id missing": 1_060,
+    }
+    assert (files["sessions"].read, files["sessions"].repeats) == (26_347, 1)
+
+
+def test_adverts_without_a_track_are_events(dirty: tuple[Summary, Path]) -> None:
+    assert dirty[0].events_by_type["ADVERTISEMENT"] > 3_000
+
+
+def test_every_faulty_row_is_in_quarantine_once(dirty: tuple[Summary, Path]) -> None:
+    summary, quarantine = dirty
+    rows = quarantine.read_bytes().splitlines()
+    assert len(rows) == sum(file.quarantined for file in summary.files.values()) == 3_574 + 91
+
+
+def test_training_refuses_data_without_tracks(tmp_path: Path) -> None:
+    with pytest.raises(InvalidData, match="holds no tracks"):
+        ingest(SAMPLES / "pozytywka-dirty", tmp_path)
+
+
+def test_windows_and_outcomes_divide_the_plays_at_the_cutoff(workspace: Path) -> None:
+    with connect(workspace, threads=1) as connection:
+        [(cutoff,)] = connection.execute("SELECT MAX(time) - 2592000000 FROM plays").fetchall()
+        set_cutoffs(connection, [cutoff])
+        seen = query(connection, "windows.sql")
+        outcomes = query(connection, "outcomes.sql")
+        [(before, after)] = connection.execute(
+            "SELECT COUNT(*) FILTER (time < $1 AND time >= $1 - 2592000000),"
+            " COUNT(DISTINCT (user_id, track_id)) FILTER (time >= $1 AND completed) FROM plays",
+            [cutoff],
+        ).fetchall()
+    assert len(seen) == before > 1_000
+    # The last play of all begins at the very end of the thirty days, which do not include it.
+    assert after - 1 <= len(outcomes) <= after
+
+
+def test_millions_of_events_are_read_to_the_last() -> None:
+    summary = check(SAMPLES / "pozytywka-1000")
+    sessions = summary.files["sessions"]
+    assert (sessions.read, sessions.repeats, sessions.quarantined) == (3_173_490, 98, 0)
+    assert (summary.users, summary.sessions) == (1_000, 556_917)

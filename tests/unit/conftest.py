@@ -1,0 +1,167 @@
+"""Unit tests: no network, the ports in memory."""
+
+import importlib.util
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import pytest_socket
+
+from segue.adapters.memory import (
+    FixedClock,
+    MemoryModelStore,
+    MemoryResultStore,
+    MemorySessionStore,
+    MemoryUserStore,
+)
+from segue.domain.events import Event, EventType
+from segue.domain.times import DAY, SECOND
+from segue.domain.users import User
+from segue.models.bundle import Bundle
+from segue.services.experiment import Experiments
+from segue.services.recommend import Recommender
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def no_network() -> Iterator[None]:
+    """A unit test that opens a connection fails. (Event loops need sockets within the machine.)"""
+    pytest_socket.disable_socket(allow_unix_socket=True)
+    yield
+    pytest_socket.enable_socket()
+
+
+@dataclass
+class World:
+    """The services over memory, and ways to say what happened in it.
+
+    It is a month and a day after the bundle's cut-off, so that outcomes can be told.
+    """
+
+    bundle: Bundle
+    sessions: MemorySessionStore = field(default_factory=MemorySessionStore)
+    users: MemoryUserStore = field(default_factory=MemoryUserStore)
+    results: MemoryResultStore = field(default_factory=MemoryResultStore)
+
+    def __post_init__(self) -> None:
+        self.cutoff = self.bundle.manifest.cutoff
+        self.clock = FixedClock(self.cutoff + 31 * DAY)
+        self.models = MemoryModelStore(self.bundle)
+        self.recommender = Recommender(
+            self.sessions, self.users, self.models, self.clock, self.cutoff
+        )
+        self.experiments = Experiments(
+            self.recommender, self.sessions, self.models, self.results, self.clock
+        )
+
+    def tracks(self, start: int, end: int) -> list[str]:
+        """The ids of the catalogue's tracks in these places."""
+        return self.bundle.catalogue.ids[start:end].astype(str).tolist()
+
+    def join(self, user_id: str, *genres: str) -> None:
+        """A user signs up."""
+        self.users.put(User(user_id, genres))
+
+    def play(
+        self,
+        user_id: str,
+        tracks: list[str],
+        *,
+        days: float = -1,
+        session: str = "1",
+        skip: bool = False,
+    ) -> None:
+        """The user plays these tracks in one session, ``days`` after the cut-off."""
+        time = self.cutoff + int(days * DAY)
+        for place, track in enumerate(tracks):
+            begun = time + place * 200 * SECOND
+            self.sessions.put([Event(user_id, session, begun, EventType.PLAY, track)])
+            if skip:
+                left = begun + 10 * SECOND
+                self.sessions.put([Event(user_id, session, left, EventType.SKIP, track)])
+
+
+@pytest.fixture
+def world(bundle: Bundle) -> World:
+    """A world without users or events."""
+    return World(bundle)
+
+
+@dataclass(frozen=True)
+class LambdaContext:
+    """As much of Lambda's context as the handlers' logger reads."""
+
+    function_name: str = "function"
+    memory_limit_in_mb: int = 128
+    invoked_function_arn: str = "arn:aws:lambda:us-east-1:000000000000:function:function"
+    aws_request_id: str = "request"
+
+
+class Function:
+    """A function's real code, called with the events of a REST API."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self.module = module
+
+    def call(
+        self, method: str, path: str, body: Any = None, query: dict[str, str] | None = None
+    ) -> tuple[int, dict[str, str], Any]:
+        """Status, headers and parsed body of the answer; a body of bytes or text goes as it is."""
+        text = body if isinstance(body, str) or body is None else json.dumps(body)
+        event = {
+            "resource": path,
+            "path": path,
+            "httpMethod": method,
+            "headers": {},
+            "queryStringParameters": query,
+            "requestContext": {"requestId": "request-1", "stage": "local", "path": path},
+            "body": text,
+            "isBase64Encoded": False,
+        }
+        answer = self.module.lambda_handler(event, LambdaContext())
+        headers = {name: values[0] for name, values in answer["multiValueHeaders"].items()}
+        return answer["statusCode"], headers, json.loads(answer["body"]) if answer["body"] else None
+
+
+def load_function(name: str, monkeypatch: pytest.MonkeyPatch) -> Function:
+    """Import a function's app.py afresh, with the least environment it needs."""
+    unused = ("SESSIONS_TABLE", "USERS_TABLE", "BUCKET")
+    for variable in (*unused, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(variable, "unused")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "Segue")
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "segue")
+    path = ROOT / "functions" / name / "app.py"
+    spec = importlib.util.spec_from_file_location(f"function_{name}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return Function(module)
+
+
+@pytest.fixture
+def context() -> LambdaContext:
+    """What Lambda tells a handler about its invocation."""
+    return LambdaContext()
+
+
+@pytest.fixture
+def predict(world: World, monkeypatch: pytest.MonkeyPatch) -> Function:
+    """functions/predict over the world."""
+    function = load_function("predict", monkeypatch)
+    monkeypatch.setattr(function.module, "recommender", world.recommender)
+    return function
+
+
+@pytest.fixture
+def ab_test(world: World, monkeypatch: pytest.MonkeyPatch) -> Function:
+    """functions/ab_test over the world."""
+    function = load_function("ab_test", monkeypatch)
+    monkeypatch.setattr(function.module, "experiments", world.experiments)
+    return function

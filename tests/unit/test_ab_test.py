@@ -1,0 +1,173 @@
+"""POST /perform_ab_test, GET and DELETE /ab_test/results."""
+
+from dataclasses import replace
+
+import pytest
+
+from segue.domain.times import DAY
+from segue.experiments.assignment import assign
+from segue.experiments.experiment import DEFAULT_NAME
+from segue.models.classifier import Classifier
+from segue.services.recommend import Query
+from tests.unit.conftest import Function, World
+
+TEST = "/perform_ab_test"
+RESULTS = "/ab_test/results"
+
+
+def perform(function: Function, user_id: int) -> tuple[int, object]:
+    status, _, body = function.call("POST", TEST, {"user_id": user_id})
+    return status, body
+
+
+def recommended(world: World, user_id: str) -> list[str]:
+    """What the user's arm recommends as of the cut-off."""
+    experiment, _ = world.results.experiments[DEFAULT_NAME]
+    arm = assign(experiment, user_id)
+    return list(world.recommender.recommend(Query(user_id, arm.model_id)).tracks)
+
+
+@pytest.fixture(autouse=True)
+def listeners(world: World) -> None:
+    """Users 1 to 20 each heard ten tracks before the cut-off."""
+    for user in range(1, 21):
+        world.play(str(user), world.tracks(10 * user, 10 * user + 10), session=f"s{user}")
+
+
+def test_a_recommended_track_played_to_its_end_is_a_success(
+    ab_test: Function, world: World
+) -> None:
+    world.experiments.clear()  # begins the experiment
+    world.play("1", recommended(world, "1")[:1], days=5, session="later")
+    assert perform(ab_test, 1) == (200, {"Successful recommendation": 1})
+
+
+def test_a_recommended_track_that_is_skipped_is_none(ab_test: Function, world: World) -> None:
+    world.experiments.clear()
+    world.play("1", recommended(world, "1"), days=5, session="later", skip=True)
+    assert perform(ab_test, 1) == (200, {"Successful recommendation": 0})
+
+
+def test_plays_outside_the_window_do_not_count(ab_test: Function, world: World) -> None:
+    world.experiments.clear()
+    world.play("1", recommended(world, "1"), days=30.01, session="too late")
+    assert perform(ab_test, 1) == (200, {"Successful recommendation": 0})
+
+
+def test_a_repeated_call_answers_what_was_recorded(ab_test: Function, world: World) -> None:
+    first = perform(ab_test, 1)
+    world.play("1", world.tracks(0, 600), days=10, session="everything")
+    assert perform(ab_test, 1) == first
+    assert len(ab_test.call("GET", RESULTS)[2]["results"]) == 1
+
+
+def test_the_results_list_every_user_once(ab_test: Function) -> None:
+    for user in [*range(1, 21), *range(1, 21)]:
+        perform(ab_test, user)
+    status, _, body = ab_test.call("GET", RESULTS)
+    assert status == 200
+    assert body["next"] is None
+    assert sorted(row["user_id"] for row in body["results"]) == list(range(1, 21))
+    assert {row["group"] for row in body["results"]} == {"A", "B"}
+    for row in body["results"]:
+        assert row["model"] == {"A": "autoencoder", "B": "classifier"}[row["group"]]
+        assert row["recomm_successful"] in {0, 1}
+        assert row["created_at"].endswith("Z")
+
+
+def test_the_results_are_paged(ab_test: Function) -> None:
+    for user in range(1, 21):
+        perform(ab_test, user)
+    users, query = [], {"limit": "7"}
+    for _ in range(3):
+        _, _, body = ab_test.call("GET", RESULTS, query=query)
+        users += [row["user_id"] for row in body["results"]]
+        query = {"limit": "7", "next": body["next"] or ""}
+    assert body["next"] is None
+    assert sorted(users) == list(range(1, 21))
+
+
+@pytest.mark.parametrize("limit", ["0", "1001", "-1", "ten", "", "1e2", "٣"])
+def test_an_invalid_limit_is_named(ab_test: Function, limit: str) -> None:
+    status, _, body = ab_test.call("GET", RESULTS, query={"limit": limit})
+    assert (status, body["field"]) == (422, "limit")
+
+
+def test_without_any_test_the_results_are_empty(ab_test: Function) -> None:
+    assert ab_test.call("GET", RESULTS)[::2] == (200, {"results": [], "next": None})
+
+
+def test_delete_takes_the_results_out_of_every_answer(ab_test: Function, world: World) -> None:
+    perform(ab_test, 1)
+    assert ab_test.call("DELETE", RESULTS)[::2] == (204, None)
+    assert ab_test.call("GET", RESULTS)[2]["results"] == []
+    assert len(world.results.settled) == 1  # kept in the old epoch, not destroyed
+
+
+def test_after_delete_the_users_are_assigned_anew(ab_test: Function, world: World) -> None:
+    def groups() -> dict[str, str]:
+        for user in range(1, 21):
+            perform(ab_test, user)
+        rows = ab_test.call("GET", RESULTS)[2]["results"]
+        return {row["user_id"]: row["group"] for row in rows}
+
+    first = groups()
+    ab_test.call("DELETE", RESULTS)
+    assert groups() != first
+
+
+def test_a_window_that_has_not_passed_is_pending(ab_test: Function, world: World) -> None:
+    world.clock.time = world.cutoff + 29 * DAY
+    status, body = perform(ab_test, 1)
+    assert status == 202
+    assert body == {"status": "pending", "settles_at": "2022-10-01T00:00:00.000Z"}
+    assert ab_test.call("GET", RESULTS)[2]["results"] == []
+
+
+def test_a_pending_test_is_settled_by_what_was_recommended_then(
+    ab_test: Function, world: World
+) -> None:
+    world.clock.time = world.cutoff + 5 * DAY
+    perform(ab_test, 1)
+    (exposure,) = world.results.pending.values()
+    world.play("1", [exposure.tracks[0]], days=20, session="later")
+    world.clock.time = world.cutoff + 30 * DAY
+    assert perform(ab_test, 1) == (200, {"Successful recommendation": 1})
+    (record,) = world.results.settled.values()
+    assert record.exposure == exposure
+
+
+def test_an_epoch_never_mixes_bundles(ab_test: Function, world: World) -> None:
+    perform(ab_test, 1)
+    experiment, tag = world.results.experiments[DEFAULT_NAME]
+    world.results.experiments[DEFAULT_NAME] = replace(experiment, bundle="another"), tag
+    status, body = perform(ab_test, 2)
+    assert status == 409
+    assert "DELETE /ab_test/results" in str(body)
+    assert perform(ab_test, 1)[0] == 200  # what was recorded can still be asked for
+    ab_test.call("DELETE", RESULTS)
+    assert perform(ab_test, 2)[0] == 200
+
+
+def test_a_model_that_fails_is_a_failure_of_its_arm(
+    ab_test: Function, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(Classifier, "score", broken)
+    for user in range(1, 21):
+        assert perform(ab_test, user)[0] == 200
+    failed = [r for r in world.results.settled.values() if r.exposure.group == "B"]
+    assert failed
+    assert all(not r.successful and r.exposure.error for r in failed)
+
+
+def test_an_unknown_user_is_not_found_and_not_recorded(ab_test: Function, world: World) -> None:
+    assert perform(ab_test, 999)[0] == 404
+    assert not world.results.settled
+
+
+@pytest.mark.parametrize("body", [{}, {"user_id": None}, {"user_id": 1, "k": 5}])
+def test_an_invalid_body_is_refused(ab_test: Function, body: object) -> None:
+    assert ab_test.call("POST", TEST, body)[0] == 422

@@ -1,0 +1,112 @@
+"""The bundle: what is served is what was trained, byte by byte, or nothing at all."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from segue.adapters.directory import DirectoryModelStore
+from segue.domain.errors import BundleCorrupt, BundleMissing
+from segue.features import schema
+from segue.models.bundle import MANIFEST, Bundle, manifest_bytes
+from segue.models.registry import load_model
+
+
+@pytest.fixture
+def copy(bundle_path: Path, tmp_path: Path) -> Path:
+    """A copy of the bundle that a test may spoil."""
+    return Path(shutil.copytree(bundle_path, tmp_path / "copy"))
+
+
+def served_files(path: Path) -> list[str]:
+    return sorted(Bundle.open(path).manifest.files)
+
+
+def flip(file: Path, place: int) -> None:
+    data = bytearray(file.read_bytes())
+    data[place] ^= 1
+    file.write_bytes(data)
+
+
+def test_every_file_but_the_plots_is_in_the_manifest(bundle_path: Path) -> None:
+    found = {p.relative_to(bundle_path).as_posix() for p in bundle_path.rglob("*") if p.is_file()}
+    plots = {"plots/losses.png", "plots/sessions.png"}
+    assert found == {*served_files(bundle_path), MANIFEST, *plots}
+
+
+def test_one_changed_byte_in_any_file_is_refused_and_the_file_is_named(copy: Path) -> None:
+    for name in served_files(copy):
+        file = copy / name
+        for place in (0, file.stat().st_size // 2, -1):
+            flip(file, place)
+            with pytest.raises(BundleCorrupt, match=name):
+                Bundle.open(copy)
+            flip(file, place)
+    Bundle.open(copy)
+
+
+def test_one_changed_byte_in_the_manifest_is_refused(copy: Path) -> None:
+    file = copy / MANIFEST
+    for place in range(0, file.stat().st_size, 97):
+        flip(file, place)
+        with pytest.raises(BundleCorrupt, match=MANIFEST):
+            Bundle.open(copy)
+        flip(file, place)
+    Bundle.open(copy)
+
+
+@pytest.mark.parametrize("name", ["autoencoder/latents.npy", "classifier/head.onnx", "schema.toml"])
+def test_a_missing_or_cut_file_is_refused(copy: Path, name: str) -> None:
+    data = (copy / name).read_bytes()
+    (copy / name).write_bytes(data[:-1])
+    with pytest.raises(BundleCorrupt, match=name):
+        Bundle.open(copy)
+    (copy / name).unlink()
+    with pytest.raises(BundleCorrupt, match=name):
+        Bundle.open(copy)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"version": "x"}'])
+def test_what_is_no_manifest_is_refused(copy: Path, text: str) -> None:
+    (copy / MANIFEST).write_text(text)
+    with pytest.raises(BundleCorrupt):
+        Bundle.open(copy)
+
+
+def test_where_no_bundle_is_that_is_said(tmp_path: Path) -> None:
+    with pytest.raises(BundleMissing, match="no bundle here"):
+        Bundle.open(tmp_path)
+
+
+def test_a_bundle_of_another_format_is_refused(copy: Path) -> None:
+    content = json.loads((copy / MANIFEST).read_text())
+    del content["version"]
+    (copy / MANIFEST).write_bytes(manifest_bytes(content | {"format": 99}))
+    with pytest.raises(BundleCorrupt, match="format 99"):
+        Bundle.open(copy)
+
+
+def test_a_bundle_of_another_encoder_is_refused(
+    bundle_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema, "LAYOUT", 2)
+    with pytest.raises(BundleCorrupt, match="another feature schema or encoder"):
+        Bundle.open(bundle_path)
+
+
+def test_a_network_that_cannot_be_loaded_is_named(copy: Path) -> None:
+    opened = Bundle.open(copy)
+    (copy / "classifier/head.onnx").write_bytes(b"not a network")
+    with pytest.raises(BundleCorrupt, match=r"head\.onnx"):
+        load_model(2, opened)
+
+
+def test_a_store_tries_again_until_there_is_a_bundle(bundle_path: Path, tmp_path: Path) -> None:
+    store = DirectoryModelStore(tmp_path / "later")
+    with pytest.raises(BundleMissing):
+        store.current()
+    shutil.copytree(bundle_path, tmp_path / "later")
+    opened = store.current()
+    (tmp_path / "later" / MANIFEST).unlink()
+    assert store.current() is opened  # what is served already goes on being served

@@ -1,0 +1,257 @@
+"""POST /models/{model_id}/predict, GET /models, GET /health."""
+
+import base64
+from typing import Any
+
+import pytest
+
+from segue.domain.errors import BundleMissing, StoreUnavailable
+from segue.domain.times import format_time
+from tests.unit.conftest import Function, LambdaContext, World
+
+PREDICT = "/models/1/predict"
+
+
+@pytest.fixture(autouse=True)
+def listener(world: World) -> None:
+    """User 429 heard ten tracks in two sessions of the last days."""
+    world.join("429", "no such genre")
+    world.play("429", world.tracks(0, 7), days=-3, session="1")
+    world.play("429", world.tracks(7, 10), days=-1, session="2")
+
+
+@pytest.mark.parametrize("model", [1, 2])
+def test_a_prediction_is_a_list_of_catalogue_tracks(
+    predict: Function, world: World, model: int
+) -> None:
+    status, headers, tracks = predict.call("POST", f"/models/{model}/predict", {"user_id": 429})
+    assert status == 200
+    assert headers["X-Segue-Bundle"] == world.bundle.version
+    assert set(tracks) <= set(world.tracks(0, len(world.bundle.catalogue)))
+    assert len(set(tracks)) == len(tracks)
+
+
+def test_the_list_is_as_long_as_the_users_sessions_on_average(predict: Function) -> None:
+    _, _, tracks = predict.call("POST", PREDICT, {"user_id": 429})
+    assert len(tracks) == 5  # (7 + 3) / 2
+
+
+@pytest.mark.parametrize("k", [1, 37, 100])
+def test_k_sets_the_length(predict: Function, k: int) -> None:
+    _, _, tracks = predict.call("POST", PREDICT, {"user_id": 429, "k": k})
+    assert len(tracks) == k
+
+
+def test_a_number_and_its_text_name_the_same_user(predict: Function) -> None:
+    number = predict.call("POST", PREDICT, {"user_id": 429})
+    assert predict.call("POST", PREDICT, {"user_id": "429"})[2] == number[2]
+
+
+@pytest.mark.parametrize("model", [1, 2])
+def test_novelty_new_leaves_out_everything_ever_started(
+    predict: Function, world: World, model: int
+) -> None:
+    world.play("429", world.tracks(10, 300), days=-90, session="long ago", skip=True)
+    body = {"user_id": 429, "k": 100, "novelty": "new"}
+    _, _, tracks = predict.call("POST", f"/models/{model}/predict", body)
+    assert len(tracks) == 100
+    assert not set(tracks) & set(world.tracks(0, 300))
+
+
+def test_explicit_false_leaves_out_explicit_tracks(predict: Function, world: World) -> None:
+    catalogue = world.bundle.catalogue
+    explicit = set(catalogue.ids[catalogue.explicit].astype(str))
+    body = {"user_id": 429, "k": 100}
+    assert explicit & set(predict.call("POST", PREDICT, body)[2])
+    assert not explicit & set(predict.call("POST", PREDICT, {**body, "explicit": False})[2])
+
+
+def test_exclude_leaves_out_the_named_tracks_and_closes_the_gap(predict: Function) -> None:
+    _, _, before = predict.call("POST", PREDICT, {"user_id": 429, "k": 10})
+    body = {"user_id": 429, "k": 8, "exclude": [*before[:2], "no such track"]}
+    assert predict.call("POST", PREDICT, body)[2] == before[2:]
+
+
+def test_as_of_moves_the_window(predict: Function, world: World) -> None:
+    world.play("429", world.tracks(300, 310), days=-100)
+    then = format_time(world.cutoff - 99 * 86_400_000)
+    now = predict.call("POST", PREDICT, {"user_id": 429, "k": 20})
+    earlier = predict.call("POST", PREDICT, {"user_id": 429, "k": 20, "as_of": then})
+    assert earlier[0] == 200
+    assert earlier[2] != now[2]
+
+
+def test_what_happens_after_as_of_changes_nothing(predict: Function, world: World) -> None:
+    before = predict.call("POST", PREDICT, {"user_id": 429})
+    world.play("429", world.tracks(300, 340), days=0.5)
+    assert predict.call("POST", PREDICT, {"user_id": 429})[2] == before[2]
+
+
+def test_a_user_without_plays_gets_the_popular_of_the_favourite_genres(
+    predict: Function, world: World
+) -> None:
+    genre = max(world.bundle.catalogue.genres, key=lambda g: len(world.bundle.catalogue.genres[g]))
+    world.join("7", genre)
+    status, headers, tracks = predict.call("POST", PREDICT, {"user_id": 7})
+    places = world.bundle.catalogue.positions(tracks)
+    assert status == 200
+    assert headers["X-Segue-Answered-By"] == "cold-start"
+    assert set(places) <= set(world.bundle.catalogue.genres[genre])
+    popularity = world.bundle.catalogue.popularity[places]
+    assert popularity.tolist() == sorted(popularity, reverse=True)
+
+
+def test_a_user_without_a_profile_but_with_plays_is_known(predict: Function, world: World) -> None:
+    world.play("8", world.tracks(5, 9))
+    assert predict.call("POST", PREDICT, {"user_id": 8})[0] == 200
+
+
+def test_a_user_whose_plays_are_all_long_ago_starts_cold(predict: Function, world: World) -> None:
+    world.play("8", world.tracks(5, 9), days=-200)
+    status, headers, _ = predict.call("POST", PREDICT, {"user_id": 8})
+    assert status == 200
+    assert headers["X-Segue-Answered-By"] == "cold-start"
+
+
+def test_a_user_of_whom_nothing_is_known_is_not_found(predict: Function) -> None:
+    status, headers, body = predict.call("POST", PREDICT, {"user_id": 999_999})
+    assert status == 404
+    assert headers["Content-Type"] == "application/problem+json"
+    assert body == {
+        "type": "urn:segue:problem:unknown-user",
+        "title": "Unknown user",
+        "status": 404,
+        "detail": "there is no user 999999",
+        "request_id": "request-1",
+    }
+
+
+@pytest.mark.parametrize("model", ["0", "9", "99999999999999999999", "autoencoder", "1.0", "-1"])
+def test_an_unknown_model_is_not_found(predict: Function, model: str) -> None:
+    status, _, body = predict.call("POST", f"/models/{model}/predict", {"user_id": 429})
+    assert status == 404
+    assert body["title"] == "Unknown model"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("user_id", None),
+        ("user_id", ""),
+        ("user_id", -1),
+        ("user_id", 1.5),
+        ("user_id", True),
+        ("user_id", "x" * 65),
+        ("user_id", 2**70),
+        ("k", 0),
+        ("k", 101),
+        ("k", "ten"),
+        ("as_of", "yesterday"),
+        ("as_of", "9999-99-99"),
+        ("as_of", -5),
+        ("as_of", 10**30),
+        ("novelty", "old"),
+        ("explicit", "no"),
+        ("exclude", "a track"),
+        ("exclude", ["x"] * 1_001),
+        ("exclude", [5]),
+        ("shuffle", True),
+    ],
+)
+def test_an_invalid_field_is_named(predict: Function, field: str, value: Any) -> None:
+    status, _, body = predict.call("POST", PREDICT, {"user_id": 429} | {field: value})
+    assert status == 422
+    assert body["field"].split("[")[0] == field
+    assert body["detail"].startswith(field)
+
+
+def test_a_missing_field_is_named(predict: Function) -> None:
+    status, _, body = predict.call("POST", PREDICT, {})
+    assert (status, body["field"]) == (422, "user_id")
+
+
+@pytest.mark.parametrize("body", ["", "{", "null", "[]", '"429"', '{"user_id": 429,}', "\x00"])
+def test_a_body_that_is_no_json_object_is_refused(predict: Function, body: str) -> None:
+    status, _, answer = predict.call("POST", PREDICT, body)
+    assert status in {400, 422}
+    assert answer["title"] in {"Malformed request", "Invalid request"}
+
+
+def test_an_absent_body_is_refused(predict: Function) -> None:
+    assert predict.call("POST", PREDICT, None)[0] == 400
+
+
+def test_a_body_beyond_the_limit_is_too_large(predict: Function) -> None:
+    body = {"user_id": 429, "exclude": ["x" * 200_000]}
+    assert predict.call("POST", PREDICT, body)[0] == 413
+
+
+def test_a_base64_body_that_is_not_text_is_refused(
+    predict: Function, context: LambdaContext
+) -> None:
+    event = {
+        "path": PREDICT,
+        "httpMethod": "POST",
+        "requestContext": {"requestId": "r"},
+        "body": base64.b64encode(b"\xff\xfe").decode(),
+        "isBase64Encoded": True,
+    }
+    assert predict.module.lambda_handler(event, context)["statusCode"] == 400
+
+
+def test_an_unknown_route_is_a_problem_too(predict: Function) -> None:
+    status, _, body = predict.call("GET", "/models/1/predictions")
+    assert status == 404
+    assert body["title"] == "Unknown route"
+
+
+def test_models_tell_what_is_served(predict: Function, world: World) -> None:
+    status, _, body = predict.call("GET", "/models")
+    assert status == 200
+    assert body["version"] == world.bundle.version
+    assert [(model["id"], model["name"]) for model in body["models"]] == [
+        (1, "autoencoder"),
+        (2, "classifier"),
+    ]
+
+
+def test_health_is_ok_when_predictions_can_be_had(predict: Function, world: World) -> None:
+    assert predict.call("GET", "/health")[::2] == (
+        200,
+        {"status": "ok", "bundle": world.bundle.version},
+    )
+
+
+def test_without_models_health_and_predictions_say_why(
+    predict: Function, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing() -> None:
+        raise BundleMissing("/opt/bundle: no bundle here")
+
+    monkeypatch.setattr(world.models, "current", missing)
+    for method, path in (("GET", "/health"), ("POST", PREDICT), ("GET", "/models")):
+        status, _, body = predict.call(method, path, {"user_id": 429})
+        assert status == 503
+        assert "no bundle here" in body["detail"]
+
+
+def test_a_store_that_does_not_answer_is_503(
+    predict: Function, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def throttled(*_: object) -> None:
+        raise StoreUnavailable("Sessions: ProvisionedThroughputExceededException")
+
+    monkeypatch.setattr(world.sessions, "events", throttled)
+    assert predict.call("POST", PREDICT, {"user_id": 429})[0] == 503
+
+
+def test_an_unforeseen_error_tells_the_caller_nothing(
+    predict: Function, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(world.sessions, "events", broken)
+    status, _, body = predict.call("POST", PREDICT, {"user_id": 429})
+    assert status == 500
+    assert "secret" not in str(body)

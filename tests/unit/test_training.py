@@ -1,0 +1,136 @@
+"""Training: deterministic, honest about time, and the same numbers in PyTorch as in the answers."""
+
+import gzip
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from segue.domain.errors import InvalidData
+from segue.domain.times import DAY, parse_time
+from segue.features.listeners import History
+from segue.models.autoencoder import interests
+from segue.models.bundle import MANIFEST, Bundle
+from training.networks import LATENT, TasteDensity
+from training.train import train
+
+
+def quietly(*_: object) -> None:
+    """No progress."""
+
+
+def history(*tracks: int, age: float = 1.0) -> History:
+    size = len(tracks)
+    return History(
+        np.array(tracks, np.int32),
+        np.ones(size, np.bool_),
+        np.zeros(size, np.bool_),
+        np.full(size, age, np.float32),
+    )
+
+
+def test_two_runs_with_one_seed_give_the_same_bytes(data_path: Path, bundle_path: Path) -> None:
+    again = bundle_path.parent / "again"
+    train(data_path, again, progress=quietly)
+    assert (again / MANIFEST).read_bytes() == (bundle_path / MANIFEST).read_bytes()
+
+
+def test_nothing_after_the_cutoff_changes_what_was_trained(
+    data_path: Path, bundle_path: Path, tmp_path: Path
+) -> None:
+    """The future may be judged by, never learned from: cut it off, and the networks are the same."""
+    shutil.copytree(data_path, tmp_path / "past")
+    sessions = tmp_path / "past" / "sessions.jsonl.gz"
+    cutoff = Bundle.open(bundle_path).manifest.cutoff
+    with gzip.open(sessions, "rt") as file:
+        past = [line for line in file if parse_time(json.loads(line)["timestamp"]) < cutoff]
+    with gzip.open(sessions, "wt") as file:
+        file.writelines(past)
+    train(tmp_path / "past", tmp_path / "bundle", cutoff=cutoff, progress=quietly)
+    with_future = Bundle.open(bundle_path).manifest.files
+    assert Bundle.open(tmp_path / "bundle").manifest.files == with_future
+
+
+def test_the_latent_space_is_what_the_exported_encoder_makes_of_the_features(
+    bundle: Bundle,
+) -> None:
+    features = bundle.features.astype(np.float32)
+    (latents,) = bundle.session("autoencoder/encoder.onnx").run(None, {"features": features})
+    assert np.allclose(latents, bundle.array("autoencoder/latents.npy"), atol=1e-4)
+    assert np.allclose(np.linalg.norm(latents, axis=1), 1, atol=1e-4)
+
+
+def test_a_track_is_never_its_own_neighbour() -> None:
+    latents = torch.nn.functional.normalize(torch.randn(50, LATENT), dim=1)
+    scores = TasteDensity()(latents, torch.tensor([7]), torch.tensor([1.0]))
+    assert scores[7] == float("-inf")
+    nearest = (latents @ latents[7]).argsort(descending=True)[1]
+    assert scores.argmax() == nearest
+
+
+def test_several_interests_each_get_their_neighbours() -> None:
+    """Two clusters far apart: the list takes from both, and nothing from what lies between."""
+    torch.manual_seed(0)
+    centres = torch.eye(LATENT)[:2]
+    between = centres.mean(0, keepdim=True).repeat(10, 1)
+    clusters = torch.cat([centres[0].repeat(10, 1), centres[1].repeat(10, 1), between])
+    latents = torch.nn.functional.normalize(clusters + 0.01 * torch.randn(30, LATENT), dim=1)
+    scores = TasteDensity()(latents, torch.tensor([0, 10]), torch.tensor([0.5, 0.5]))
+    best = scores.argsort(descending=True)[:18].tolist()
+    assert set(best) == set(range(20)) - {0, 10}
+
+
+def test_interests_are_the_strongest_tracks_and_their_weights_add_up_to_one() -> None:
+    tracks, weights = interests(history(*range(100), 5, 5, 5))
+    assert len(tracks) == len(weights) == 32
+    assert tracks[0] == 5
+    assert weights.sum() == pytest.approx(1)
+
+
+def test_a_listener_who_enjoyed_nothing_is_taken_by_what_they_started() -> None:
+    skipped = History(
+        np.array([4, 9], np.int32), np.zeros(2, np.bool_), np.zeros(2, np.bool_), np.ones(2, "f4")
+    )
+    assert interests(skipped)[0].tolist() == [4, 9]
+
+
+def test_the_default_cutoff_is_the_midnight_thirty_days_before_the_end(bundle: Bundle) -> None:
+    assert bundle.manifest.cutoff == parse_time("2022-09-01T00:00:00Z")
+    assert bundle.manifest.cutoff % DAY == 0
+
+
+def test_the_manifest_says_what_was_trained_on_and_how_it_went(bundle: Bundle) -> None:
+    content = bundle.manifest.content
+    assert content["data"]["tracks"] == len(bundle.catalogue)
+    for model in content["models"]:
+        assert {"train_loss", "validation_loss", "hit@20", "ndcg@20"} <= set(model["metrics"])
+
+
+def test_exported_networks_hold_no_path_of_the_machine(bundle_path: Path) -> None:
+    for file in bundle_path.rglob("*.onnx"):
+        assert b"/training/" not in file.read_bytes()
+
+
+def test_a_cutoff_before_everything_is_refused(data_path: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidData, match="before the cut-off"):
+        train(data_path, tmp_path / "out", cutoff=DAY, progress=quietly)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+def test_a_device_that_is_not_there_is_refused(data_path: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidData, match="no CUDA device"):
+        train(data_path, tmp_path / "out", device="cuda", progress=quietly)
+
+
+def test_a_failed_run_leaves_the_old_bundle_alone(
+    data_path: Path, bundle_path: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "bundle").symlink_to(bundle_path, target_is_directory=True)
+    with pytest.raises(InvalidData):
+        train(data_path, tmp_path / "bundle", cutoff=DAY, progress=quietly)
+    assert Bundle.open(tmp_path / "bundle").version == Bundle.open(bundle_path).version
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
