@@ -18,6 +18,10 @@ from rich.progress import (
 Report = Callable[[str, int, int], None]
 
 
+def silent(phase: str, done: int, total: int) -> None:
+    """No progress."""
+
+
 @contextmanager
 def progress_bars(console: Console) -> Iterator[Report]:
     """One bar for each phase that is reported; they stay when the work is done."""

@@ -1,4 +1,4 @@
-"""A small world for the tests: data of a few listeners, and a bundle that was really trained on it."""
+"""A small world for the tests: data of a few listeners, and a bundle really trained on it."""
 
 import atexit
 import shutil

@@ -36,17 +36,16 @@ TRENDS = 3
 
 @dataclass(frozen=True)
 class Week:
-    """The examples of one week: listeners as they were before it, and how its plays ended.
+    """The examples of one week: listeners as they were before it, and what they played to the end.
 
     listeners: (listeners, listener_width). tracks: (tracks, track_width + TRENDS).
-    owner, track: (pairs,) int64, rows of the two above. label: (pairs,) float32, 1 if fully played.
+    owner, track: (pairs,) int64, rows of the two above: this listener fully played this track.
     """
 
     listeners: Tensor
     tracks: Tensor
     owner: Tensor
     track: Tensor
-    label: Tensor
 
 
 @dataclass(frozen=True)
@@ -133,7 +132,6 @@ def _week(
         tracks=_track_inputs(features, slice_),
         owner=torch.from_numpy(owner[taught]),
         track=torch.from_numpy(labels.tracks[taught].astype(np.int64)),
-        label=torch.from_numpy(labels.completed[taught].astype(np.float32)),
     )
 
 
@@ -196,10 +194,12 @@ def _batches(weeks: Sequence[Week]) -> Iterator[tuple[Week, Tensor]]:
 def _loss(
     network: PreferenceClassifier, week: Week, chosen: Tensor, device: torch.device
 ) -> Tensor:
-    """Cross-entropy of the plays, and of tracks drawn evenly that nobody is known to have played.
+    """Cross-entropy of what was fully played, and of tracks drawn evenly that were not.
 
-    The two halves weigh the same. A drawn track that its listener did play is one of thousands,
-    and is left in.
+    The two halves weigh the same, so the log-odds are those of a full play plus a constant. A track
+    that was begun and skipped is no more a negative than one never begun: it was not fully played,
+    and is drawn as rarely; to count it for more would make the model shun what is played most. A
+    drawn track that its listener did play is one of thousands, and is left in.
     """
     drawn = torch.randint(len(week.tracks), (NEGATIVES,))
     place = torch.full((len(week.listeners),), -1).index_put((chosen,), torch.arange(len(chosen)))
@@ -212,8 +212,9 @@ def _loss(
     unplayed = network.pairs(
         (listeners[0][:, None], listeners[1][:, None]), _take(tracks, at[len(track) :])
     )
-    label = week.label[taught].to(device)
-    return cross_entropy(played, label) + cross_entropy(unplayed, torch.zeros_like(unplayed))
+    return cross_entropy(played, torch.ones_like(played)) + cross_entropy(
+        unplayed, torch.zeros_like(unplayed)
+    )
 
 
 def _take(tower: tuple[Tensor, Tensor], rows: Tensor) -> tuple[Tensor, Tensor]:

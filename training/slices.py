@@ -30,15 +30,14 @@ class Slice:
 
 @dataclass(frozen=True)
 class Labels:
-    """How the plays of the week from ``as_of`` on ended: arrays over (user, track) pairs.
+    """What was fully played in the week from ``as_of`` on: arrays over (user, track) pairs.
 
-    users: ids. tracks: (pairs,) int32 positions. completed: (pairs,) bool.
+    users: ids. tracks: (pairs,) int32 positions.
     """
 
     as_of: int
     users: list[str]
     tracks: NDArray[np.int32]
-    completed: NDArray[np.bool_]
 
 
 def read_slices(
@@ -58,12 +57,8 @@ def read_labels(
     set_cutoffs(connection, times)
     table = _known(query(connection, "labels.sql"), catalogue)
     for as_of, rows in _by_time(table, times):
-        yield Labels(
-            as_of,
-            rows.column("user_id").to_pylist(),
-            rows.column("position").to_numpy(),
-            rows.column("completed").to_numpy(),
-        )
+        users, tracks = rows.column("user_id"), rows.column("position")
+        yield Labels(as_of, users.to_pylist(), tracks.to_numpy())
 
 
 def _known(table: pa.Table, catalogue: Catalogue) -> pa.Table:

@@ -15,7 +15,7 @@ from segue.domain.errors import InvalidData
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Write demo data, and look into any data folder.",
+    help="Demo data, and a look into any data folder.",
 )
 
 
@@ -27,7 +27,7 @@ def demo(
     tracks: Annotated[int, typer.Option(help="How many tracks.")] = 20_000,
     json_file: Json = None,
 ) -> None:
-    """Write demo data: listeners with tastes, a catalogue, and years of listening."""
+    """Write demo data. It has listeners with tastes, a catalogue, and years of listening."""
     from infra.demo import generate
     from infra.progress import progress_bars
 
@@ -51,7 +51,7 @@ def check(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A data folder.")],
     json_file: Json = None,
 ) -> None:
-    """Read a data folder and say what is in it, what cannot be used, and why."""
+    """Say what a data folder holds. What of it cannot be used is counted, with the reasons."""
     from infra.progress import progress_bars
     from training.data import check as check_folder
     from training.data import render

@@ -12,7 +12,7 @@ _STANDARD_OUTPUT = Path("-")
 def console(json_file: Path | None = None) -> Console:
     """For people: standard output, or standard error where standard output is for the JSON."""
     stream = sys.stderr if json_file == _STANDARD_OUTPUT else sys.stdout
-    return Console(file=stream, highlight=False, soft_wrap=True)
+    return Console(file=stream, markup=False, highlight=False, soft_wrap=True)
 
 
 def write_json(text: str, json_file: Path | None) -> None:

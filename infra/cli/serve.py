@@ -23,7 +23,7 @@ def serve(
         int, typer.Option(min=1, max=65535, help="Of the tables and the bucket.")
     ] = 4566,
 ) -> None:
-    """Serve the API on 127.0.0.1, with tables and bucket beside it, until Ctrl-C."""
+    """Serve the API on 127.0.0.1 until Ctrl-C. Tables and bucket run beside it."""
     from infra.local.serve import ServeOptions, serve_until_stopped
 
     options = ServeOptions(bundle, state, data, port, stack_port)

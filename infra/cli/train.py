@@ -30,7 +30,7 @@ def train(
     ] = None,
     json_file: Json = None,
 ) -> None:
-    """Fit every model on what lies before the cut-off, and write the bundle that is served."""
+    """Fit every model and write the bundle. Nothing from the cut-off on is learnt from."""
     from infra.progress import progress_bars
     from training.train import train as train_models
 

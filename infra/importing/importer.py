@@ -5,7 +5,7 @@ place. So an import that was killed goes on where it stopped, a repeat does noth
 data renews the users whom it concerns.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ import msgspec
 import pyarrow as pa
 
 from infra.importing.target import MAX_BATCH, Target
+from infra.progress import Report, silent
 from segue.domain.events import Event, EventType
 from segue.domain.users import User
 from training.data import Summary, connect, ingest
@@ -28,14 +29,6 @@ from training.data import Summary, connect, ingest
 _WRITERS = 4
 _ROWS_AT_ONCE = 20_000
 _EVENTS_AT_ONCE = 5_000
-
-
-# Called with a phase's name, how much of it is done, and its total, 0 where that is unknown.
-Progress = Callable[[str, int, int], None]
-
-
-def silent(phase: str, done: int, total: int) -> None:
-    """No progress."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +55,7 @@ class ImportSummary:
 
 
 def import_folder(
-    folder: Path, target: Target, *, scratch: Path | None = None, progress: Progress = silent
+    folder: Path, target: Target, *, scratch: Path | None = None, progress: Report = silent
 ) -> ImportSummary:
     """Import the users and events of a data folder; safe to repeat, and resumes where it stopped.
 
@@ -97,12 +90,9 @@ digests AS (
         COALESCE(premium, FALSE) AS premium,
         COALESCE(events, 0) AS events,
         COALESCE(sessions, 0) AS sessions,
-        MD5(TO_JSON({
-            'genres': COALESCE(favourite_genres, []),
-            'premium': COALESCE(premium, FALSE),
-            'events': events,
-            'digest': histories.digest
-        })) AS digest
+        MD5(CONCAT_WS(
+            CHR(31), TO_JSON(favourite_genres), premium, events, histories.digest
+        )) AS digest
     FROM histories FULL JOIN users USING (user_id)
 )
 SELECT digests.* FROM digests LEFT JOIN imported USING (user_id)
@@ -126,7 +116,7 @@ def _find_changed_users(connection: duckdb.DuckDBPyConnection, target: Target) -
 
 
 def _write(
-    connection: duckdb.DuckDBPyConnection, target: Target, data: Summary, progress: Progress
+    connection: duckdb.DuckDBPyConnection, target: Target, data: Summary, progress: Report
 ) -> ImportSummary:
     users, sessions, events = _row(
         connection,

@@ -23,8 +23,9 @@ from sqlalchemy.exc import (
     SQLAlchemyError,
 )
 
-from infra.importing.importer import ImportSummary, Progress, import_folder, silent
+from infra.importing.importer import ImportSummary, import_folder
 from infra.importing.target import Target
+from infra.progress import Report, silent
 from segue.domain.errors import InvalidData, StoreUnavailable
 
 _SESSION_COLUMNS = ("session_id", "timestamp", "user_id", "track_id", "event_type")
@@ -47,7 +48,7 @@ class SqlSource:
 
 
 def import_sql(
-    source: SqlSource, target: Target, *, scratch: Path | None = None, progress: Progress = silent
+    source: SqlSource, target: Target, *, scratch: Path | None = None, progress: Report = silent
 ) -> ImportSummary:
     """Import what the queries return; safe to repeat, and resumes where it stopped.
 
@@ -87,7 +88,7 @@ def _dump(
     file: Path,
     columns: tuple[str, ...],
     into: Path,
-    progress: Progress,
+    progress: Report,
 ) -> int:
     """Write the query's rows as JSON Lines; how many. After a failure the query begins anew."""
     for _ in range(_TRIES - 1):
@@ -116,7 +117,7 @@ def _stream(
     file: Path,
     columns: tuple[str, ...],
     into: Path,
-    progress: Progress,
+    progress: Report,
 ) -> int:
     query = _read_query(file)
     encoder = msgspec.json.Encoder()

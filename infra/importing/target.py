@@ -90,6 +90,7 @@ class DynamoTarget:
         raise StoreUnavailable(f"Users: {len(batch)} items still refused after throttling")
 
 
-def patient_client(endpoint_url: str | None = None) -> "DynamoDBClient":
-    """A DynamoDB client that waits through throttling."""
-    return boto3.client("dynamodb", config=_PATIENT, endpoint_url=endpoint_url)
+def patient_client() -> "DynamoDBClient":
+    """A DynamoDB client that waits through throttling. Raises StoreUnavailable without a region."""
+    with translated("DynamoDB"):
+        return boto3.client("dynamodb", config=_PATIENT)

@@ -1,8 +1,9 @@
-"""A journal for the tables of the local stack, so that no kill can lose a write.
+"""A journal for the local stack, so that no kill can lose a write.
 
-The emulator that stands in for DynamoDB keeps its tables in memory and saves them when it stops in
-good order. The journal closes the gap: a write that succeeded is on file before its answer leaves.
-It survives the death of the process; a loss of power may cost the last seconds.
+The emulator that stands in for DynamoDB and S3 puts objects on file at once, but keeps tables, and
+which buckets there are, in memory, and saves them when it stops in good order. The journal closes
+the gap: a write that succeeded is on file before its answer leaves. It survives the death of the
+process; a loss of power may cost the last seconds.
 """
 
 import asyncio
@@ -10,8 +11,11 @@ import os
 import struct
 import zlib
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import msgspec
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -19,30 +23,49 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 _READS = ("Get", "BatchGet", "Query", "Scan", "TransactGet", "Describe", "List")
-_LENGTHS_AND_CHECKSUM = struct.Struct("<HHII")
+_LENGTH_AND_CHECKSUM = struct.Struct("<II")
 
 
 class Write(NamedTuple):
-    """A request that changed a table: the operation, who asked (account, region), the body."""
+    """A request that changed something. ``authorization`` says for which account and region,
+    ``target`` is DynamoDB's operation and empty for S3."""
 
+    method: str
+    path: str
+    query: bytes
     target: bytes
     authorization: bytes
     body: bytes
 
+    @classmethod
+    def of(cls, scope: Message, body: bytes) -> "Write":
+        """What is needed to repeat this ASGI request."""
+        headers = dict(scope["headers"])
+        return cls(
+            scope["method"],
+            scope["path"],
+            scope["query_string"],
+            headers.get(b"x-amz-target", b""),
+            headers.get(b"authorization", b""),
+            body,
+        )
+
     def scope(self) -> Message:
         """The ASGI scope that repeats the request."""
-        headers = [
-            (b"x-amz-target", self.target),
-            (b"authorization", self.authorization),
-            (b"content-type", b"application/x-amz-json-1.0"),
-        ]
+        headers = [(b"authorization", self.authorization)]
+        if self.target:
+            headers.append((b"x-amz-target", self.target))
         return {
             "type": "http",
-            "method": "POST",
-            "path": "/",
-            "query_string": b"",
+            "method": self.method,
+            "path": self.path,
+            "query_string": self.query,
             "headers": headers,
         }
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Write)
 
 
 class Journal:
@@ -52,7 +75,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         self._path = path
-        self._end = sum(_size(write) for write in self.writes())
+        self._end = sum(_LENGTH_AND_CHECKSUM.size + len(content) for content in self._contents())
         os.ftruncate(self._file, self._end)
 
     @property
@@ -62,15 +85,12 @@ class Journal:
 
     def writes(self) -> Iterator[Write]:
         """The writes on file, oldest first."""
-        with self._path.open("rb") as file:
-            while write := _read(file.read):
-                yield write
+        return map(_decoder.decode, self._contents())
 
     def append(self, write: Write) -> None:
         """Put the write on file as a whole or, where the disk is full, not at all (OSError)."""
-        lengths = (len(write.target), len(write.authorization), len(write.body))
-        content = b"".join(write)
-        entry = _LENGTHS_AND_CHECKSUM.pack(*lengths, zlib.crc32(content)) + content
+        content = _encoder.encode(write)
+        entry = _LENGTH_AND_CHECKSUM.pack(len(content), zlib.crc32(content)) + content
         if os.write(self._file, entry) != len(entry):
             os.ftruncate(self._file, self._end)
             raise OSError(f"{self._path}: the disk is full")
@@ -79,13 +99,22 @@ class Journal:
     def close(self) -> None:
         os.close(self._file)
 
+    def _contents(self) -> Iterator[bytes]:
+        with self._path.open("rb") as file:
+            while len(head := file.read(_LENGTH_AND_CHECKSUM.size)) == _LENGTH_AND_CHECKSUM.size:
+                length, checksum = _LENGTH_AND_CHECKSUM.unpack(head)
+                content = file.read(length)
+                if zlib.crc32(content) != checksum:
+                    return
+                yield content
+
 
 class _NothingToSave(Exception):
     """Ends the emulator's life without its last act."""
 
 
-class JournaledTables:
-    """An ASGI application around the emulator: notes its table writes, repeats them at the start.
+class JournaledStack:
+    """An ASGI application around the emulator: notes its writes, repeats them at the start.
 
     Writes pass one at a time, so that the order on file is the order in which they took effect.
     The emulator is told of the end, and so saves its tables, only where the journal is longer than
@@ -101,8 +130,8 @@ class JournaledTables:
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
-        elif target := _write_target(scope):
-            await self._write(target, scope, receive, send)
+        elif _is_noted(scope):
+            await self._write(scope, receive, send)
         else:
             await self._application(scope, receive, send)
 
@@ -125,15 +154,14 @@ class JournaledTables:
         except _NothingToSave:
             await send({"type": "lifespan.shutdown.complete"})
 
-    async def _write(self, target: bytes, scope: Message, receive: Receive, send: Send) -> None:
+    async def _write(self, scope: Message, receive: Receive, send: Send) -> None:
         body = await _read_body(receive)
         if body is None:
             return
         async with self._order:
             answer = await self._answer(scope, body)
-            if answer[0]["status"] == 200:
-                headers = dict(scope["headers"])
-                self._journal.append(Write(target, headers.get(b"authorization", b""), body))
+            if answer[0]["status"] < HTTPStatus.MULTIPLE_CHOICES:
+                self._journal.append(Write.of(scope, body))
         for message in answer:
             await send(message)
 
@@ -150,26 +178,14 @@ class JournaledTables:
         return answer
 
 
-def _read(read: Callable[[int], bytes]) -> Write | None:
-    head = read(_LENGTHS_AND_CHECKSUM.size)
-    if len(head) < _LENGTHS_AND_CHECKSUM.size:
-        return None
-    *lengths, checksum = _LENGTHS_AND_CHECKSUM.unpack(head)
-    write = Write(*(read(length) for length in lengths))
-    return write if zlib.crc32(b"".join(write)) == checksum else None
-
-
-def _size(write: Write) -> int:
-    return _LENGTHS_AND_CHECKSUM.size + sum(map(len, write))
-
-
-def _write_target(scope: Message) -> bytes | None:
-    """The DynamoDB operation that the request names, unless it only reads."""
-    headers: dict[bytes, bytes] = dict(scope.get("headers", ()))
-    target = headers.get(b"x-amz-target", b"")
-    service, _, operation = target.decode("latin-1").partition(".")
-    is_write = service.startswith("DynamoDB_") and not operation.startswith(_READS)
-    return target if is_write else None
+def _is_noted(scope: Message) -> bool:
+    """Whether the request may change what the emulator keeps in memory alone."""
+    target = dict(scope.get("headers", ())).get(b"x-amz-target", b"").decode("latin-1")
+    service, _, operation = target.partition(".")
+    if service.startswith("DynamoDB_"):
+        return not operation.startswith(_READS)
+    # A path of one part is a bucket: the request makes it, changes its settings, or deletes it.
+    return scope.get("method") in ("PUT", "DELETE") and "/" not in scope["path"].strip("/")
 
 
 async def _read_body(receive: Receive) -> bytes | None:

@@ -1,6 +1,7 @@
 """The whole service on 127.0.0.1, from an empty folder to an API that answers."""
 
 import logging
+import shutil
 import signal
 import socket
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ from infra.local.functions import LocalFunction
 from infra.local.gateway import Gateway
 from infra.local.stack_process import HOST
 from infra.progress import progress_bars
+from segue.domain.errors import BundleMissing
 from segue.domain.times import format_time
 from segue.models.bundle import Bundle
 
@@ -48,16 +50,18 @@ def serve_until_stopped(options: ServeOptions, console: Console) -> None:
 
     Raises BundleError, InvalidData or LocalStackError, with nothing left running.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
+    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         with ExitStack() as running:
             _start(options, console, running)
     except KeyboardInterrupt:
         console.print("Stopped; everything is saved.")
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _start(options: ServeOptions, console: Console, running: ExitStack) -> None:
-    bundle = Bundle.open(options.bundle)
+    bundle = _open_bundle(options.bundle)
     data = imported.fingerprint(options.data) if options.data else None
     running.enter_context(stack.locked(options.state))
     listener = running.enter_context(_listen_on(options.port))
@@ -72,7 +76,15 @@ def _start(options: ServeOptions, console: Console, running: ExitStack) -> None:
     functions = _functions(template, names, endpoint, bundle)
     console.print(f"Models             bundle {bundle.version}, as of {_as_of(bundle)}")
     console.print(_WHAT_TO_TRY.format(url=f"http://{HOST}:{options.port}", state=options.state))
+    running.callback(console.print, "Stopping ...")
     _run(Gateway(template.routes(), functions), listener)
+
+
+def _open_bundle(path: Path) -> Bundle:
+    try:
+        return Bundle.open(path)
+    except BundleMissing as error:
+        raise LocalStackError(f"{error}; `segue train` makes one") from None
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
@@ -105,8 +117,11 @@ def _import(
         console.print(f"Data               {data}, imported before")
         return
     target = DynamoTarget(patient_client(), names["SessionsTable"], names["UsersTable"])
+    scratch = state / "import"
+    shutil.rmtree(scratch, ignore_errors=True)  # what a kill left there
+    scratch.mkdir()
     with progress_bars(console) as report:
-        summary = import_folder(data, target, scratch=state, progress=report)
+        summary = import_folder(data, target, scratch=scratch, progress=report)
     imported.note_import(state, fingerprint)
     console.print(
         f"Data               {data}: {summary.events:,} events of {summary.users:,} users "
@@ -162,10 +177,10 @@ def _run(gateway: Gateway, listener: socket.socket) -> None:
 
 
 _WHAT_TO_TRY = """
-[bold]{url}[/bold] is ready. Try:
+{url} is ready. Try:
 
-  curl {url}/models/1/predict -d '{{"user_id": 429}}'    [dim]# autoencoder[/dim]
-  curl {url}/models/2/predict -d '{{"user_id": 429}}'    [dim]# classifier[/dim]
+  curl {url}/models/1/predict -d '{{"user_id": 429}}'    # autoencoder
+  curl {url}/models/2/predict -d '{{"user_id": 429}}'    # classifier
   curl {url}/perform_ab_test  -d '{{"user_id": 429}}'
   curl {url}/ab_test/results
 

@@ -79,6 +79,7 @@ class _Keeper(Thread):
                 if self._stopping.is_set():
                     return
                 logger.error("the tables and the bucket died; they are begun again")
+                _stop(self.process)
                 self.process = _start(self._state, self._port)
             self._stopping.wait(1)  # else a process that cannot start would be begun without pause
 
@@ -124,6 +125,7 @@ def _reason(status: int, state: Path, endpoint: str) -> str:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> int:
+    """Close what leads to the child, which ends it, and wait; the exit status."""
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.close()

@@ -57,7 +57,7 @@ def _listen_on(port: int) -> socket.socket:
 
 
 def _serve(folder: Path, listener: socket.socket) -> None:
-    from infra.local.journal import Journal, JournaledTables
+    from infra.local.journal import Journal, JournaledStack
     from infra.local.snapshots import Snapshots
 
     snapshots = Snapshots(folder / "tables")
@@ -68,7 +68,7 @@ def _serve(folder: Path, listener: socket.socket) -> None:
 
     journal = Journal(snapshots.journal)
     config = uvicorn.Config(
-        JournaledTables(app, journal, save_beyond=max(_SHORT_JOURNAL, snapshots.size // 4)),
+        JournaledStack(app, journal, save_beyond=max(_SHORT_JOURNAL, snapshots.size // 4)),
         lifespan="on",
         log_level="warning",
         timeout_keep_alive=75,

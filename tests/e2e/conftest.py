@@ -18,6 +18,25 @@ import pytest
 ROOT = Path(__file__).parents[2]
 # Generous: the machine may be busy with everything else.
 PATIENCE = 120
+ENVIRONMENT = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'layers/core'}"}
+
+
+def segue_command(*arguments: str) -> list[str]:
+    """The command line as it is called from a shell."""
+    return [sys.executable, "-c", "from infra.cli import main; main()", *arguments]
+
+
+def segue(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        segue_command(*arguments),
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
 
 
 @dataclass
@@ -54,7 +73,7 @@ class Options:
         options = ["--bundle", str(self.bundle), "--state", str(self.state)]
         options += ["--data", str(self.data)] if self.data else []
         options += ["--port", str(port), "--stack-port", str(stack_port)]
-        return [sys.executable, "-c", "from infra.cli import main; main()", "serve", *options]
+        return segue_command("serve", *options)
 
 
 def free_port() -> int:
@@ -67,11 +86,10 @@ def free_port() -> int:
 def start(options: Options, port: int | None = None, stack_port: int | None = None) -> Service:
     """Start the service; it may not be ready yet, or never be."""
     port, stack_port = port or free_port(), stack_port or free_port()
-    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'layers/core'}"}
     process = subprocess.Popen(
         options.command(port, stack_port),
         cwd=ROOT,
-        env=environment,
+        env=ENVIRONMENT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -1,8 +1,12 @@
 """``segue serve``: the service answers, survives any kill, and leaves nothing behind."""
 
+import json
+import os
 import signal
 import socket
 import subprocess
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +14,17 @@ import boto3
 import pytest
 
 from infra.local.environment import PREFIX, local_settings
-from tests.e2e.conftest import PATIENCE, Options, Service, serving, start
+from tests.e2e.conftest import (
+    ENVIRONMENT,
+    PATIENCE,
+    ROOT,
+    Options,
+    Service,
+    segue,
+    segue_command,
+    serving,
+    start,
+)
 
 USERS = range(101, 141)
 
@@ -50,10 +64,17 @@ def has_user(service: Service, user_id: str) -> bool:
     return "Item" in dynamodb(service).get_item(TableName=f"{PREFIX}-userstable", Key=key)
 
 
-def processes(state: Path) -> list[str]:
-    """The processes that still work in this state folder."""
+def processes(part: str) -> list[str]:
+    """Number and command line of every process whose command line has this part."""
     listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True)
-    return [line for line in listed.stdout.splitlines() if str(state) in line]
+    return [line for line in listed.stdout.splitlines() if part in line]
+
+
+def kill(lines: list[str]) -> None:
+    """SIGKILL for processes that ``processes`` listed; they may be gone already."""
+    for line in lines:
+        with suppress(ProcessLookupError):
+            os.kill(int(line.split()[0]), signal.SIGKILL)
 
 
 class TestService:
@@ -110,15 +131,15 @@ class TestKill:
         with serving(options) as service:
             put_user(service, "user")
             service.kill()
-            for line in processes(options.state):
-                subprocess.run(["kill", "-9", line.split()[0]], check=False)
+            kill(processes(f"stack_process {options.state} "))
         with serving(options) as service:
             assert has_user(service, "user")
 
-    def test_of_the_tables_alone_is_healed(self, served: Service, tmp_path: Path) -> None:
+    def test_of_the_tables_alone_is_healed(self, served: Service) -> None:
+        port = f" {served.stack_port}"
         put_user(served, "user")
-        stack = f"stack_process .* {served.stack_port}$"
-        subprocess.run(["pkill", "-9", "-f", stack], check=True)
+        (stack,) = (line for line in processes("stack_process") if line.endswith(port))
+        kill([stack])
         assert perform(served, USERS[0]) in (0, 1)
         assert has_user(served, "user")
 
@@ -131,7 +152,7 @@ class TestStop:
         with serving(options) as service:
             before = {USERS[0]: perform(service, USERS[0])}
             assert service.stop(how) == 0
-        assert processes(options.state) == []
+        assert processes(str(options.state)) == []
         with serving(options) as service:
             assert results(service) == before
 
@@ -141,6 +162,32 @@ class TestStop:
                 assert service.stop() == 0
                 assert service.process.stdout is not None
                 assert phrase in service.process.stdout.read()
+
+
+class TestImport:
+    def test_into_a_running_service_finds_what_is_there(
+        self, served: Service, data_path: Path
+    ) -> None:
+        endpoint = f"http://127.0.0.1:{served.stack_port}"
+        options = ["--data", str(data_path), "--endpoint-url", endpoint, "--json", "-"]
+        ended = segue("import", *options)
+        assert ended.returncode == 0, ended.stderr
+        summary = json.loads(ended.stdout)
+        assert summary["users"] == 0
+        assert summary["skipped_users"] == len(USERS)
+
+    def test_goes_on_after_a_kill(self, options: Options, data_path: Path) -> None:
+        with serving(Options(options.bundle, options.state)) as service:
+            endpoint = f"http://127.0.0.1:{service.stack_port}"
+            command = segue_command("import", "--data", str(data_path), "--endpoint-url", endpoint)
+            killed = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT)
+            while not has_user(service, str(USERS[0])) and killed.poll() is None:
+                time.sleep(0.01)
+            killed.kill()
+            killed.wait()
+            ended = segue("import", "--data", str(data_path), "--endpoint-url", endpoint)
+            assert ended.returncode == 0, ended.stderr
+            assert all(has_user(service, str(user)) for user in USERS)
 
 
 class TestRefusal:
@@ -160,7 +207,7 @@ class TestRefusal:
             line = self.refused(options, **{which: port})
         assert str(port) in line
         assert f"--{which.replace('_', '-')}" in line
-        assert processes(options.state) == []
+        assert processes(str(options.state)) == []
 
     def test_of_a_state_folder_that_is_taken(self, options: Options) -> None:
         with serving(options):

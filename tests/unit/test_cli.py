@@ -61,12 +61,12 @@ def test_every_command_and_option_is_documented() -> None:
 class TestData:
     def test_demo_writes_a_folder_that_check_reads(self, tmp_path: Path) -> None:
         folder = tmp_path / "demo"
-        written = run("data", "demo", folder, "--listeners", "10", "--tracks", "300", "--json", "-")
+        written = run("data", "demo", folder, "--listeners", "20", "--tracks", "600", "--json", "-")
         assert written.exit_code == 0
         read = run("data", "check", folder, "--json", tmp_path / "summary.json")
         assert read.exit_code == 0
         summary = json.loads((tmp_path / "summary.json").read_text())
-        assert summary["users"] == json.loads(written.stdout)["listeners"] == 10
+        assert summary["users"] == json.loads(written.stdout)["listeners"] == 20
 
     def test_demo_refuses_a_folder_that_holds_something(self, tmp_path: Path) -> None:
         (tmp_path / "mine").touch()

@@ -1,4 +1,4 @@
-"""The journal of the local tables: no kill loses a write, and none is ever repeated twice."""
+"""The journal of the local stack: no kill loses a write, and none is ever repeated twice."""
 
 import asyncio
 from collections.abc import Iterator, MutableMapping
@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from infra.local.journal import Journal, JournaledTables, Write
+from infra.local.journal import Journal, JournaledStack, Write
 from infra.local.snapshots import Snapshots
 
 
@@ -24,7 +24,7 @@ class FakeEmulator:
             return
         body = (await receive())["body"]
         status = 400 if body == b"bad" else 200
-        if status == 200 and dict(scope["headers"])[b"x-amz-target"].endswith(b".PutItem"):
+        if status == 200 and (b"x-amz-target", b"DynamoDB_20120810.PutItem") in scope["headers"]:
             self.bodies.append(body)
         await send({"type": "http.response.start", "status": status, "headers": []})
         await send({"type": "http.response.body", "body": b"answer"})
@@ -42,15 +42,24 @@ def journal(file: Path) -> Iterator[Journal]:
     journal.close()
 
 
-def post(journal: Journal, operation: str, body: bytes) -> httpx.Response:
+def write(body: bytes) -> Write:
+    return Write("POST", "/", b"", b"DynamoDB_20120810.PutItem", b"me", body)
+
+
+def request(
+    journal: Journal, method: str, url: str, body: bytes, headers: dict[str, str]
+) -> httpx.Response:
     async def send() -> httpx.Response:
-        tables = JournaledTables(FakeEmulator(), journal)
-        transport = httpx.ASGITransport(app=tables)
+        transport = httpx.ASGITransport(app=JournaledStack(FakeEmulator(), journal))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-            headers = {"x-amz-target": f"DynamoDB_20120810.{operation}", "authorization": "me"}
-            return await client.post("/", content=body, headers=headers)
+            return await client.request(method, url, content=body, headers=headers)
 
     return asyncio.run(send())
+
+
+def post(journal: Journal, operation: str, body: bytes) -> httpx.Response:
+    headers = {"x-amz-target": f"DynamoDB_20120810.{operation}", "authorization": "me"}
+    return request(journal, "POST", "/", body, headers)
 
 
 def restart(journal: Journal) -> list[bytes]:
@@ -65,7 +74,7 @@ def restart(journal: Journal) -> list[bytes]:
         async def receive() -> Any:
             raise AssertionError("nothing is received at the start")
 
-        await JournaledTables(emulator, journal)({"type": "lifespan"}, receive, send)
+        await JournaledStack(emulator, journal)({"type": "lifespan"}, receive, send)
 
     asyncio.run(start())
     kind: str
@@ -75,7 +84,7 @@ def restart(journal: Journal) -> list[bytes]:
     return bodies
 
 
-class TestJournaledTables:
+class TestJournaledStack:
     def test_repeat_what_was_written_before_they_answer(self, journal: Journal) -> None:
         for body in (b"first", b"second"):
             assert post(journal, "PutItem", body).content == b"answer"
@@ -83,12 +92,28 @@ class TestJournaledTables:
 
     def test_keep_the_account_of_the_writer(self, journal: Journal) -> None:
         post(journal, "PutItem", b"body")
-        assert list(journal.writes()) == [Write(b"DynamoDB_20120810.PutItem", b"me", b"body")]
+        assert list(journal.writes()) == [write(b"body")]
 
     @pytest.mark.parametrize("operation", ["GetItem", "Query", "BatchGetItem", "DescribeTable"])
     def test_do_not_note_reads(self, journal: Journal, operation: str) -> None:
         post(journal, operation, b"body")
         assert list(journal.writes()) == []
+
+    @pytest.mark.parametrize(
+        ("method", "url", "noted"),
+        [
+            ("PUT", "/bucket", 1),
+            ("PUT", "/bucket?versioning", 1),
+            ("DELETE", "/bucket", 1),
+            ("GET", "/bucket", 0),
+            ("PUT", "/bucket/an/object", 0),
+        ],
+    )
+    def test_note_buckets_but_not_their_objects(
+        self, journal: Journal, method: str, url: str, noted: int
+    ) -> None:
+        request(journal, method, url, b"", {})
+        assert len(list(journal.writes())) == noted
 
     def test_do_not_note_refused_writes(self, journal: Journal) -> None:
         assert post(journal, "PutItem", b"bad").status_code == 400
@@ -114,7 +139,7 @@ def stop(journal: Journal, save_beyond: int) -> bool:
         async def send(message: Any) -> None:
             answers.append(message["type"])
 
-        await JournaledTables(emulator, journal, save_beyond)({"type": "lifespan"}, receive, send)
+        await JournaledStack(emulator, journal, save_beyond)({"type": "lifespan"}, receive, send)
         assert answers == ["lifespan.shutdown.complete"]
 
     asyncio.run(life())
@@ -135,17 +160,16 @@ class TestEnd:
 class TestJournal:
     @pytest.mark.parametrize("kept", range(1, 10))
     def test_cuts_off_an_entry_that_was_torn(self, file: Path, kept: int) -> None:
-        whole = Write(b"target", b"me", b"body")
-        for write in (whole, Write(b"target", b"me", b"torn")):
+        for body in (b"body", b"torn"):
             journal = Journal(file)
             before = file.stat().st_size
-            journal.append(write)
+            journal.append(write(body))
             journal.close()
         with file.open("r+b") as torn:
             torn.truncate(before + kept)
         journal = Journal(file)
-        journal.append(Write(b"target", b"me", b"after"))
-        assert [write.body for write in journal.writes()] == [b"body", b"after"]
+        journal.append(write(b"after"))
+        assert [noted.body for noted in journal.writes()] == [b"body", b"after"]
         journal.close()
 
 

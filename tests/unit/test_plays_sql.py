@@ -141,3 +141,13 @@ def test_each_cutoff_has_its_own_window(connection: duckdb.DuckDBPyConnection) -
     set_cutoffs(connection, [AS_OF, AS_OF + DAY, AS_OF + DAY, AS_OF + 31 * DAY])
     assert answer(connection, "windows.sql", ["as_of", "track_id"]) == [(AS_OF + DAY, "a")]
     assert answer(connection, "outcomes.sql", ["as_of", "track_id"]) == [(AS_OF, "a")]
+
+
+def test_a_skip_behind_the_month_comes_too_late(connection: duckdb.DuckDBPyConnection) -> None:
+    end = AS_OF + 30 * DAY
+    play = Event("101", "1", end - 2, EventType.PLAY, "a")
+    set_cutoffs(connection, [AS_OF])
+    for skipped_at, outcome in ((end - 1, []), (end, [("a",)])):
+        skip = Event("101", "1", skipped_at, EventType.SKIP, "a")
+        load(connection, [play, skip])
+        assert answer(connection, "outcomes.sql", ["track_id"]) == outcome

@@ -20,6 +20,9 @@ FloatArray = NDArray[np.float32]
 # A standardised value beyond this is a fault of the data more often than a property of the track.
 _CLIP = 5.0
 
+# Anything beyond is no measurement, and its square would overflow the scale.
+_GREATEST = 1e15
+
 
 @dataclass(frozen=True, slots=True)
 class FeatureEncoder:
@@ -142,9 +145,9 @@ def _number(feature: Feature, value: object) -> float:
         return float("nan")
     try:
         number = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return float("nan")
-    return number if np.isfinite(number) else float("nan")
+    return number if abs(number) <= _GREATEST else float("nan")
 
 
 def _labels(feature: Feature, value: object) -> Sequence[str | int]:

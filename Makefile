@@ -1,0 +1,92 @@
+# Needs Python 3.11 or later; all else goes into .venv. `make test` also needs Node.js.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+# Your own data with `make run DATA=folder`; made-up listeners without.
+DATA ?= .segue/demo/data
+STATE := .segue/$(if $(filter .segue/demo/data,$(DATA)),demo,$(notdir $(abspath $(DATA))))
+BUNDLE := $(STATE)/bundle
+
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+NEWMAN := tests/e2e/node_modules/.bin/newman
+LOCKS := layers/runtime/requirements.txt infra/requirements.txt training/requirements.txt
+
+COMPILE := --quiet --upgrade --strip-extras --no-emit-index-url --no-emit-find-links --no-header \
+	--no-annotate requirements.in
+UV := pip compile --quiet --upgrade --python-version 3.11 --no-emit-index-url --no-header \
+	--no-annotate requirements.in --output-file requirements.txt
+
+.DELETE_ON_ERROR:
+.PHONY: run test lint format unit integration runtime e2e audit lock clean
+
+run: $(BUNDLE)/manifest.json  ## Train where need be, and serve on http://127.0.0.1:8000
+	@$(BIN)/segue serve --data "$(DATA)" --bundle $(BUNDLE) --state $(STATE)/stack
+
+$(BUNDLE)/manifest.json: $(DATA) | .venv/run
+	@$(BIN)/segue train --data "$(DATA)" --out $(BUNDLE)
+
+.segue/demo/data: | .venv/run
+	@$(BIN)/segue data demo $@
+
+test: lint unit integration runtime e2e  ## Everything that has to hold
+
+lint: .venv/test .venv-sam/done
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/mypy functions/predict/app.py
+	$(BIN)/mypy functions/ab_test/app.py
+	$(BIN)/lint-imports
+	$(BIN)/cfn-lint template.yaml
+	.venv-sam/bin/sam validate --lint --region us-east-1
+
+unit integration: .venv/test
+	$(BIN)/pytest tests/$@
+
+runtime: .venv/test .venv-sam/done
+	$(BIN)/pytest tests/$@
+
+e2e: .venv/test $(NEWMAN)
+	$(BIN)/pytest tests/$@
+
+format: .venv/test  ## Put the code in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+audit: .venv/test  ## Known vulnerabilities of what is deployed
+	$(BIN)/pip-audit --require-hashes --disable-pip -r layers/runtime/requirements.txt
+
+lock: .venv/test  ## Renew the locked versions
+	cd layers/runtime && ../../$(BIN)/pip-compile --generate-hashes $(COMPILE)
+	cd infra && ../$(BIN)/uv $(UV)
+	# pip, not uv: a plain PyTorch stands for the CPU's and for CUDA's build alike.
+	cd training && ../$(BIN)/pip-compile $(COMPILE) && sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements.txt
+	cd tests && ../$(BIN)/uv $(UV)
+	cd tests && ../$(BIN)/uv $(subst requirements.,sam.,$(UV))
+
+.venv/run: $(LOCKS) pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Segue needs Python 3.11 or later; this is " + sys.version.split()[0])'
+	@echo "Installing what Segue needs into .venv (once; PyTorch is the large part) ..."
+	@$(PYTHON) -m venv .venv
+	@$(PIP) --require-hashes --requirement layers/runtime/requirements.txt
+	@$(PIP) --requirement infra/requirements.txt --requirement training/requirements.txt
+	@$(PIP) --no-deps --editable .
+	@touch $@
+
+.venv/test: .venv/run tests/requirements.txt
+	@$(PIP) --requirement tests/requirements.txt
+	@touch $@
+
+# The SAM command line pins releases of its own, so it lives apart.
+.venv-sam/done: tests/sam.txt | .venv/run
+	@$(PYTHON) -m venv .venv-sam
+	@.venv-sam/bin/pip install --quiet --disable-pip-version-check --requirement tests/sam.txt
+	@touch $@
+
+$(NEWMAN): tests/e2e/package.json tests/e2e/package-lock.json
+	npm ci --prefix tests/e2e --no-audit --no-fund
+	@touch $@
+
+clean:  ## Remove all that was made, the local state included
+	rm -rf .venv .venv-sam .segue .aws-sam tests/e2e/node_modules

@@ -1,0 +1,101 @@
+"""The stores, three times: in memory, on moto, on the local stack. Their promises are the same."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from socket import socket
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+from moto import mock_aws
+
+from infra.local import stack
+from infra.local.environment import local_settings
+from infra.template import create_resources, load
+from segue.adapters.aws import dynamodb_client, s3_client
+from segue.adapters.dynamodb import DynamoSessionStore, DynamoUserStore
+from segue.adapters.memory import MemoryResultStore, MemorySessionStore, MemoryUserStore
+from segue.adapters.s3 import S3ResultStore
+from segue.ports import ResultStore, SessionStore, UserStore
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Stores:
+    """What fulfils the ports."""
+
+    sessions: SessionStore
+    users: UserStore
+    results: ResultStore
+
+
+@dataclass(frozen=True)
+class Aws:
+    """Clients, and the names of the created resources by logical id."""
+
+    dynamodb: "DynamoDBClient"
+    s3: "S3Client"
+    names: dict[str, str]
+
+
+@pytest.fixture(scope="session")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The local stack's DynamoDB and S3."""
+    with socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with stack.running(tmp_path_factory.mktemp("stack"), port) as url:
+        yield url
+
+
+@contextmanager
+def resources(request: pytest.FixtureRequest, patch: pytest.MonkeyPatch) -> Iterator[Aws]:
+    """Empty tables and an empty bucket, made from the template, where the parameter says."""
+    for name, value in local_settings("unused").items():
+        patch.setenv(name, value)
+    if request.param == "moto":
+        patch.delenv("AWS_ENDPOINT_URL")
+        with mock_aws():
+            yield _created()
+    else:
+        patch.setenv("AWS_ENDPOINT_URL", request.getfixturevalue("endpoint"))
+        yield _created()
+
+
+def _created() -> Aws:
+    dynamodb, s3 = dynamodb_client(), s3_client()
+    names = create_resources(load(ROOT / "template.yaml"), dynamodb, s3, f"test-{uuid4().hex[:8]}")
+    return Aws(dynamodb, s3, names)
+
+
+def stores_on(aws: Aws) -> Stores:
+    """The stores as the functions wire them."""
+    return Stores(
+        DynamoSessionStore(aws.dynamodb, aws.names["SessionsTable"]),
+        DynamoUserStore(aws.dynamodb, aws.names["UsersTable"]),
+        S3ResultStore(aws.s3, aws.names["Bucket"]),
+    )
+
+
+@pytest.fixture(params=["memory", "moto", "local stack"])
+def stores(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stores]:
+    """Each implementation of the ports in turn."""
+    if request.param == "memory":
+        yield Stores(MemorySessionStore(), MemoryUserStore(), MemoryResultStore())
+        return
+    with resources(request, monkeypatch) as aws:
+        yield stores_on(aws)
+
+
+@pytest.fixture(params=["moto", "local stack"])
+def aws(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
+    """Each stand-in for AWS in turn."""
+    with resources(request, monkeypatch) as created:
+        yield created

@@ -1,0 +1,62 @@
+"""Sessions as items."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from segue.adapters.packing import (
+    MAX_EVENTS,
+    MAX_SPAN,
+    items,
+    pack,
+    session_id_of,
+    sort_key,
+    unpack,
+)
+from segue.domain.events import Event, EventType
+from segue.domain.times import LATEST
+
+ids = st.text(min_size=1, max_size=5)
+moments = st.integers(0, 3 * MAX_SPAN) | st.integers(0, LATEST - 1)
+events = st.lists(
+    st.builds(Event, ids, ids, moments, st.sampled_from(EventType), ids | st.none()), max_size=40
+)
+
+
+@given(events)
+def test_items_hold_every_event_once_and_keep_their_bounds(given_events: list[Event]) -> None:
+    grouped = list(items(given_events))
+    assert sorted(repr(event) for item in grouped for event in item) == sorted(map(repr, set(given_events)))
+    keys = [(item[0].user_id, sort_key(item[0].time, item[0].session_id)) for item in grouped]
+    assert len(set(keys)) == len(keys)
+    for item in grouped:
+        assert len({(event.user_id, event.session_id) for event in item}) == 1
+        assert item[-1].time - item[0].time < MAX_SPAN
+
+
+@given(events)
+def test_what_is_packed_comes_back(given_events: list[Event]) -> None:
+    for item in items(given_events):
+        first = item[0]
+        session_id = session_id_of(sort_key(first.time, first.session_id))
+        assert session_id == first.session_id
+        assert unpack(first.user_id, session_id, pack(item)) == item
+
+
+@given(st.lists(st.integers(0, LATEST - 1)))
+def test_keys_sort_as_times_do(times: list[int]) -> None:
+    keys = [sort_key(time, "s") for time in times]
+    assert sorted(keys) == [sort_key(time, "s") for time in sorted(times)]
+
+
+def test_a_long_session_rolls_over_and_events_of_one_moment_stay_together() -> None:
+    together = [Event("u", "s", 5, EventType.LIKE, str(n)) for n in range(MAX_EVENTS + 10)]
+    later = [Event("u", "s", 6 + n, EventType.PLAY, "t") for n in range(MAX_EVENTS)]
+    sizes = [len(item) for item in items(together + later)]
+    assert sizes == [MAX_EVENTS + 10, MAX_EVENTS]
+
+
+def test_another_versions_bytes_are_refused() -> None:
+    packed = pack([Event("u", "s", 5, EventType.PLAY, "t")])
+    with pytest.raises(ValueError, match="version 9"):
+        unpack("u", "s", packed.replace(b"\x93\x01", b"\x93\x09", 1))
