@@ -112,7 +112,7 @@ def _profiles(
     """Every user's encoded profile; for a user without one, what serving takes in its place."""
     users = list(read_users(connection).values())
     nobody, *rows = encoded.encoder.encode_users(user_columns([User(""), *users]))
-    profiles = defaultdict(lambda: nobody)
+    profiles: dict[str, FloatArray] = defaultdict(lambda: nobody)
     profiles.update(zip((user.user_id for user in users), rows, strict=True))
     return profiles
 
@@ -162,7 +162,8 @@ def _track_inputs(features: NDArray[np.float16], slice_: Slice) -> Tensor:
 
 def _relative(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     logs: NDArray[np.float64] = np.log1p(counts)
-    return logs / max(logs.max(initial=0.0), 1.0)
+    shares: NDArray[np.float64] = logs / max(logs.max(initial=0.0), 1.0)
+    return shares
 
 
 def _epoch(

@@ -13,6 +13,7 @@ from training.progress import Curve
 mpl.use("Agg")
 
 import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 
 _SIZE = (8, 4)
 _TRAIN, _VALIDATION, _SESSIONS = "#8aa4c8", "#c8553d", "#3d6b8c"
@@ -59,7 +60,7 @@ def _dates(
     return (np.array(days, float) * DAY).astype("datetime64[ms]")
 
 
-def _save(figure: "plt.Figure", path: Path) -> None:
+def _save(figure: Figure, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
     plt.close(figure)

@@ -99,7 +99,11 @@ def _models(
 ) -> list[dict[str, Any]]:
     """What the manifest says of each model."""
     return [
-        {"id": number, "name": name, "metrics": curves[name].metrics() | judged.get(number, {})}
+        {
+            "id": number,
+            "name": name,
+            "metrics": {**curves[name].metrics(), **judged.get(number, {})},
+        }
         for number, (name, _) in REGISTRY.items()
     ]
 

@@ -26,7 +26,8 @@ events = st.lists(
 @given(events)
 def test_items_hold_every_event_once_and_keep_their_bounds(given_events: list[Event]) -> None:
     grouped = list(items(given_events))
-    assert sorted(repr(event) for item in grouped for event in item) == sorted(map(repr, set(given_events)))
+    found = [event for item in grouped for event in item]
+    assert sorted(map(repr, found)) == sorted(map(repr, set(given_events)))
     keys = [(item[0].user_id, sort_key(item[0].time, item[0].session_id)) for item in grouped]
     assert len(set(keys)) == len(keys)
     for item in grouped:

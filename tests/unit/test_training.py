@@ -41,7 +41,7 @@ def test_two_runs_with_one_seed_give_the_same_bytes(data_path: Path, bundle_path
 def test_nothing_after_the_cutoff_changes_what_was_trained(
     data_path: Path, bundle_path: Path, tmp_path: Path
 ) -> None:
-    """The future may be judged by, never learned from: cut it off, and the networks are the same."""
+    """The future may be judged by, never learned from: without it, the networks are the same."""
     shutil.copytree(data_path, tmp_path / "past")
     sessions = tmp_path / "past" / "sessions.jsonl.gz"
     cutoff = Bundle.open(bundle_path).manifest.cutoff
