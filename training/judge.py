@@ -1,5 +1,8 @@
 """How good a bundle's models are: recommend as of the cut-off, judge by the month after it."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import duckdb
 import numpy as np
 from numpy.typing import NDArray
@@ -18,29 +21,43 @@ from training.users import read_users
 
 K = 20
 
+Metrics = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """hit@20 and nDCG@20 of each model by its number, and of popularity, for comparison."""
+
+    models: Mapping[int, Metrics]
+    popularity: Metrics
+
 
 def judge(
     connection: duckdb.DuckDBPyConnection, bundle: Bundle, progress: Progress
-) -> dict[int, dict[str, float]]:
-    """By model: hit@20 and nDCG@20 over the listeners active before and after the cut-off.
+) -> Judgement | None:
+    """Over the listeners active before and after the cut-off, one cut-off, all tracks.
 
-    Empty where the data does not reach a month beyond the cut-off.
+    None where the data does not reach a month beyond the cut-off.
     """
     cutoff = bundle.manifest.cutoff
     (last,) = connection.execute("SELECT MAX(time) FROM events").fetchall()[0]
     if last is None or last < cutoff + 29 * DAY:
-        return {}
+        return None
     outcomes = _outcomes(connection, bundle, cutoff)
     (past,) = read_slices(connection, bundle.catalogue, [cutoff])
     users = read_users(connection)
     judged = sorted(outcomes.keys() & past.histories.keys())
     rows: dict[int, list[tuple[float, float]]] = {model: [] for model in bundle.manifest.models}
+    control = []
     for done, user_id in enumerate(judged, 1):
         listener = Listener(users.get(user_id, User(user_id)), past.histories[user_id])
         for model_id, row in rows.items():
             row.append(_judge_one(load_model(model_id, bundle).score(listener), outcomes[user_id]))
+        control.append(_judge_one(bundle.catalogue.popularity, outcomes[user_id]))
         progress("judging by the month after", done, len(judged))
-    return {model: _means(row) for model, row in rows.items() if row}
+    if not judged:
+        return None
+    return Judgement({model: _means(row) for model, row in rows.items()}, _means(control))
 
 
 def _outcomes(

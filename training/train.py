@@ -27,7 +27,7 @@ from training.export import (
     write_catalogue,
     write_classifier,
 )
-from training.judge import judge
+from training.judge import Judgement, judge
 from training.plots import plot_losses, plot_sessions
 from training.progress import Curve, Progress
 
@@ -63,16 +63,15 @@ def train(
             curves = _train_models(connection, writer, encoded, cutoff, _device(device), progress)
             plot_losses(curves, writer.path / PLOTS / "losses.png")
             plot_sessions(connection, cutoff, writer.path / PLOTS / "sessions.png")
-            content = {
+            content: dict[str, Any] = {
                 "schema_hash": features.hash,
                 "cutoff": format_time(cutoff),
                 "seed": seed,
                 "data": described,
-                "models": _models(curves, {}),
             }
-            writer.seal(content)
-            judged = judge(connection, Bundle.open(writer.path), progress)
-            writer.seal({**content, "models": _models(curves, judged)})
+            writer.seal(content | _metrics(curves, None))
+            judgement = judge(connection, Bundle.open(writer.path), progress)
+            writer.seal(content | _metrics(curves, judgement))
             writer.place()
     return Bundle.open(out).manifest.content
 
@@ -94,18 +93,14 @@ def _train_models(
     return {"autoencoder": autoencoder.curve, "classifier": classifier.curve}
 
 
-def _models(
-    curves: Mapping[str, Curve], judged: Mapping[int, Mapping[str, float]]
-) -> list[dict[str, Any]]:
-    """What the manifest says of each model."""
-    return [
-        {
-            "id": number,
-            "name": name,
-            "metrics": {**curves[name].metrics(), **judged.get(number, {})},
-        }
+def _metrics(curves: Mapping[str, Curve], judgement: Judgement | None) -> dict[str, Any]:
+    """What the manifest says of each model and, where it could be judged, of popularity."""
+    judged = judgement.models if judgement else {}
+    models = [
+        {"id": number, "name": name, "metrics": curves[name].metrics() | judged.get(number, {})}
         for number, (name, _) in REGISTRY.items()
     ]
+    return {"models": models} | ({"popularity": judgement.popularity} if judgement else {})
 
 
 def _describe(

@@ -27,7 +27,7 @@ from infra.local.environment import (
 from infra.local.errors import LocalStackError
 from infra.local.functions import LocalFunction
 from infra.local.gateway import Gateway
-from infra.local.stack_process import HOST
+from infra.local.port import HOST, bind
 from infra.progress import progress_bars
 from segue.domain.errors import BundleMissing
 from segue.domain.times import format_time
@@ -91,19 +91,15 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-@contextmanager
-def _listen_on(port: int) -> Iterator[socket.socket]:
+def _listen_on(port: int) -> socket.socket:
     """Take the port before anything slow begins."""
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((HOST, port))
-        except OSError as error:
-            raise LocalStackError(
-                f"port {port} of {HOST} cannot be used ({error.strerror}); stop the program that "
-                "has it, or choose another --port"
-            ) from None
-        yield listener
+    try:
+        return bind(port)
+    except OSError as error:
+        raise LocalStackError(
+            f"port {port} of {HOST} cannot be used ({error.strerror}); stop the program that "
+            "has it, or choose another --port"
+        ) from None
 
 
 def _import(

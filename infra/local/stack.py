@@ -15,7 +15,7 @@ from threading import Event, Lock, Thread
 import urllib3
 
 from infra.local.errors import LocalStackError
-from infra.local.stack_process import HOST
+from infra.local.port import HOST
 
 logger = logging.getLogger("segue.stack")
 

@@ -14,7 +14,8 @@ import sys
 from pathlib import Path
 from threading import Thread
 
-HOST = "127.0.0.1"
+from infra.local.port import bind
+
 _SHORT_JOURNAL = 1_000_000  # bytes; repeated in a fraction of a second
 
 
@@ -44,10 +45,8 @@ def _stop_with_parent() -> None:
 
 
 def _listen_on(port: int) -> socket.socket:
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((HOST, port))
+        listener = bind(port)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise

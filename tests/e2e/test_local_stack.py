@@ -1,5 +1,6 @@
 """``segue serve``: the service answers, survives any kill, and leaves nothing behind."""
 
+import asyncio
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ import boto3
 import pytest
 
 from infra.local.environment import PREFIX, local_settings
+from infra.local.port import bind
 from tests.e2e.conftest import (
     ENVIRONMENT,
     PATIENCE,
@@ -66,15 +68,16 @@ def has_user(service: Service, user_id: str) -> bool:
 
 def processes(part: str) -> list[str]:
     """Number and command line of every process whose command line has this part."""
-    listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True)
+    # -ww: lines of any width.
+    command = ["ps", "-ww", "-eo", "pid,args"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True)
     return [line for line in listed.stdout.splitlines() if part in line]
 
 
-def kill(lines: list[str]) -> None:
-    """SIGKILL for processes that ``processes`` listed; they may be gone already."""
-    for line in lines:
-        with suppress(ProcessLookupError):
-            os.kill(int(line.split()[0]), signal.SIGKILL)
+def kill(line: str) -> None:
+    """SIGKILL for a process that ``processes`` listed; it may be gone already."""
+    with suppress(ProcessLookupError):
+        os.kill(int(line.split()[0]), signal.SIGKILL)
 
 
 class TestService:
@@ -99,12 +102,32 @@ class TestService:
         assert response.headers["content-type"] == "application/problem+json"
 
     def test_listens_on_this_machine_alone(self, served: Service) -> None:
-        own_address = socket.gethostbyname(socket.gethostname())
-        if own_address.startswith("127."):
-            pytest.skip("this machine has no address but 127.0.0.1")
+        # Another address of the loopback: a server on all interfaces would answer there, too.
         for port in (int(served.url.rpartition(":")[2]), served.stack_port):
             with socket.socket() as probe:
-                assert probe.connect_ex((own_address, port)) != 0
+                assert probe.connect_ex(("127.0.0.2", port)) != 0
+
+
+def test_answers_leave_at_once() -> None:
+    """Without TCP_NODELAY, an answer of two packets waits 40 ms between them."""
+
+    async def is_sent_at_once() -> bool:
+        option: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def accept(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            accepted = writer.get_extra_info("socket")
+            option.set_result(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        listener = bind(0)
+        async with await asyncio.start_server(accept, sock=listener):
+            _, writer = await asyncio.open_connection(*listener.getsockname())
+            sent_at_once = bool(await option)
+            writer.close()
+            await writer.wait_closed()
+            return sent_at_once
+
+    assert asyncio.run(is_sent_at_once())
 
 
 class TestKill:
@@ -130,8 +153,10 @@ class TestKill:
     def test_of_the_tables_too_loses_no_item(self, options: Options) -> None:
         with serving(options) as service:
             put_user(service, "user")
+            (stack,) = processes(f"stack_process {options.state} ")
+            service.process.send_signal(signal.SIGSTOP)  # lest it should begin them again
+            kill(stack)
             service.kill()
-            kill(processes(f"stack_process {options.state} "))
         with serving(options) as service:
             assert has_user(service, "user")
 
@@ -139,7 +164,7 @@ class TestKill:
         port = f" {served.stack_port}"
         put_user(served, "user")
         (stack,) = (line for line in processes("stack_process") if line.endswith(port))
-        kill([stack])
+        kill(stack)
         assert perform(served, USERS[0]) in (0, 1)
         assert has_user(served, "user")
 
