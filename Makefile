@@ -5,7 +5,8 @@ BIN := .venv/bin
 
 # Your own data with `make run DATA=folder`; made-up listeners without.
 DATA ?= .segue/demo/data
-STATE := .segue/$(if $(filter .segue/demo/data,$(DATA)),demo,$(notdir $(abspath $(DATA))))
+# Each folder of yours has a state of its own, told apart by its whole path.
+STATE := .segue/$(if $(filter .segue/demo/data,$(DATA)),demo,$(notdir $(DATA))-$(shell echo "$(abspath $(DATA))" | cksum | cut -d' ' -f1))
 BUNDLE := $(STATE)/bundle
 
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
@@ -23,7 +24,7 @@ UV := pip compile --quiet --upgrade --python-version 3.11 --no-emit-index-url --
 run: $(BUNDLE)/manifest.json  ## Train where need be, and serve on http://127.0.0.1:8000
 	@$(BIN)/segue serve --data "$(DATA)" --bundle $(BUNDLE) --state $(STATE)/stack
 
-$(BUNDLE)/manifest.json: $(DATA) | .venv/run
+$(BUNDLE)/manifest.json: $(DATA) $(wildcard $(DATA)/*) | .venv/run
 	@$(BIN)/segue train --data "$(DATA)" --out $(BUNDLE)
 
 .segue/demo/data: | .venv/run

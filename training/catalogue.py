@@ -34,7 +34,10 @@ class Popularity:
         rows = connection.execute(
             """
             SELECT track_id, COUNT(*) FILTER (WHERE time >= $cutoff - 2592000000), COUNT(*)
-            FROM plays WHERE completed AND time < $cutoff GROUP BY track_id
+            FROM plays
+            -- A skip at the cut-off or later is not known yet.
+            WHERE time < $cutoff AND (skipped_at IS NULL OR skipped_at >= $cutoff)
+            GROUP BY track_id
             """,
             {"cutoff": cutoff},
         ).fetchall()

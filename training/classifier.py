@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
 
 from segue.domain.errors import InvalidData
-from segue.domain.times import DAY
+from segue.domain.times import DAY, format_time
 from segue.domain.users import User
 from segue.features.encoder import FloatArray
 from segue.features.listeners import encode_listener, listener_width, user_columns
@@ -103,7 +103,10 @@ def _weeks(
             found += 1
             yield week
     if not found:
-        raise InvalidData("no listener played anything in two weeks before the cut-off")
+        raise InvalidData(
+            f"no listener played anything in two weeks before the cut-off {format_time(cutoff)}; "
+            "if a stray event lies far after all others, name a cut-off yourself"
+        )
 
 
 def _profiles(
@@ -193,7 +196,11 @@ def _batches(weeks: Sequence[Week]) -> Iterator[tuple[Week, Tensor]]:
 
 
 def _loss(
-    network: PreferenceClassifier, week: Week, chosen: Tensor, device: torch.device
+    network: PreferenceClassifier,
+    week: Week,
+    chosen: Tensor,
+    device: torch.device,
+    generator: torch.Generator | None = None,
 ) -> Tensor:
     """Cross-entropy of what was fully played, and of tracks drawn evenly that were not.
 
@@ -202,7 +209,7 @@ def _loss(
     and is drawn as rarely; to count it for more would make the model shun what is played most. A
     drawn track that its listener did play is one of thousands, and is left in.
     """
-    drawn = torch.randint(len(week.tracks), (NEGATIVES,))
+    drawn = torch.randint(len(week.tracks), (NEGATIVES,), generator=generator)
     place = torch.full((len(week.listeners),), -1).index_put((chosen,), torch.arange(len(chosen)))
     taught = place[week.owner] >= 0
     owner, track = place[week.owner[taught]], week.track[taught]
@@ -227,12 +234,10 @@ def _take(tower: tuple[Tensor, Tensor], rows: Tensor) -> tuple[Tensor, Tensor]:
 def _validate(network: PreferenceClassifier, weeks: Sequence[Week], device: torch.device) -> float:
     """The same loss on later weeks; the same tracks are drawn each time, so epochs compare."""
     network.eval()
-    state = torch.get_rng_state()
-    torch.manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
     losses = [
-        _loss(network, week, chosen, device).item()
+        _loss(network, week, chosen, device, generator).item()
         for week in weeks
         for chosen in torch.arange(len(week.listeners)).split(LISTENERS_PER_BATCH)
     ]
-    torch.set_rng_state(state)
     return float(np.mean(losses))

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from segue.domain.catalogue import Catalogue
+from segue.domain.errors import InvalidData
 from segue.models.bundle import FORMAT, MANIFEST, manifest_bytes
 from training.autoencoder import TrainedAutoencoder
 from training.catalogue import EncodedCatalogue
@@ -29,12 +30,16 @@ PLOTS = "plots"
 class BundleWriter:
     """Collects the files of a bundle, and puts it in place whole or not at all.
 
-    A context manager: leave it without ``place`` and nothing has happened.
+    A context manager: leave it without ``place`` and nothing has happened. Raises InvalidData
+    where ``out`` holds anything but an older bundle.
     """
 
     def __init__(self, out: Path) -> None:
+        # A link is followed, so that the bundle goes to where it leads.
+        self._out = out = out.resolve()
+        if out.exists() and not _may_be_replaced(out):
+            raise InvalidData(f"{out} holds something else than a bundle; it is left as it is")
         out.parent.mkdir(parents=True, exist_ok=True)
-        self._out = out
         self.path = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
 
     def __enter__(self) -> Self:
@@ -163,6 +168,10 @@ def _json(value: object) -> str:
     return json.dumps(value, indent=1, sort_keys=True) + "\n"
 
 
+def _may_be_replaced(out: Path) -> bool:
+    return out.is_dir() and ((out / MANIFEST).is_file() or not any(out.iterdir()))
+
+
 def _is_served(path: Path, root: Path) -> bool:
     return path.is_file() and path.name != MANIFEST and root / PLOTS not in path.parents
 
@@ -173,8 +182,8 @@ def _entry(path: Path) -> dict[str, Any]:
 
 
 def _replace(new: Path, out: Path) -> None:
-    """Put ``new`` in the place of ``out``; a folder cannot be replaced in one step, so the old
-    one steps aside first, and is what remains if the machine stops in between."""
+    """Put ``new`` in the place of ``out``. A folder cannot be replaced in one step, so the old one
+    steps aside first: if the machine stops in between, both are there under hidden names."""
     old = out.with_name(f".{out.name}-old")
     shutil.rmtree(old, ignore_errors=True)
     if out.exists():

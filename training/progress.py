@@ -44,7 +44,7 @@ class Curve:
         network.load_state_dict(self._weights)
 
     def metrics(self) -> dict[str, float | int]:
-        """For the manifest: the best epoch's losses, and the gap between them."""
+        """For the manifest: how many epochs there were, and the losses of the best."""
         train, validation = self.train[self.best], self.validation[self.best]
         return {
             "epochs": len(self.train),

@@ -52,7 +52,7 @@ def train(
     be used, or holds nothing before the cut-off.
     """
     _seed(seed)
-    features = load_schema(schema)
+    features, target = load_schema(schema), _device(device)
     with tempfile.TemporaryDirectory(prefix="segue-") as folder:
         summary = ingest(data, Path(folder), progress=partial(progress, "reading"))
         cutoff = _default_cutoff(summary) if cutoff is None else cutoff
@@ -60,7 +60,7 @@ def train(
             described = _describe(connection, summary, cutoff)
             encoded = encode_catalogue(connection, features, Popularity(connection, cutoff))
             write_catalogue(writer, encoded, schema.read_text(encoding="utf-8"))
-            curves = _train_models(connection, writer, encoded, cutoff, _device(device), progress)
+            curves = _train_models(connection, writer, encoded, cutoff, target, progress)
             plot_losses(curves, writer.path / PLOTS / "losses.png")
             plot_sessions(connection, cutoff, writer.path / PLOTS / "sessions.png")
             content: dict[str, Any] = {

@@ -15,6 +15,10 @@ from infra.local.proxy_event import ACCOUNT_ID
 # Of every function in the template; a handler may ask how much of it is left.
 TIMEOUT_SECONDS = 25
 
+# All functions share it: the library that routes a request keeps it in its classes, which on Lambda
+# each function has to itself, and here all of them share.
+_ONE_AT_A_TIME = ThreadPoolExecutor(max_workers=1, thread_name_prefix="functions")
+
 Handler = Callable[[dict[str, Any], "LambdaContext"], Any]
 
 
@@ -46,7 +50,7 @@ class LambdaContext:
 
 
 class LocalFunction:
-    """One function with one instance: like an instance of Lambda's, it answers one call at a time.
+    """One function: like an instance of Lambda's, it answers one call at a time.
 
     ``environment`` is put in place while the code is imported, which is when it reads it.
     """
@@ -56,17 +60,16 @@ class LocalFunction:
         module, _, self._attribute = handler.rpartition(".")
         self._file = code / f"{module}.py"
         self._environment = environment
-        self._instance = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
         self._handler: Handler | None = None
 
     def load(self) -> None:
         """Import the function's code, its cold start. Raises what the import raises."""
-        self._instance.submit(self._load).result()
+        _ONE_AT_A_TIME.submit(self._load).result()
 
     async def invoke(self, event: dict[str, Any], request_id: str) -> Any:
         """The handler's answer. Raises what the handler raises."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._instance, self._call, event, request_id)
+        return await loop.run_in_executor(_ONE_AT_A_TIME, self._call, event, request_id)
 
     def _call(self, event: dict[str, Any], request_id: str) -> Any:
         handler = self._handler or self._load()

@@ -1,5 +1,6 @@
 """The whole service on 127.0.0.1, from an empty folder to an API that answers."""
 
+import json
 import logging
 import shutil
 import signal
@@ -29,8 +30,11 @@ from infra.local.functions import LocalFunction
 from infra.local.gateway import Gateway
 from infra.local.port import HOST, bind
 from infra.progress import progress_bars
+from segue.adapters.aws import dynamodb_client
+from segue.adapters.dynamodb import DynamoUserStore
 from segue.domain.errors import BundleMissing
 from segue.domain.times import format_time
+from segue.domain.users import json_id
 from segue.models.bundle import Bundle
 
 
@@ -75,7 +79,8 @@ def _start(options: ServeOptions, console: Console, running: ExitStack) -> None:
     running.enter_context(_functions_log(options.state))
     functions = _functions(template, names, endpoint, bundle)
     console.print(f"Models             bundle {bundle.version}, as of {_as_of(bundle)}")
-    console.print(_WHAT_TO_TRY.format(url=f"http://{HOST}:{options.port}", state=options.state))
+    url, user = f"http://{HOST}:{options.port}", _example_user(names)
+    console.print(_WHAT_TO_TRY.format(url=url, user=user, state=options.state))
     running.callback(console.print, "Stopping ...")
     _run(Gateway(template.routes(), functions), listener)
 
@@ -123,6 +128,15 @@ def _import(
         f"Data               {data}: {summary.events:,} events of {summary.users:,} users "
         f"imported; {summary.skipped_users:,} users were in place already"
     )
+
+
+def _example_user(names: dict[str, str]) -> str:
+    """A user to try: 429, whom the demo has, or whichever is found first; as JSON."""
+    client, table = dynamodb_client(), names["UsersTable"]
+    if DynamoUserStore(client, table).get("429"):
+        return "429"
+    found = client.scan(TableName=table, Limit=1)["Items"]
+    return json.dumps(json_id(found[0]["user_id"]["S"] if found else "429"))
 
 
 @contextmanager
@@ -175,9 +189,9 @@ def _run(gateway: Gateway, listener: socket.socket) -> None:
 _WHAT_TO_TRY = """
 {url} is ready. Try:
 
-  curl {url}/models/1/predict -d '{{"user_id": 429}}'    # autoencoder
-  curl {url}/models/2/predict -d '{{"user_id": 429}}'    # classifier
-  curl {url}/perform_ab_test  -d '{{"user_id": 429}}'
+  curl {url}/models/1/predict -d '{{"user_id": {user}}}'    # autoencoder
+  curl {url}/models/2/predict -d '{{"user_id": {user}}}'    # classifier
+  curl {url}/perform_ab_test  -d '{{"user_id": {user}}}'
   curl {url}/ab_test/results
 
 The functions' log is {state}/functions.log. Ctrl-C stops everything; nothing is lost.

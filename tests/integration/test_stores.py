@@ -159,3 +159,10 @@ def test_of_many_writers_of_one_record_exactly_one_wins(stores: Stores) -> None:
 def test_a_made_up_position_is_refused(stores: Stores, after: str) -> None:
     with pytest.raises(InvalidRequest, match="not a position"):
         stores.results.records(EXPERIMENT, limit=10, after=after)
+
+
+def test_a_session_stored_again_with_an_earlier_start_holds_each_event_once(stores: Stores) -> None:
+    later = [play("1", NOW + 5), play("1", NOW + 9)]
+    stores.sessions.put(later)
+    stores.sessions.put([play("1", NOW), *later])
+    assert sorted(stores.sessions.events("1", Window(0, 2 * NOW))) == [play("1", NOW), *later]

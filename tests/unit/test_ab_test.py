@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from segue.domain.errors import BundleCorrupt
 from segue.domain.times import DAY
 from segue.experiments.assignment import assign
 from segue.experiments.experiment import DEFAULT_NAME
@@ -171,3 +172,40 @@ def test_an_unknown_user_is_not_found_and_not_recorded(ab_test: Function, world:
 @pytest.mark.parametrize("body", [{}, {"user_id": None}, {"user_id": 1, "k": 5}])
 def test_an_invalid_body_is_refused(ab_test: Function, body: object) -> None:
     assert ab_test.call("POST", TEST, body)[0] == 422
+
+
+def test_a_pending_test_is_settled_though_another_bundle_is_served_by_then(
+    ab_test: Function, world: World
+) -> None:
+    world.clock.time = world.cutoff + 5 * DAY
+    perform(ab_test, 1)
+    experiment, tag = world.results.experiments[DEFAULT_NAME]
+    world.results.experiments[DEFAULT_NAME] = replace(experiment, bundle="another"), tag
+    world.clock.time = world.cutoff + 30 * DAY
+    assert perform(ab_test, 1)[0] == 200
+
+
+def test_a_clear_whose_answer_was_lost_skips_no_epoch(
+    ab_test: Function, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    perform(ab_test, 1)
+    save = world.results.save_experiment
+
+    def saved_though_it_seems_not(*arguments: object) -> bool:
+        save(*arguments)  # type: ignore[arg-type]
+        return False
+
+    monkeypatch.setattr(world.results, "save_experiment", saved_though_it_seems_not)
+    ab_test.call("DELETE", RESULTS)
+    assert world.results.experiments[DEFAULT_NAME][0].epoch == 2
+
+
+def test_a_broken_bundle_is_no_failure_of_an_arm(
+    ab_test: Function, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise BundleCorrupt("too many open files")
+
+    monkeypatch.setattr("segue.services.recommend.load_model", broken)
+    assert perform(ab_test, 1)[0] == 503
+    assert not world.results.settled

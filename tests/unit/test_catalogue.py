@@ -36,6 +36,10 @@ def test_positions_lead_back_to_the_ids(ids: set[str], asked: list[str]) -> None
             assert catalogue.track_ids(np.array([position])) == [name]
 
 
+def test_an_id_that_is_longer_or_ends_in_nul_is_unknown() -> None:
+    assert catalogue_of({"abc"}).positions(["abc\0", "abcd" * 99, "abc"]).tolist() == [-1, -1, 0]
+
+
 def play(track: str, *, days: float, completed: bool = True, liked: bool = False) -> Play:
     return Play("s", track, NOW - int(days * DAY), completed, liked)
 

@@ -134,3 +134,10 @@ def test_a_failed_run_leaves_the_old_bundle_alone(
         train(data_path, tmp_path / "bundle", cutoff=DAY, progress=quietly)
     assert Bundle.open(tmp_path / "bundle").version == Bundle.open(bundle_path).version
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_a_folder_that_is_no_bundle_is_never_overwritten(data_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "holiday.jpg").write_bytes(b"precious")
+    with pytest.raises(InvalidData, match="something else than a bundle"):
+        train(data_path, tmp_path, progress=quietly)
+    assert [path.name for path in tmp_path.iterdir()] == ["holiday.jpg"]

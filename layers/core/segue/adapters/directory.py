@@ -3,7 +3,9 @@
 import time
 from pathlib import Path
 
-from segue.models.bundle import Bundle
+from segue.domain.errors import BundleCorrupt
+from segue.models.bundle import Bundle, read_manifest
+from segue.models.registry import load_model
 
 
 class DirectoryModelStore:
@@ -16,7 +18,14 @@ class DirectoryModelStore:
     def current(self) -> Bundle:
         """Raises BundleMissing and BundleCorrupt."""
         if self._bundle is None:
-            self._bundle = Bundle.open(self._path)
+            bundle = Bundle.open(self._path)
+            for model_id in bundle.manifest.models:
+                load_model(model_id, bundle)
+            len(bundle.catalogue)
+            # Another bundle may have taken its place since it was verified.
+            if read_manifest(self._path).version != bundle.version:
+                raise BundleCorrupt(f"{self._path}: was replaced while it was being read")
+            self._bundle = bundle
         return self._bundle
 
 

@@ -28,10 +28,11 @@ class DynamoSessionStore:
 
     def events(self, user_id: str, window: Window) -> list[Event]:
         """One Query with BETWEEN; further pages only beyond a megabyte. Raises StoreUnavailable."""
-        events: list[Event] = []
+        events: set[Event] = set()
         for item in self._items(user_id, window):
             session_id = packing.session_id_of(item["start"]["S"])
-            events += packing.unpack(user_id, session_id, item["events"]["B"])
+            # A session that was stored again with an earlier start stands in two items.
+            events.update(packing.unpack(user_id, session_id, item["events"]["B"]))
         return [event for event in events if event.time in window]
 
     def has_events(self, user_id: str) -> bool:

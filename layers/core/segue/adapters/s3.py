@@ -135,7 +135,10 @@ class S3ResultStore:
                 if error_code(error) == "NoSuchKey":
                     return None
                 raise
-        return msgspec.json.decode(body, type=kind), answer["ETag"]
+        try:
+            return msgspec.json.decode(body, type=kind), answer["ETag"]
+        except msgspec.DecodeError as error:
+            raise StoreUnavailable(f"results: {key} cannot be read: {error}") from error
 
 
 def _experiment_key(name: str) -> str:

@@ -12,7 +12,7 @@ from segue.domain.events import MAX_ID_LENGTH
 from segue.domain.times import parse_time
 from segue.services.recommend import Query
 
-# A thousand ids of the greatest length fit.
+# A thousand ids of any usual length fit.
 MAX_BODY = 128 * 1024
 MAX_PAGE = 1_000
 

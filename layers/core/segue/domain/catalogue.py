@@ -30,7 +30,11 @@ class Catalogue:
         """
         if not len(self.ids):
             return np.full(len(track_ids), -1, np.int32)
-        wanted = np.array([track_id.encode() for track_id in track_ids], np.bytes_)
+        # A longer id cannot be one of ours, and would widen all of them to its own length; one that
+        # ends in NUL would pass for the id without it.
+        encoded = [track_id.encode() for track_id in track_ids]
+        known = [i if len(i) <= self.ids.itemsize and i[-1:] != b"\0" else b"" for i in encoded]
+        wanted = np.array(known, self.ids.dtype)
         found = np.searchsorted(self.ids, wanted)
         found[found == len(self.ids)] = 0
         return np.where(self.ids[found] == wanted, found, -1).astype(np.int32)

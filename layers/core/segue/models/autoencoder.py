@@ -14,7 +14,7 @@ MAX_INTERESTS = 32
 
 
 class Autoencoder:
-    """Scores a track by how densely the listener's interests lie around it; see ``taste_density``
+    """Scores a track by how densely the listener's interests lie around it; see ``TasteDensity``
     in ``training/networks.py`` for the formula that the network holds."""
 
     def __init__(self, bundle: Bundle) -> None:

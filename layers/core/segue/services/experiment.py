@@ -49,7 +49,6 @@ class Experiments:
         experiment, _ = self._running(bundle)
         if record := self._results.record(experiment, user_id):
             return record
-        _refuse_other_bundle(experiment, bundle)
         exposure = self._results.exposure(experiment, user_id) or self._expose(
             experiment, bundle, user_id
         )
@@ -68,10 +67,15 @@ class Experiments:
     def clear(self) -> None:
         """Begin the next epoch; the records so far stay where they are, and out of every answer."""
         bundle = self._models.current()
-        saved = False
-        while not saved:
+        first, tag = self._running(bundle)
+        experiment = first
+        # A swap that fails may have been ours, its answer lost; a later epoch has cleared all the
+        # same, and to go on would count as another attempt at the test.
+        while experiment.epoch == first.epoch:
+            following = experiment.next_epoch(bundle.version)
+            if self._results.save_experiment(following, tag):
+                return
             experiment, tag = self._running(bundle)
-            saved = self._results.save_experiment(experiment.next_epoch(bundle.version), tag)
 
     def _running(self, bundle: Bundle) -> tuple[Experiment, str]:
         """The experiment and its version's tag; begun here where nobody has begun it yet."""
@@ -82,6 +86,7 @@ class Experiments:
             self._results.save_experiment(default_experiment(bundle.version), None)
 
     def _expose(self, experiment: Experiment, bundle: Bundle, user_id: str) -> Exposure:
+        _refuse_other_bundle(experiment, bundle)
         arm = assign(experiment, user_id)
         as_of = bundle.manifest.cutoff
         tracks, error = self._ask(arm, user_id, as_of)

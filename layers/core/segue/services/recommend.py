@@ -128,10 +128,12 @@ def playlist_length(plays: list[Play]) -> int:
 
 
 def _score(model_id: int, bundle: Bundle, listener: Listener) -> FloatArray:
+    model = load_model(model_id, bundle)
     try:
-        return load_model(model_id, bundle).score(listener)
+        return model.score(listener)
     except Exception as error:  # ONNX Runtime's own exceptions share no public base
-        raise ModelFailed(f"{model_name(model_id, bundle)}: {error}") from error
+        # The library's text, paths and all, is for the log, where the cause is printed.
+        raise ModelFailed(f"{model_name(model_id, bundle)}: {type(error).__name__}") from error
 
 
 def _forbidden(
