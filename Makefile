@@ -5,6 +5,14 @@ BIN := .venv/bin
 
 # Your own data with `make run DATA=folder`; made-up listeners without.
 DATA ?= .segue/demo/data
+ifneq ($(DATA),.segue/demo/data)
+ifneq ($(words $(DATA)),1)
+$(error DATA=$(DATA): make cannot take a path with spaces; link to it from one without)
+endif
+ifeq ($(wildcard $(DATA)/.),)
+$(error DATA=$(DATA): there is no such folder)
+endif
+endif
 # Each folder of yours has a state of its own, told apart by its whole path.
 STATE := .segue/$(if $(filter .segue/demo/data,$(DATA)),demo,$(notdir $(DATA))-$(shell echo "$(abspath $(DATA))" | cksum | cut -d' ' -f1))
 BUNDLE := $(STATE)/bundle

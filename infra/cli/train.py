@@ -28,14 +28,27 @@ def train(
     device: Annotated[
         Literal["cpu", "cuda"] | None, typer.Option(help="cuda where there is one, else cpu.")
     ] = None,
+    schema: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A feature schema of your own, instead of Pozytywka's."),
+    ] = None,
     json_file: Json = None,
 ) -> None:
     """Fit every model and write the bundle. Nothing from the cut-off on is learnt from."""
     from infra.progress import progress_bars
+    from segue.features.schema import POZYTYWKA
     from training.train import train as train_models
 
     terminal = console(json_file)
     with progress_bars(terminal) as report:
-        manifest = train_models(data, out, cutoff=cutoff, seed=seed, device=device, progress=report)
+        manifest = train_models(
+            data,
+            out,
+            cutoff=cutoff,
+            seed=seed,
+            device=device,
+            schema=schema or POZYTYWKA,
+            progress=report,
+        )
     terminal.print(f"{out}: bundle {manifest['version']}, cut-off {manifest['cutoff']}")
     write_json(json.dumps(dict(manifest), indent=2), json_file)

@@ -114,7 +114,13 @@ def _import(
     names: dict[str, str],
     console: Console,
 ) -> None:
-    if imported.last_import(state) == fingerprint:
+    noted = imported.last_import(state)
+    if noted and noted["folder"] != fingerprint["folder"]:
+        # Two folders may give one id to two people, whose histories must not become one.
+        raise LocalStackError(
+            f"{state} holds the data of {noted['folder']}; choose another folder with --state"
+        )
+    if noted == fingerprint:
         console.print(f"Data               {data}, imported before")
         return
     target = DynamoTarget(patient_client(), names["SessionsTable"], names["UsersTable"])

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -248,3 +249,13 @@ class TestRefusal:
         file = tmp_path / "file"
         file.touch()
         assert str(file) in self.refused(Options(options.bundle, file))
+
+    def test_of_a_second_folders_data_in_the_same_tables(
+        self, options: Options, data_path: Path, tmp_path: Path
+    ) -> None:
+        with serving(options):
+            pass
+        other = shutil.copytree(data_path, tmp_path / "other")
+        line = self.refused(Options(options.bundle, options.state, other))
+        assert str(data_path) in line
+        assert "--state" in line

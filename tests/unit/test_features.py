@@ -137,6 +137,10 @@ def test_the_hash_changes_with_everything_that_changes_an_inputs_meaning() -> No
         ("size = 2", "sizes = 2", "unknown key 'sizes'"),
         ("[roles]", "[rolls]", "unknown key 'rolls'"),
         ("[[track]]", "[[track", "not TOML"),
+        ('genres = "labels"', "genres = 5", "not a table of column names"),
+        ("[0, 1, 2]", "[0, 0]", "key: values go with"),
+        ("[0, 1, 2]", "[[0]]", "key: values go with"),
+        ("size = 2", "size = true", "genres: a size of at least 1"),
     ],
 )
 def test_a_faulty_schema_says_what_is_wrong(old: str, new: str, complaint: str) -> None:

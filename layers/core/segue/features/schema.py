@@ -60,6 +60,8 @@ def load_schema(path: Path = POZYTYWKA) -> Schema:
         return parse_schema(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InvalidData(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidData(f"{path}: not UTF-8 text") from error
     except InvalidData as error:
         raise InvalidData(f"{path}: {error}") from error
 
@@ -68,10 +70,12 @@ def parse_schema(text: str) -> Schema:
     """Read the text of a schema file. Raises InvalidData naming the key that is wrong."""
     try:
         raw = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise InvalidData(f"not TOML: {error}") from error
     _refuse_unknown(raw, {"name", "roles", "track", "user"}, "the file")
     roles = raw.get("roles", {})
+    if not isinstance(roles, dict) or not all(isinstance(role, str) for role in roles.values()):
+        raise InvalidData("[roles] is not a table of column names")
     _refuse_unknown(roles, {"explicit", "genres"}, "[roles]")
     return Schema(
         name=str(raw.get("name", "")),
@@ -83,7 +87,7 @@ def parse_schema(text: str) -> Schema:
 
 def _features(raw: Mapping[str, object], side: str) -> tuple[Feature, ...]:
     entries = raw.get(side, [])
-    if not isinstance(entries, list):
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise InvalidData(f"{side} is not a list of [[{side}]] tables")
     features = tuple(_feature(entry, side) for entry in entries)
     names = [feature.name for feature in features]
@@ -104,11 +108,19 @@ def _feature(entry: dict[str, object], side: str) -> Feature:
         raise InvalidData(f"{name}: kind must be one of {', '.join(get_args(Kind))}")
     if read not in get_args(Read):
         raise InvalidData(f"{name}: read must be one of {', '.join(get_args(Read))}")
-    if (kind == "categorical") != bool(values) or not isinstance(values, list):
+    if (kind == "categorical") != bool(values) or not _are_labels(values):
         raise InvalidData(f"{name}: values go with kind categorical")
-    if (kind == "multi_hot") != bool(size) or not isinstance(size, int) or size < 0:
+    if (kind == "multi_hot") != bool(size) or type(size) is not int or size < 0:
         raise InvalidData(f"{name}: a size of at least 1 goes with kind multi_hot")
+    assert isinstance(values, list)
     return Feature(name, kind, str(entry.get("source", name)), read, tuple(values), size)
+
+
+def _are_labels(values: object) -> bool:
+    """Whether it is a list of different numbers or texts."""
+    if not isinstance(values, list) or not all(type(value) in (str, int) for value in values):
+        return False
+    return len(set(values)) == len(values)
 
 
 def _refuse_unknown(table: Mapping[str, object], known: set[str], where: str) -> None:

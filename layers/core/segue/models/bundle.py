@@ -26,7 +26,7 @@ from segue.domain.catalogue import Catalogue
 from segue.domain.errors import BundleCorrupt, BundleMissing, InvalidData
 from segue.domain.times import parse_time
 from segue.features.encoder import Encoder
-from segue.features.schema import Schema, parse_schema
+from segue.features.schema import Schema, load_schema
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -86,7 +86,10 @@ class Bundle:
 
     @cached_property
     def schema(self) -> Schema:
-        return parse_schema((self.path / "schema.toml").read_text(encoding="utf-8"))
+        try:
+            return load_schema(self.path / "schema.toml")
+        except InvalidData as error:
+            raise BundleCorrupt(str(error)) from error
 
     @cached_property
     def encoder(self) -> Encoder:
