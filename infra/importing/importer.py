@@ -1,8 +1,8 @@
 """Imports a data folder: first every event of a user, and last the profile, which says so.
 
 A user's item bears a digest of all that was imported with it, and is written when the rest is in
-place. So an import that was killed goes on where it stopped, a repeat does nothing, and changed
-data renews the users whom it concerns.
+place. So an import that was killed goes on where it stopped, and a repeat does nothing. Of a user
+whose data changed, everything is written again; what the data no longer holds stays in the tables.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,8 +20,9 @@ import duckdb
 import msgspec
 import pyarrow as pa
 
-from infra.importing.target import MAX_BATCH, Target
+from infra.importing.target import Target
 from infra.progress import Report, silent
+from segue.adapters.dynamodb import MAX_BATCH
 from segue.domain.events import Event, EventType
 from segue.domain.users import User
 from training.data import Summary, connect, ingest

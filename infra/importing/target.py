@@ -1,6 +1,5 @@
 """Where an import goes: the two tables."""
 
-import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -8,8 +7,7 @@ import boto3
 from botocore.config import Config
 
 from segue.adapters.aws import translated
-from segue.adapters.dynamodb import DynamoSessionStore, user_item
-from segue.domain.errors import StoreUnavailable
+from segue.adapters.dynamodb import DynamoSessionStore, user_item, write_batch
 from segue.domain.events import Event
 from segue.domain.users import User
 
@@ -25,13 +23,6 @@ _PATIENT = Config(
     max_pool_connections=16,
     parameter_validation=False,
 )
-
-
-# Seconds between tries of what a throttled table left unprocessed.
-_PAUSES = tuple(0.05 * 2**attempt for attempt in range(8))
-
-# DynamoDB takes no more items in one batch.
-MAX_BATCH = 25
 
 
 class Target(Protocol):
@@ -80,14 +71,7 @@ class DynamoTarget:
     def put_users(self, users: Mapping[User, str]) -> None:
         items = [user_item(user) | {"imported": {"S": digest}} for user, digest in users.items()]
         batch: Any = [{"PutRequest": {"Item": item}} for item in items]
-        for pause in _PAUSES:
-            with translated("Users"):
-                answer = self._client.batch_write_item(RequestItems={self._users_table: batch})
-            batch = answer["UnprocessedItems"].get(self._users_table)
-            if not batch:
-                return
-            time.sleep(pause)
-        raise StoreUnavailable(f"Users: {len(batch)} items still refused after throttling")
+        write_batch(self._client, self._users_table, batch)
 
 
 def patient_client() -> "DynamoDBClient":

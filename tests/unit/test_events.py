@@ -14,7 +14,7 @@ ROW = {
     "session_id": 124,
     "timestamp": "2022-09-01T00:00:00",
     "user_id": 101,
-    "track_id": "1ZAkJE2vi1wbo7tyvgWuXN",
+    "track_id": "7aTrackOfMadeUpData00",
     "event_type": "PLAY",
 }
 TEXTS = st.text("aT:-0²é ", max_size=10)
@@ -33,7 +33,7 @@ def reasons(**changes: object) -> tuple[str, ...]:
 
 class TestEvents:
     def test_a_row_becomes_an_event_with_ids_as_text(self) -> None:
-        expected = Event("101", "124", 1_661_990_400_000, EventType.PLAY, "1ZAkJE2vi1wbo7tyvgWuXN")
+        expected = Event("101", "124", 1_661_990_400_000, EventType.PLAY, "7aTrackOfMadeUpData00")
         assert parse_event(ROW) == expected
 
     def test_both_forms_of_time_mean_the_same(self) -> None:

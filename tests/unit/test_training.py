@@ -5,6 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 import torch
@@ -14,6 +15,7 @@ from segue.domain.times import DAY, parse_time
 from segue.features.listeners import History
 from segue.models.autoencoder import interests
 from segue.models.bundle import MANIFEST, Bundle
+from training.catalogue import Popularity
 from training.networks import LATENT, TasteDensity
 from training.train import train
 
@@ -141,3 +143,19 @@ def test_a_folder_that_is_no_bundle_is_never_overwritten(data_path: Path, tmp_pa
     with pytest.raises(InvalidData, match="something else than a bundle"):
         train(data_path, tmp_path, progress=quietly)
     assert [path.name for path in tmp_path.iterdir()] == ["holiday.jpg"]
+
+
+def test_a_skip_after_the_cutoff_takes_no_play_away_from_before_it() -> None:
+    """What is popular as of the cut-off is told by what was known then."""
+    connection = duckdb.connect()
+    connection.execute(
+        """
+        CREATE TABLE plays AS SELECT * FROM (VALUES
+            ('skipped later', 95, 105), ('skipped before', 95, 98), ('played later', 105, NULL)
+        ) AS plays(track_id, time, skipped_at)
+        """
+    )
+    ranks = Popularity(connection, cutoff=100).ranks(
+        ["skipped later", "skipped before", "played later"]
+    )
+    assert ranks.tolist() == [1, 0, 0]

@@ -15,7 +15,8 @@ from segue.domain.users import User
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-_BATCH = 25
+# DynamoDB takes no more items in one batch.
+MAX_BATCH = 25
 _BATCH_TRIES = 8
 
 
@@ -50,8 +51,8 @@ class DynamoSessionStore:
     def put(self, events: Iterable[Event]) -> None:
         """Write whole sessions. Raises StoreUnavailable; what was written then stays written."""
         requests = map(_put_request, packing.items(events))
-        while batch := list(islice(requests, _BATCH)):
-            self._write(batch)
+        while batch := list(islice(requests, MAX_BATCH)):
+            write_batch(self._client, self._table, batch)
 
     def _items(self, user_id: str, window: Window) -> Iterator[Any]:
         query = {
@@ -73,16 +74,6 @@ class DynamoSessionStore:
             if "LastEvaluatedKey" not in answer:
                 return
             query["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
-
-    def _write(self, batch: list[Any]) -> None:
-        for attempt in range(_BATCH_TRIES):
-            with translated("Sessions"):
-                answer = self._client.batch_write_item(RequestItems={self._table: batch})
-            batch = answer.get("UnprocessedItems", {}).get(self._table, [])
-            if not batch:
-                return
-            time.sleep(0.05 * 2**attempt)
-        raise StoreUnavailable(f"Sessions: {len(batch)} items still refused after throttling")
 
 
 class DynamoUserStore:
@@ -106,6 +97,21 @@ class DynamoUserStore:
         """One PutItem. Raises StoreUnavailable."""
         with translated("Users"):
             self._client.put_item(TableName=self._table, Item=user_item(user))
+
+
+def write_batch(client: "DynamoDBClient", table: str, batch: list[Any]) -> None:
+    """Write up to MAX_BATCH items; what a throttled table leaves over is sent again, with pauses.
+
+    Raises StoreUnavailable.
+    """
+    for attempt in range(_BATCH_TRIES):
+        with translated(table):
+            answer = client.batch_write_item(RequestItems={table: batch})
+        batch = answer.get("UnprocessedItems", {}).get(table, [])
+        if not batch:
+            return
+        time.sleep(0.05 * 2**attempt)
+    raise StoreUnavailable(f"{table}: {len(batch)} items still refused after throttling")
 
 
 def user_item(user: User) -> dict[str, Any]:
