@@ -6,7 +6,7 @@ import typer
 from typer.core import TyperGroup
 
 import segue
-from infra.cli import data, importing, serve, train
+from infra.cli import data, importing, serve, stats, train
 from segue.domain.errors import SegueError
 
 
@@ -50,3 +50,4 @@ app.add_typer(data.app, name="data")
 app.command("train")(train.train)
 app.command("import")(importing.import_data)
 app.command("serve")(serve.serve)
+app.command("stats")(stats.stats)

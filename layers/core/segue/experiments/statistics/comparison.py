@@ -1,0 +1,116 @@
+"""All figures of two arms, computed together."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from segue.experiments.statistics.confidence import confidence_sequence, evidence_against
+from segue.experiments.statistics.counts import Counts
+from segue.experiments.statistics.evalue import EValue, evidence
+from segue.experiments.statistics.fixed_horizon import (
+    Interval,
+    boschloo,
+    fisher,
+    newcombe,
+    pooled_z,
+    wilson,
+)
+from segue.experiments.statistics.posterior import Posterior, posterior
+from segue.experiments.statistics.power import Progress, detectable_difference, progress
+from segue.experiments.statistics.sample_ratio import SampleRatio, check_sample_ratio
+from segue.experiments.statistics.verdict import Verdict, judge
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two arms, what is known of their difference, and whether it decides.
+
+    ``evidence``, ``confidence``, ``evidence_against_equality`` and ``sample_ratio.e_value`` hold
+    at every look; all else at one.
+    """
+
+    a: Counts
+    b: Counts
+    share: float
+    verdict: Verdict
+    evidence: EValue
+    confidence: Interval
+    evidence_against_equality: float
+    sample_ratio: SampleRatio
+    fisher: float
+    boschloo: float | None
+    pooled_z: float
+    wilson_a: Interval
+    wilson_b: Interval
+    newcombe: Interval
+    posterior: Posterior
+    detectable_difference: float | None
+    progress: Progress | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Names and figures; each None where there is none to give, and never infinite."""
+        return {
+            "data": [self.a.successes, self.a.users, self.b.successes, self.b.users],
+            "share": self.share,
+            "verdict": str(self.verdict.decision),
+            "reason": self.verdict.reason,
+            "rate_A": self.a.rate,
+            "rate_B": self.b.rate,
+            "E": self.evidence.value,
+            "E_plus": self.evidence.plus,
+            "E_minus": self.evidence.minus,
+            "log_E": self.evidence.log_value,
+            "p_anytime": self.evidence.p_value,
+            "cs": list(self.confidence),
+            "E0": self.evidence_against_equality,
+            "srm": {
+                "chi2": self.sample_ratio.chi_square,
+                "p": self.sample_ratio.p_value,
+                "sequential_E_k100": self.sample_ratio.e_value,
+                "off": self.sample_ratio.is_off,
+            },
+            "fisher_p": self.fisher,
+            "boschloo_p": self.boschloo,
+            "z_pooled_p": self.pooled_z,
+            "wilson_A": list(self.wilson_a),
+            "wilson_B": list(self.wilson_b),
+            "newcombe": list(self.newcombe),
+            "p_B_gt_A": self.posterior.b_beats_a,
+            "loss_choose_A": self.posterior.loss_choosing_a,
+            "loss_choose_B": self.posterior.loss_choosing_b,
+            "detectable_difference": self.detectable_difference,
+            "users_needed": self.progress.users_needed if self.progress else None,
+            "progress": self.progress.done if self.progress else None,
+        }
+
+
+def compare(
+    a: Counts, b: Counts, share: float = 0.5, difference: float | None = None
+) -> Comparison:
+    """``share`` is B's share of the users of both, in (0, 1).
+
+    ``difference`` is the ``rate B - rate A`` that the test was set up to find, where that was
+    settled before it began. Raises InvalidRequest.
+    """
+    against_chance = evidence(a, b, share)
+    sample_ratio = check_sample_ratio((a.users, b.users), (1 - share, share))
+    return Comparison(
+        a=a,
+        b=b,
+        share=share,
+        verdict=judge(a, b, against_chance, sample_ratio),
+        evidence=against_chance,
+        confidence=confidence_sequence(a, b),
+        evidence_against_equality=evidence_against(0.0, a, b),
+        sample_ratio=sample_ratio,
+        fisher=fisher(a, b),
+        boschloo=boschloo(a, b),
+        pooled_z=pooled_z(a, b),
+        wilson_a=wilson(a),
+        wilson_b=wilson(b),
+        newcombe=newcombe(a, b),
+        posterior=posterior(a, b),
+        detectable_difference=detectable_difference(
+            a.rate if a.rate is not None else 0.5, a.users + b.users, share=share
+        ),
+        progress=None if difference is None else progress(a, b, difference, share),
+    )

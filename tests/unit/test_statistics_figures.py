@@ -1,0 +1,355 @@
+"""The interval, the one-look figures and the checks: against other libraries and each other."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import mpmath
+import numpy as np
+import pyarrow
+import pytest
+import tea_tasting
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import optimize, special
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import NormalIndPower
+from statsmodels.stats.proportion import (
+    confint_proportions_2indep,
+    proportion_confint,
+    proportion_effectsize,
+    proportions_ztest,
+)
+
+from segue.domain.errors import InvalidRequest
+from segue.experiments.statistics.comparison import compare
+from segue.experiments.statistics.confidence import confidence_sequence, evidence_against
+from segue.experiments.statistics.counts import Counts
+from segue.experiments.statistics.fixed_horizon import (
+    boschloo,
+    fisher,
+    newcombe,
+    pooled_z,
+    wilson,
+)
+from segue.experiments.statistics.multiplicity import (
+    benjamini_hochberg,
+    decisive_together,
+    holm,
+)
+from segue.experiments.statistics.posterior import posterior
+from segue.experiments.statistics.power import detectable_difference, progress, users_needed
+from segue.experiments.statistics.sample_ratio import check_sample_ratio
+
+ORACLES = json.loads(Path(__file__).with_name("ab_oracles.json").read_text())
+MILLIONS = 10_000_000
+PAIRS = [
+    (Counts(6, 20), Counts(14, 20)),
+    (Counts(0, 9), Counts(3, 14)),
+    (Counts(690, 1000), Counts(700, 1010)),
+    (Counts(7_000_000, MILLIONS), Counts(7_005_000, MILLIONS)),
+]
+
+
+@st.composite
+def arms(draw: st.DrawFn, least: int = 0) -> Counts:
+    users = draw(st.integers(least, MILLIONS) | st.integers(least, 50))
+    return Counts(draw(st.integers(0, users)), users)
+
+
+def outcomes(a: Counts, b: Counts) -> pyarrow.Table:
+    """One row per user, as tea-tasting reads them."""
+    rows = [
+        (name, int(i < arm.successes)) for name, arm in enumerate((a, b)) for i in range(arm.users)
+    ]
+    return pyarrow.table({"variant": [row[0] for row in rows], "success": [row[1] for row in rows]})
+
+
+@pytest.mark.parametrize("oracle", ORACLES["two_arm"], ids=lambda o: str(o["data"]))
+def test_every_figure_of_two_arms_is_the_oracles(oracle: dict[str, Any]) -> None:
+    successes_a, users_a, successes_b, users_b = oracle["data"]
+    found = compare(Counts(successes_a, users_a), Counts(successes_b, users_b)).as_json()
+    for name, expected in oracle.items():
+        # Intervals have eight decimals there.
+        digits = {"abs": 6e-9} if isinstance(expected, list) else {"rel": 1e-8}
+        assert found[name] == pytest.approx(expected, **digits), name
+
+
+class TestConfidenceSequence:
+    @pytest.mark.parametrize(("a", "b"), PAIRS)
+    @pytest.mark.parametrize("difference", [-0.3, 0.0, 0.01, 0.25])
+    def test_evidence_is_what_its_definition_says(
+        self, a: Counts, b: Counts, difference: float
+    ) -> None:
+        def badness(rate_a: float) -> float:
+            rate_b = rate_a + difference
+            terms = special.xlogy(
+                [a.successes, a.failures, b.successes, b.failures],
+                [rate_a, 1 - rate_a, rate_b, 1 - rate_b],
+            )
+            return -float(terms.sum())
+
+        bounds = (max(0, -difference), min(1, 1 - difference))
+        worst = optimize.minimize_scalar(badness, bounds=bounds, options={"xatol": 1e-12}).fun
+        averaged = sum(special.betaln(1 + x.successes, 1 + x.failures) for x in (a, b))
+        found = evidence_against(difference, a, b)
+        expected = min(averaged + worst, math.log(np.finfo(float).max))
+        assert math.log(found) == pytest.approx(expected, rel=1e-8, abs=1e-6)
+
+    @given(arms(), arms())
+    @settings(deadline=None)
+    def test_reaches_just_as_far_as_the_evidence_lets_it(self, a: Counts, b: Counts) -> None:
+        low, high = confidence_sequence(a, b)
+        assert -1 <= low <= high <= 1
+        if a.users and b.users:
+            assert low <= b.successes / b.users - a.successes / a.users <= high
+        for end, border in ((low, -1.0), (high, 1.0)):
+            if end != border:
+                # So steep is the evidence at millions of users that a step of a float tells.
+                outside = math.nextafter(end, border)
+                assert evidence_against(end, a, b) < 20 <= evidence_against(outside, a, b)
+
+    @given(arms(), arms())
+    @settings(deadline=None)
+    def test_is_the_same_from_the_other_side(self, a: Counts, b: Counts) -> None:
+        low, high = confidence_sequence(a, b)
+        assert confidence_sequence(b, a) == pytest.approx((-high, -low), abs=1e-9)
+
+    def test_is_everything_before_any_outcome(self) -> None:
+        assert confidence_sequence(Counts(0, 0), Counts(0, 0)) == (-1, 1)
+
+    def test_ends_at_the_border_where_nothing_speaks_against_it(self) -> None:
+        assert confidence_sequence(Counts(0, 1000), Counts(1000, 1000))[1] == 1
+        assert confidence_sequence(Counts(1000, 1000), Counts(0, 1000))[0] == -1
+
+    @pytest.mark.parametrize(("rate_a", "rate_b"), [(0.3, 0.5), (0.2, 0.2), (0.0, 1.0), (0.9, 0.1)])
+    def test_evidence_against_the_truth_is_at_most_one_on_average(
+        self, rate_a: float, rate_b: float
+    ) -> None:
+        users = 12
+        chances = [
+            [math.comb(users, s) * rate**s * (1 - rate) ** (users - s) for s in range(users + 1)]
+            for rate in (rate_a, rate_b)
+        ]
+        mean = sum(
+            p * q * evidence_against(rate_b - rate_a, Counts(s, users), Counts(t, users))
+            for s, p in enumerate(chances[0])
+            for t, q in enumerate(chances[1])
+            if p * q
+        )
+        assert mean <= 1 + 1e-12
+
+    def test_is_narrower_with_more_users(self) -> None:
+        widths = []
+        for users in (100, 1000, 10_000, MILLIONS):
+            low, high = confidence_sequence(
+                Counts(users * 3 // 10, users), Counts(users * 4 // 10, users)
+            )
+            widths.append(high - low)
+        assert widths == sorted(widths, reverse=True)
+
+
+class TestFixedHorizon:
+    @pytest.mark.parametrize(("a", "b"), PAIRS)
+    def test_agrees_with_statsmodels(self, a: Counts, b: Counts) -> None:
+        for arm in (a, b):
+            expected = proportion_confint(arm.successes, arm.users, method="wilson")
+            assert wilson(arm) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+        expected = confint_proportions_2indep(
+            b.successes, b.users, a.successes, a.users, method="newcomb"
+        )
+        assert newcombe(a, b) == pytest.approx(expected, rel=1e-9)
+        counts, users = [a.successes, b.successes], [a.users, b.users]
+        assert pooled_z(a, b) == pytest.approx(proportions_ztest(counts, users)[1], rel=1e-9)
+
+    @pytest.mark.parametrize(("a", "b"), PAIRS[:3])
+    def test_agrees_with_tea_tasting(self, a: Counts, b: Counts) -> None:
+        def p_value(method: Any) -> float:
+            metric = tea_tasting.Proportion("success", method=method, correction=False)
+            return float(metric.analyze(outcomes(a, b), 0, 1, "variant").pvalue)
+
+        assert fisher(a, b) == pytest.approx(p_value("fisher"), rel=1e-9)
+        assert pooled_z(a, b) == pytest.approx(p_value("norm"), rel=1e-9)
+        if a.users < 100:
+            assert boschloo(a, b) == pytest.approx(p_value("boschloo"), rel=1e-9)
+
+    def test_leaves_boschloo_out_where_it_would_take_long(self) -> None:
+        assert boschloo(Counts(100, 200), Counts(120, 200)) is not None
+        assert boschloo(Counts(100, 200), Counts(120, 201)) is None
+
+    @pytest.mark.parametrize(
+        ("a", "b"),
+        [
+            (Counts(0, 0), Counts(0, 0)),
+            (Counts(0, 0), Counts(3, 5)),
+            (Counts(0, 10), Counts(0, 12)),
+            (Counts(10, 10), Counts(12, 12)),
+        ],
+    )
+    def test_finds_nothing_where_nothing_could_differ(self, a: Counts, b: Counts) -> None:
+        assert fisher(a, b) == boschloo(a, b) == pooled_z(a, b) == 1
+
+    def test_knows_nothing_of_an_arm_without_users(self) -> None:
+        assert wilson(Counts(0, 0)) == (0, 1)
+        assert newcombe(Counts(0, 0), Counts(3, 5)) == (-1, 1)
+
+    @given(arms(), arms())
+    @settings(deadline=None)
+    def test_stays_where_probabilities_and_rates_are(self, a: Counts, b: Counts) -> None:
+        for p in (fisher(a, b), pooled_z(a, b)):
+            assert 0 <= p <= 1 + 1e-12
+        for arm in (a, b):
+            low, high = wilson(arm)
+            assert 0 <= low <= high <= 1
+        low, high = newcombe(a, b)
+        assert -1 <= low <= high <= 1
+
+
+class TestPosterior:
+    @pytest.mark.parametrize(
+        ("a", "b"), [*PAIRS[:2], (Counts(5, 60), Counts(40, 45)), (Counts(1, 300), Counts(0, 2))]
+    )
+    def test_is_the_integral(self, a: Counts, b: Counts) -> None:
+        def density(arm: Counts, t: Any) -> Any:
+            s, f = arm.successes, arm.failures
+            return t**s * (1 - t) ** f / mpmath.beta(1 + s, 1 + f)
+
+        def below(arm: Counts, t: Any) -> Any:
+            return mpmath.betainc(1 + arm.successes, 1 + arm.failures, 0, t, regularized=True)
+
+        points = [0, 0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 1]
+        beats = mpmath.quad(lambda t: density(b, t) * below(a, t), points)
+        loss = mpmath.quad(lambda t: below(b, t) * (1 - below(a, t)), points)
+        found = posterior(a, b)
+        assert found.b_beats_a == pytest.approx(float(beats), rel=1e-9)
+        assert found.loss_choosing_b == pytest.approx(float(loss), rel=1e-9)
+
+    @given(arms(), arms())
+    @settings(deadline=None)
+    def test_losses_differ_by_what_the_mean_rates_do(self, a: Counts, b: Counts) -> None:
+        found, other = posterior(a, b), posterior(b, a)
+        mean_a, mean_b = ((1 + arm.successes) / (2 + arm.users) for arm in (a, b))
+        lead = found.loss_choosing_a - found.loss_choosing_b
+        assert lead == pytest.approx(mean_b - mean_a, rel=1e-8, abs=1e-10)
+        assert found.b_beats_a + other.b_beats_a == pytest.approx(1, abs=1e-8)
+        assert 0 <= found.b_beats_a <= 1 + 1e-8
+        assert min(found.loss_choosing_a, found.loss_choosing_b) >= 0
+
+
+class TestSampleRatio:
+    @pytest.mark.parametrize("oracle", ORACLES["srm"], ids=lambda o: str(o["counts"]))
+    def test_is_the_oracles(self, oracle: dict[str, Any]) -> None:
+        found = check_sample_ratio(oracle["counts"], [0.5, 0.5])
+        assert found.chi_square == pytest.approx(oracle["chi2"])
+        assert found.p_value == pytest.approx(oracle["p"], rel=1e-8)
+        assert found.e_value == pytest.approx(oracle["sequential_E_k100"], rel=1e-8)
+        assert found.is_off
+
+    # From gbstats 0.8.0 (check_srm), which does not install beside NumPy 2.
+    @pytest.mark.parametrize(
+        ("users", "shares", "p_value"),
+        [
+            ([5200, 4800], [0.5, 0.5], 6.334248366623988e-05),
+            ([1000, 2100, 900], [0.25, 0.5, 0.25], 0.0005530843701478337),
+        ],
+    )
+    def test_agrees_with_gbstats(
+        self, users: list[int], shares: list[float], p_value: float
+    ) -> None:
+        assert check_sample_ratio(users, shares).p_value == pytest.approx(p_value, rel=1e-9)
+
+    def test_agrees_with_tea_tasting(self) -> None:
+        metric = tea_tasting.SampleRatio(1, method="norm", correction=False)
+        expected = metric.analyze(outcomes(Counts(0, 520), Counts(0, 480)), 0, 1, "variant").pvalue
+        assert check_sample_ratio([520, 480], [0.5, 0.5]).p_value == pytest.approx(expected)
+
+    @pytest.mark.parametrize("share", [0.5, 0.1])
+    def test_evidence_is_one_on_average_where_the_shares_hold(self, share: float) -> None:
+        users = 40
+        mean = sum(
+            math.comb(users, n)
+            * share**n
+            * (1 - share) ** (users - n)
+            * check_sample_ratio([users - n, n], [1 - share, share]).e_value
+            for n in range(users + 1)
+        )
+        assert mean == pytest.approx(1, abs=1e-12)
+
+    def test_gives_no_alarm_without_users_or_with_the_right_ones(self) -> None:
+        assert not check_sample_ratio([0, 0], [0.5, 0.5]).is_off
+        assert check_sample_ratio([0, 0], [0.5, 0.5]).e_value == 1
+        assert not check_sample_ratio([MILLIONS, 3 * MILLIONS], [0.25, 0.75]).is_off
+
+    def test_refuses_shares_of_other_arms(self) -> None:
+        with pytest.raises(InvalidRequest, match="shares"):
+            check_sample_ratio([10, 10, 10], [0.5, 0.5])
+
+
+class TestPower:
+    @pytest.mark.parametrize("oracle", ORACLES["n_per_arm_alpha05_power80"])
+    def test_is_the_oracles(self, oracle: dict[str, Any]) -> None:
+        assert users_needed(*oracle["rates"]) / 2 == pytest.approx(oracle["n"], abs=0.005)
+
+    @pytest.mark.parametrize(("rate_a", "rate_b", "share"), [(0.7, 0.75, 0.5), (0.1, 0.2, 0.2)])
+    def test_agrees_with_statsmodels(self, rate_a: float, rate_b: float, share: float) -> None:
+        effect = proportion_effectsize(rate_b, rate_a)
+        ratio = share / (1 - share)
+        of_a = NormalIndPower().solve_power(effect, alpha=0.01, power=0.9, ratio=ratio)
+        found = users_needed(rate_a, rate_b, share=share, alpha=0.01, power=0.9)
+        assert found == pytest.approx(of_a * (1 + ratio), rel=1e-6)
+
+    def test_detects_the_difference_that_so_many_users_were_needed_for(self) -> None:
+        users = users_needed(0.7, 0.75, share=0.3)
+        found = detectable_difference(0.7, round(users), share=0.3)
+        assert found == pytest.approx(0.05, rel=1e-3)
+
+    def test_detects_nothing_with_too_few_users(self) -> None:
+        assert detectable_difference(0.7, 0) is None
+        assert detectable_difference(0.95, 20) is None
+
+    def test_tells_how_far_along_the_test_is(self) -> None:
+        found = progress(Counts(700, 1000), Counts(0, 0), 0.05)
+        assert found is not None
+        assert found.users_needed == pytest.approx(2 * 1249.58, abs=0.02)
+        assert found.done == pytest.approx(1000 / (2 * 1249.58), rel=1e-4)
+        assert progress(Counts(0, 0), Counts(3, 5), 0.05) is None
+
+    @pytest.mark.parametrize("difference", [0, 0.4, -0.8])
+    def test_refuses_a_difference_that_cannot_be_found(self, difference: float) -> None:
+        with pytest.raises(InvalidRequest, match=r"difference of 0|not between 0 and 1"):
+            progress(Counts(7, 10), Counts(3, 5), difference)
+
+
+class TestMultiplicity:
+    def test_is_the_oracles(self) -> None:
+        oracle = ORACLES["multiplicity"]
+        assert holm(oracle["p"]) == pytest.approx(oracle["holm"])
+        assert benjamini_hochberg(oracle["p"]) == pytest.approx(oracle["bh"], rel=1e-5)
+
+    @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
+    @settings(max_examples=20, deadline=None)
+    def test_agrees_with_statsmodels(self, p: list[float]) -> None:
+        assert holm(p) == pytest.approx(multipletests(p, method="holm")[1])
+        assert benjamini_hochberg(p) == pytest.approx(multipletests(p, method="fdr_bh")[1])
+
+    def test_of_no_question_there_is_no_answer(self) -> None:
+        assert holm([]) == benjamini_hochberg([]) == []
+
+    @pytest.mark.parametrize(
+        ("values", "threshold"),
+        [([20], 20), ([19], 20), ([39, 1], 40), ([41, 1], 40), ([25, 21], 20), ([70, 29, 1], 60)],
+    )
+    def test_asks_less_of_each_the_more_are_found(
+        self, values: list[float], threshold: float
+    ) -> None:
+        assert decisive_together([math.log(value) for value in values]) == threshold
+
+    @settings(deadline=None)
+    @given(st.lists(st.floats(0.01, 1000), min_size=1, max_size=8))
+    def test_finds_what_bh_finds_in_the_inverses(self, values: list[float]) -> None:
+        threshold = decisive_together([math.log(value) for value in values])
+        adjusted = benjamini_hochberg([min(1 / value, 1) for value in values])
+        for value, p in zip(values, adjusted, strict=True):
+            if abs(p - 0.05) > 1e-9:
+                assert (value >= threshold) == (p < 0.05)

@@ -1,0 +1,285 @@
+"""Guardrails, breakdowns, CUPED and estimates from the log: against other libraries and truth."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pyarrow
+import pytest
+import tea_tasting
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from statsmodels.stats.meta_analysis import combine_effects
+
+from segue.domain.errors import InvalidRequest
+from segue.experiments.statistics.counts import Counts
+from segue.experiments.statistics.cuped import cuped
+from segue.experiments.statistics.fixed_horizon import newcombe
+from segue.experiments.statistics.guardrails import (
+    Better,
+    Guardrail,
+    Sample,
+    State,
+    check_guardrail,
+)
+from segue.experiments.statistics.interaction import interaction
+from segue.experiments.statistics.off_policy import (
+    Estimate,
+    doubly_robust,
+    inverse_propensity,
+    read_log,
+    self_normalised,
+)
+
+ORACLE = json.loads(Path(__file__).with_name("ab_oracles.json").read_text())["ope"]
+
+
+class TestGuardrails:
+    # From gbstats 0.8.0 (SequentialTwoSidedTTest), which does not install beside NumPy 2.
+    @pytest.mark.parametrize(
+        ("a", "b", "interval"),
+        [
+            (
+                Sample(1200, 0.31, 0.05),
+                Sample(1150, 0.33, 0.06),
+                (-0.009964868766298495, 0.049964868766298534),
+            ),
+            (
+                Sample(20000, 120.0, 900.0),
+                Sample(19800, 119.0, 850.0),
+                (-1.9523028263342193, -0.047697173665780634),
+            ),
+            (
+                Sample(150, 5.0, 4.0),
+                Sample(170, 5.5, 3.0),
+                (-0.41775486166265274, 1.4177548616626527),
+            ),
+        ],
+    )
+    def test_interval_agrees_with_gbstats(
+        self, a: Sample, b: Sample, interval: tuple[float, float]
+    ) -> None:
+        found = check_guardrail(Guardrail("latency", Better.LOWER, 1), a, b)
+        assert found.interval == pytest.approx(interval, rel=1e-9)
+
+    @pytest.mark.parametrize(
+        ("better", "mean_b", "state"),
+        [
+            (Better.LOWER, 120, State.BROKEN),
+            (Better.LOWER, 102, State.HELD),
+            (Better.LOWER, 80, State.HELD),
+            (Better.LOWER, 105, State.UNKNOWN),
+            (Better.HIGHER, 80, State.BROKEN),
+            (Better.HIGHER, 98, State.HELD),
+            (Better.HIGHER, 120, State.HELD),
+            (Better.HIGHER, 95, State.UNKNOWN),
+        ],
+    )
+    def test_knows_its_direction(self, better: Better, mean_b: float, state: State) -> None:
+        a, b = Sample(5000, 100, 900), Sample(5000, mean_b, 900)
+        assert check_guardrail(Guardrail("figure", better, 5), a, b).state is state
+
+    def test_knows_nothing_with_few_users(self) -> None:
+        latency = Guardrail("latency", Better.LOWER, 5)
+        found = check_guardrail(latency, Sample(99, 100, 1), Sample(5000, 900, 1))
+        assert found.state is State.UNKNOWN
+
+    def test_sums_up_values(self) -> None:
+        assert Sample.of([1, 2, 3, 6]) == Sample(4, 3.0, pytest.approx(14 / 3))
+        with pytest.raises(InvalidRequest, match="two values"):
+            Sample.of([1])
+
+    @pytest.mark.parametrize("margin", [0, -1, math.nan])
+    def test_refuses_a_margin_that_is_none(self, margin: float) -> None:
+        with pytest.raises(InvalidRequest, match="skips: margin"):
+            Guardrail("skips", Better.LOWER, margin)
+
+
+class TestInteraction:
+    def test_agrees_with_statsmodels(self) -> None:
+        segments = {
+            "premium": (Counts(300, 1000), Counts(380, 1000)),
+            "free": (Counts(250, 900), Counts(240, 950)),
+            "new": (Counts(2, 30), Counts(9, 25)),
+        }
+        rates = [[(x.successes + 1) / (x.users + 2) for x in pair] for pair in segments.values()]
+        variances = [
+            sum(p * (1 - p) / (x.users + 2) for p, x in zip(r, pair, strict=True))
+            for r, pair in zip(rates, segments.values(), strict=True)
+        ]
+        expected = combine_effects(np.array([b - a for a, b in rates]), np.array(variances))
+        found = interaction(segments)
+        assert found.q == pytest.approx(expected.q)
+        assert found.degrees == 2
+        assert found.p_value == pytest.approx(expected.test_homogeneity().pvalue)
+        assert found.intervals["free"] == newcombe(*segments["free"])
+
+    def test_equal_differences_are_no_interaction(self) -> None:
+        pair = (Counts(300, 1000), Counts(380, 1000))
+        found = interaction({"premium": pair, "free": pair})
+        assert found.q == pytest.approx(0, abs=1e-12)
+        assert found.p_value == pytest.approx(1)
+
+    def test_opposite_differences_are_one(self) -> None:
+        better, worse = Counts(500, 1000), Counts(400, 1000)
+        found = interaction({"premium": (worse, better), "free": (better, worse)})
+        assert found.p_value < 1e-6
+
+    def test_a_segment_that_lacks_an_arm_has_no_say(self) -> None:
+        full = (Counts(300, 1000), Counts(380, 1000))
+        found = interaction({"premium": full, "free": (Counts(0, 0), Counts(7, 9))})
+        assert (found.degrees, found.p_value) == (0, 1)
+        assert found.intervals["free"] == (-1, 1)
+
+    def test_finds_as_many_interactions_as_it_says_where_there_are_none(self) -> None:
+        random = np.random.default_rng(5)
+        hits = 0
+        for _ in range(1000):
+            s = random.binomial(400, [[0.6, 0.7], [0.2, 0.3]]).tolist()
+            pairs = [(Counts(a, 400), Counts(b, 400)) for a, b in s]
+            hits += interaction({"premium": pairs[0], "free": pairs[1]}).p_value < 0.05
+        assert 30 <= hits <= 70
+
+
+class TestCuped:
+    def listeners(self, effect: float) -> tuple[np.ndarray, ...]:
+        random = np.random.default_rng(3)
+        known = random.normal(0.5, 0.2, 3000)
+        outcome = known + random.normal(0, 0.1, 3000)
+        outcome[1400:] += effect
+        return outcome[:1400], known[:1400], outcome[1400:], known[1400:]
+
+    def test_agrees_with_tea_tasting(self) -> None:
+        y_a, x_a, y_b, x_b = self.listeners(0.01)
+        table = pyarrow.table(
+            {
+                "variant": [0] * len(y_a) + [1] * len(y_b),
+                "outcome": np.concatenate([y_a, y_b]),
+                "known": np.concatenate([x_a, x_b]),
+            }
+        )
+        expected = tea_tasting.Mean("outcome", "known").analyze(table, 0, 1, "variant")
+        found = cuped(y_a, x_a, y_b, x_b)
+        assert found.difference == pytest.approx(expected.effect_size, rel=1e-9)
+        assert found.p_value == pytest.approx(expected.pvalue, rel=1e-9)
+        bounds = (expected.effect_size_ci_lower, expected.effect_size_ci_upper)
+        assert found.interval == pytest.approx(bounds, rel=1e-9)
+
+    def test_takes_the_known_out_of_the_spread(self) -> None:
+        found = cuped(*self.listeners(0.05))
+        # The outcome's variance is 0.2^2 + 0.1^2, of which the latter cannot be known before.
+        assert found.variance_left == pytest.approx(0.2, abs=0.02)
+        low, high = found.interval
+        assert low < 0.05 < high
+
+    def test_changes_nothing_where_nothing_was_known(self) -> None:
+        y_a, x_a, y_b, x_b = self.listeners(0.05)
+        found = cuped(y_a, np.ones_like(x_a), y_b, np.ones_like(x_b))
+        assert found.difference == pytest.approx(y_b.mean() - y_a.mean())
+        assert found.variance_left == pytest.approx(1)
+
+    @pytest.mark.parametrize(
+        ("outcomes", "covariate"), [([1, 0], [1]), ([1], [1]), ([[1, 0]], [[1, 0]])]
+    )
+    def test_refuses_what_does_not_belong_together(
+        self, outcomes: list[float], covariate: list[float]
+    ) -> None:
+        with pytest.raises(InvalidRequest, match="one outcome and one covariate"):
+            cuped(outcomes, covariate, [1, 0], [1, 0])
+
+    def test_refuses_outcomes_that_do_not_vary(self) -> None:
+        with pytest.raises(InvalidRequest, match="vary"):
+            cuped([1, 1, 1], [1, 2, 3], [1, 1], [1, 2])
+
+
+class TestOffPolicy:
+    log = read_log(
+        ORACLE["actions"],
+        ORACLE["rewards"],
+        ORACLE["logging"],
+        [ORACLE["target_action0"], 1 - ORACLE["target_action0"]],
+    )
+
+    def test_estimates_are_the_oracles(self) -> None:
+        assert inverse_propensity(self.log).value == pytest.approx(ORACLE["ips"])
+        assert self_normalised(self.log).value == pytest.approx(ORACLE["snips"])
+        assert doubly_robust(self.log, ORACLE["q"]).value == pytest.approx(ORACLE["dr"])
+
+    def test_the_logged_policy_is_worth_its_mean_reward(self) -> None:
+        log = read_log([0, 1, 1, 0], [1, 0, 1, 1], 0.5, [0.5, 0.5])
+        for estimate in (inverse_propensity(log), self_normalised(log), doubly_robust(log, [0, 0])):
+            assert estimate.value == pytest.approx(0.75)
+        assert log.effective_decisions == pytest.approx(4)
+
+    def test_intervals_hold_the_truth_as_often_as_they_say(self) -> None:
+        random = np.random.default_rng(11)
+        rewards, logged, target = np.array([0.2, 0.5, 0.6]), [0.5, 0.3, 0.2], [0.1, 0.2, 0.7]
+        truth = float(rewards @ target)
+        covered = np.zeros(3)
+        for _ in range(500):
+            actions = random.choice(3, size=400, p=logged)
+            earned = random.random(400) < rewards[actions]
+            log = read_log(actions, earned, np.array(logged)[actions], target)
+            estimates = (
+                inverse_propensity(log),
+                self_normalised(log),
+                # The model is wrong throughout, and yet the estimate is not.
+                doubly_robust(log, [0.9, 0.1, 0.4]),
+            )
+            covered += [e.interval[0] <= truth <= e.interval[1] for e in estimates]
+        assert np.all(covered / 500 > 0.92)
+        assert np.all(covered / 500 < 0.98)
+
+    def test_a_true_model_makes_it_surer(self) -> None:
+        random = np.random.default_rng(12)
+        actions = random.choice(2, size=2000, p=[0.9, 0.1])
+        rewards = np.array([0.1, 0.9])[actions] + random.normal(0, 0.05, 2000)
+        log = read_log(actions, rewards, np.array([0.9, 0.1])[actions], [0.1, 0.9])
+        errors = [
+            estimate.standard_error
+            for estimate in (doubly_robust(log, [0.1, 0.9]), self_normalised(log))
+        ]
+        assert errors[0] < errors[1] / 1.5
+
+    @settings(deadline=None)
+    @given(st.lists(st.tuples(st.integers(0, 2), st.floats(0, 1)), min_size=2, max_size=30))
+    def test_self_normalised_stays_among_the_rewards(self, rows: list[tuple[int, float]]) -> None:
+        log = read_log([a for a, _ in rows], [r for _, r in rows], 0.3, [0.2, 0.3, 0.5])
+        value = self_normalised(log).value
+        assert min(log.rewards) - 1e-12 <= value <= max(log.rewards) + 1e-12
+
+    @pytest.mark.parametrize(
+        ("change", "field"),
+        [
+            ({"actions": [0, 2]}, "actions"),
+            ({"actions": [0, -1]}, "actions"),
+            ({"actions": [0, 0.5]}, "actions"),
+            ({"rewards": [1]}, "rewards"),
+            ({"rewards": [1, math.nan]}, "rewards"),
+            ({"logged": [0.5, 0]}, "logged"),
+            ({"logged": [0.5, 1.5]}, "logged"),
+            ({"logged": [0.5, 0.5, 0.5]}, "logged"),
+            ({"target": [0.7, 0.7]}, "target"),
+            ({"target": [-0.5, 1.5]}, "target"),
+            ({"target": [[0.5, 0.5]] * 3}, "target"),
+        ],
+    )
+    def test_refuses_a_log_that_does_not_hold_together(
+        self, change: dict[str, list[float]], field: str
+    ) -> None:
+        whole = {"actions": [0, 1], "rewards": [1, 0], "logged": [0.5, 0.5], "target": [0.5, 0.5]}
+        with pytest.raises(InvalidRequest) as refused:
+            read_log(**(whole | change))
+        assert refused.value.field == field
+
+    def test_refuses_to_judge_a_policy_that_the_log_never_followed(self) -> None:
+        log = read_log([0, 0], [1, 0], 0.5, [0, 1])
+        assert inverse_propensity(log) == Estimate(0, 0)
+        assert log.effective_decisions == 0
+        with pytest.raises(InvalidRequest, match="none of the logged actions"):
+            self_normalised(log)
+
+    def test_refuses_a_model_of_other_actions(self) -> None:
+        with pytest.raises(InvalidRequest, match="model"):
+            doubly_robust(self.log, [0.1, 0.2, 0.3])
