@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 
 from segue.domain.catalogue import Catalogue
 from segue.domain.errors import InvalidData
+from segue.domain.times import Window
 from segue.features.encoder import Columns, Encoder, fit_encoder
 from segue.features.listeners import user_columns
 from segue.features.schema import Schema
+from segue.services.recommend import HISTORY_DAYS
 from training.users import read_users
 
 
@@ -33,13 +35,13 @@ class Popularity:
     def __init__(self, connection: duckdb.DuckDBPyConnection, cutoff: int) -> None:
         rows = connection.execute(
             """
-            SELECT track_id, COUNT(*) FILTER (WHERE time >= $cutoff - 2592000000), COUNT(*)
+            SELECT track_id, COUNT(*) FILTER (WHERE time >= $month_before), COUNT(*)
             FROM plays
             -- A skip at the cut-off or later is not known yet.
             WHERE time < $cutoff AND (skipped_at IS NULL OR skipped_at >= $cutoff)
             GROUP BY track_id
             """,
-            {"cutoff": cutoff},
+            {"cutoff": cutoff, "month_before": Window.before(cutoff, HISTORY_DAYS).start},
         ).fetchall()
         self._counts = {track_id: (recent, ever) for track_id, recent, ever in rows}
 

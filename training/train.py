@@ -14,7 +14,7 @@ from segue.domain.errors import InvalidData
 from segue.domain.times import DAY, format_time
 from segue.features.listeners import listener_width
 from segue.features.schema import POZYTYWKA, load_schema
-from segue.models.bundle import Bundle
+from segue.models.bundle import Bundle, read_manifest
 from segue.models.registry import REGISTRY
 from training.autoencoder import train_autoencoder
 from training.catalogue import EncodedCatalogue, Popularity, encode_catalogue
@@ -73,7 +73,7 @@ def train(
             judgement = judge(connection, Bundle.open(writer.path), progress)
             writer.seal(content | _metrics(curves, judgement))
             writer.place()
-    return Bundle.open(out).manifest.content
+    return read_manifest(out).content
 
 
 def _train_models(

@@ -3,10 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-import boto3
 from botocore.config import Config
 
-from segue.adapters.aws import translated
+from segue.adapters.aws import dynamodb_client, translated
 from segue.adapters.dynamodb import DynamoSessionStore, user_item, write_batch
 from segue.domain.events import Event
 from segue.domain.users import User
@@ -77,4 +76,4 @@ class DynamoTarget:
 def patient_client() -> "DynamoDBClient":
     """A DynamoDB client that waits through throttling. Raises StoreUnavailable without a region."""
     with translated("DynamoDB"):
-        return boto3.client("dynamodb", config=_PATIENT)
+        return dynamodb_client(_PATIENT)

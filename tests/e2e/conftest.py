@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,8 @@ from typing import Any
 
 import httpx
 import pytest
+
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 # Generous: the machine may be busy with everything else.
@@ -74,13 +75,6 @@ class Options:
         options += ["--data", str(self.data)] if self.data else []
         options += ["--port", str(port), "--stack-port", str(stack_port)]
         return segue_command("serve", *options)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def start(options: Options, port: int | None = None, stack_port: int | None = None) -> Service:

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from socket import socket
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -19,6 +18,7 @@ from segue.adapters.dynamodb import DynamoSessionStore, DynamoUserStore
 from segue.adapters.memory import MemoryResultStore, MemorySessionStore, MemoryUserStore
 from segue.adapters.s3 import S3ResultStore
 from segue.ports import ResultStore, SessionStore, UserStore
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -48,10 +48,7 @@ class Aws:
 @pytest.fixture(scope="session")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The local stack's DynamoDB and S3."""
-    with socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with stack.running(tmp_path_factory.mktemp("stack"), port) as url:
+    with stack.running(tmp_path_factory.mktemp("stack"), free_port()) as url:
         yield url
 
 

@@ -112,3 +112,12 @@ def test_a_throttled_query_is_unavailable(aws: Aws, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(aws.dynamodb, "query", first_failing(aws.dynamodb.query, 99, fault))
     with pytest.raises(StoreUnavailable, match="ProvisionedThroughput"):
         stores_on(aws).sessions.events("1", Window(0, 100))
+
+
+def test_a_record_that_cannot_be_read_is_named(aws: Aws) -> None:
+    results = stores_on(aws).results
+    results.add_record(EXPERIMENT, RECORD)
+    (entry,) = aws.s3.list_objects_v2(Bucket=aws.names["Bucket"])["Contents"]
+    aws.s3.put_object(Bucket=aws.names["Bucket"], Key=entry["Key"], Body=b"not a record")
+    with pytest.raises(StoreUnavailable, match=entry["Key"]):
+        results.records(EXPERIMENT, limit=9)

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from socket import socket
 from tempfile import TemporaryDirectory
 
 import boto3
@@ -21,6 +20,7 @@ from infra.template import Template, create_resources, load
 from segue.adapters.dynamodb import DynamoSessionStore, DynamoUserStore
 from segue.domain.times import format_time
 from segue.models.bundle import Bundle
+from tests.ports import free_port
 from tests.runtime.emulator import Function, Runtime, running
 from tests.runtime.support import ROOT, Deploy, Stack, Start, sam_build
 
@@ -74,10 +74,7 @@ def template() -> Template:
 
 @pytest.fixture(scope="session")
 def local_stack(template: Template, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with stack.running(tmp_path_factory.mktemp("stack"), port) as endpoint:
+    with stack.running(tmp_path_factory.mktemp("stack"), free_port()) as endpoint:
         settings = local_settings(endpoint)
         session = boto3.Session(
             settings["AWS_ACCESS_KEY_ID"],

@@ -110,3 +110,16 @@ def test_a_store_tries_again_until_there_is_a_bundle(bundle_path: Path, tmp_path
     opened = store.current()
     (tmp_path / "later" / MANIFEST).unlink()
     assert store.current() is opened  # what is served already goes on being served
+
+
+def test_a_bundle_that_is_replaced_while_it_is_read_is_refused(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def replaced_meanwhile(*_: object) -> None:
+        content = json.loads((copy / MANIFEST).read_text())
+        del content["version"]
+        (copy / MANIFEST).write_bytes(manifest_bytes(content | {"seed": 99}))
+
+    monkeypatch.setattr("segue.adapters.directory.load_model", replaced_meanwhile)
+    with pytest.raises(BundleCorrupt, match="replaced while it was being read"):
+        DirectoryModelStore(copy).current()

@@ -1,10 +1,8 @@
 """The e-value: against other libraries, and against what makes it one."""
 
-import json
 import math
 from collections.abc import Iterator
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import mpmath
@@ -26,18 +24,10 @@ from segue.experiments.statistics.evalue import (
 )
 from segue.experiments.statistics.several_arms import against_control
 from segue.experiments.statistics.verdict import Decision
-
-ORACLES = json.loads(Path(__file__).with_name("ab_oracles.json").read_text())
-MILLIONS = 10_000_000
+from tests.unit.arms import MILLIONS, ORACLES, arms
 
 shares = st.sampled_from([0.01, 0.1, 1 / 3, 0.5, 0.8, 0.95])
 rates = st.floats(0, 1)
-
-
-@st.composite
-def arms(draw: st.DrawFn, most: int = MILLIONS) -> Counts:
-    users = draw(st.integers(0, most) | st.integers(0, 50))
-    return Counts(draw(st.integers(0, users)), users)
 
 
 def log_lower_tail_ratio(x: float, a: float, b: float) -> Any:

@@ -1,8 +1,6 @@
 """The interval, the one-look figures and the checks: against other libraries and each other."""
 
-import json
 import math
-from pathlib import Path
 from typing import Any
 
 import mpmath
@@ -41,21 +39,14 @@ from segue.experiments.statistics.multiplicity import (
 from segue.experiments.statistics.posterior import posterior
 from segue.experiments.statistics.power import detectable_difference, progress, users_needed
 from segue.experiments.statistics.sample_ratio import check_sample_ratio
+from tests.unit.arms import MILLIONS, ORACLES, arms
 
-ORACLES = json.loads(Path(__file__).with_name("ab_oracles.json").read_text())
-MILLIONS = 10_000_000
 PAIRS = [
     (Counts(6, 20), Counts(14, 20)),
     (Counts(0, 9), Counts(3, 14)),
     (Counts(690, 1000), Counts(700, 1010)),
     (Counts(7_000_000, MILLIONS), Counts(7_005_000, MILLIONS)),
 ]
-
-
-@st.composite
-def arms(draw: st.DrawFn, least: int = 0) -> Counts:
-    users = draw(st.integers(least, MILLIONS) | st.integers(least, 50))
-    return Counts(draw(st.integers(0, users)), users)
 
 
 def outcomes(a: Counts, b: Counts) -> pyarrow.Table:

@@ -12,8 +12,7 @@ from infra.cli import app
 from segue.experiments.statistics.comparison import compare
 from segue.experiments.statistics.counts import Counts
 from segue.experiments.statistics.verdict import Decision, Verdict
-
-ORACLES = json.loads(Path(__file__).with_name("ab_oracles.json").read_text())["two_arm"]
+from tests.unit.arms import ORACLES
 
 
 def verdict(a: tuple[int, int], b: tuple[int, int], share: float = 0.5) -> Verdict:
@@ -67,7 +66,7 @@ def stats(*arguments: str) -> Result:
 
 
 class TestCommand:
-    @pytest.mark.parametrize("oracle", ORACLES, ids=lambda o: str(o["data"]))
+    @pytest.mark.parametrize("oracle", ORACLES["two_arm"], ids=lambda o: str(o["data"]))
     def test_writes_the_oracles_as_json(self, oracle: dict[str, object]) -> None:
         successes_a, users_a, successes_b, users_b = oracle["data"]
         result = stats(f"{successes_a}/{users_a}", f"{successes_b}/{users_b}", "--json", "-")

@@ -45,7 +45,10 @@ class ModelStore(Protocol):
     """Where the models come from."""
 
     def current(self) -> Bundle:
-        """The bundle to serve. Raises BundleMissing or BundleCorrupt where there is none."""
+        """The bundle to serve, whole and in working order.
+
+        Raises BundleMissing or BundleCorrupt where there is none.
+        """
         ...
 
 

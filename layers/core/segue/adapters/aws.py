@@ -23,9 +23,9 @@ CONFIG = Config(
 )
 
 
-def dynamodb_client() -> "DynamoDBClient":
+def dynamodb_client(config: Config = CONFIG) -> "DynamoDBClient":
     """A DynamoDB client of the environment's region, credentials and endpoint."""
-    return boto3.client("dynamodb", config=CONFIG)
+    return boto3.client("dynamodb", config=config)
 
 
 def s3_client() -> "S3Client":

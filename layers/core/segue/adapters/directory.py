@@ -18,15 +18,20 @@ class DirectoryModelStore:
     def current(self) -> Bundle:
         """Raises BundleMissing and BundleCorrupt."""
         if self._bundle is None:
-            bundle = Bundle.open(self._path)
-            for model_id in bundle.manifest.models:
-                load_model(model_id, bundle)
-            len(bundle.catalogue)
-            # Another bundle may have taken its place since it was verified.
-            if read_manifest(self._path).version != bundle.version:
-                raise BundleCorrupt(f"{self._path}: was replaced while it was being read")
-            self._bundle = bundle
+            self._bundle = _open_whole(self._path)
         return self._bundle
+
+
+def _open_whole(path: Path) -> Bundle:
+    """Open a bundle and all that is read of it lazily, so that nothing of another one gets in."""
+    bundle = Bundle.open(path)
+    _ = bundle.catalogue  # a cached property: it is read here
+    for model_id in bundle.manifest.models:
+        load_model(model_id, bundle)
+    # Another bundle may have taken its place since it was verified.
+    if read_manifest(path).version != bundle.version:
+        raise BundleCorrupt(f"{path}: was replaced while it was being read")
+    return bundle
 
 
 class SystemClock:

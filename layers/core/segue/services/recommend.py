@@ -97,16 +97,14 @@ class Recommender:
         return self._models.current().manifest.content
 
     def check(self) -> str:
-        """Load every model and reach the tables, as a prediction does; the bundle's version.
+        """Reach the models and the tables, as a prediction does; the bundle's version.
 
         Raises BundleError and StoreUnavailable.
         """
-        bundle = self._models.current()
-        for model_id in bundle.manifest.models:
-            load_model(model_id, bundle)
+        version = self._models.current().version
         self._users.get("0")
         self._sessions.has_events("0")
-        return bundle.version
+        return version
 
     def _moment(self, query: Query) -> int:
         moments = (query.as_of, self._as_of)

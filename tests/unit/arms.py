@@ -1,0 +1,19 @@
+"""What the tests of the statistics share: values of other libraries, and arms of any size."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hypothesis import strategies as st
+
+from segue.experiments.statistics.counts import Counts
+
+ORACLES: dict[str, Any] = json.loads(Path(__file__).with_name("ab_oracles.json").read_text())
+MILLIONS = 10_000_000
+
+
+@st.composite
+def arms(draw: st.DrawFn) -> Counts:
+    """One arm's outcomes, up to ten million users, small ones often."""
+    users = draw(st.integers(0, MILLIONS) | st.integers(0, 50))
+    return Counts(draw(st.integers(0, users)), users)
