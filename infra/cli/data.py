@@ -47,8 +47,39 @@ def demo(
 
 
 @app.command()
+def movielens(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="An empty or a new folder.")],
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="A wheel of RecBole, or a folder with its atomic files; else the wheel is "
+            "downloaded with pip.",
+        ),
+    ] = None,
+    json_file: Json = None,
+) -> None:
+    """Write MovieLens-100k as a data folder. A rating of 4 or 5 is a film seen to the end."""
+    from infra.movielens import atomic_files
+    from training.data import convert_movielens
+
+    with atomic_files(source) as folder:
+        written = convert_movielens(folder, directory)
+    console(json_file).print(
+        f"{directory}: {written.ratings:,} ratings of {written.users:,} users, "
+        f"{written.items:,} films"
+    )
+    write_json(json.dumps(asdict(written), indent=2), json_file)
+
+
+@app.command()
 def check(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A data folder.")],
+    directory: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR", help="A data folder, RecBole's atomic files, or lists of a given split."
+        ),
+    ],
     json_file: Json = None,
 ) -> None:
     """Say what a data folder holds. What of it cannot be used is counted, with the reasons."""

@@ -36,6 +36,14 @@ def import_data(
         Path | None,
         typer.Option(metavar="FILE", help="A query that returns the columns of users."),
     ] = None,
+    schema: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The feature schema that the models are trained with, where it is neither the "
+            "folder's own nor Pozytywka's: it names the further columns of users to keep.",
+        ),
+    ] = None,
     sessions_table: Annotated[
         str | None, typer.Option(envvar="SESSIONS_TABLE", help="The table of sessions.")
     ] = None,
@@ -57,7 +65,7 @@ def import_data(
     target = _target(sessions_table, users_table, endpoint_url)
     terminal = console(json_file)
     with progress_bars(terminal) as report:
-        summary = _run(source, target, report)
+        summary = _run(source, target, schema, report)
     _describe(summary, terminal)
     write_json(summary.to_json(), json_file)
 
@@ -94,12 +102,15 @@ def _target(
     return DynamoTarget(patient_client(), sessions_table, users_table)
 
 
-def _run(source: "Path | SqlSource", target: "Target", report: "Report") -> "ImportSummary":
+def _run(
+    source: "Path | SqlSource", target: "Target", schema: Path | None, report: "Report"
+) -> "ImportSummary":
     from infra.importing import import_folder, import_sql
+    from segue.features.schema import POZYTYWKA
 
     if isinstance(source, Path):
-        return import_folder(source, target, progress=report)
-    return import_sql(source, target, progress=report)
+        return import_folder(source, target, schema=schema, progress=report)
+    return import_sql(source, target, schema=schema or POZYTYWKA, progress=report)
 
 
 def _describe(summary: "ImportSummary", terminal: "Console") -> None:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import json
-import os
-import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,9 +19,9 @@ from infra.demo.listeners import Listener, Profile, make_listeners
 from infra.demo.randomness import stream
 from infra.demo.taste import World
 from infra.demo.truth import save_truth
+from training.data.folder import open_gzip, whole_or_nothing
 
 FIRST_SESSION_ID = 124
-COMPRESSION = 4
 FEWEST_LISTENERS, FEWEST_TRACKS = 10, 300
 
 Progress = Callable[[str, int, int], None]
@@ -73,7 +68,7 @@ def generate(
             f"demo data needs at least {FEWEST_LISTENERS} listeners and {FEWEST_TRACKS} tracks"
         )
     report = progress or _silent
-    with _whole_or_nothing(directory) as unfinished:
+    with whole_or_nothing(directory) as unfinished:
         report("catalogue", 0, tracks)
         catalogue = make_catalogue(seed, tracks)
         world = _world(catalogue, seed)
@@ -88,26 +83,6 @@ def generate(
 
 def _silent(phase: str, done: int, total: int) -> None:
     """Report to nobody."""
-
-
-@contextmanager
-def _whole_or_nothing(directory: Path) -> Iterator[Path]:
-    """A folder beside ``directory`` that takes its place when all went well.
-
-    Only a killed process leaves something behind: that hidden folder, never ``directory``.
-    """
-    directory = directory.absolute()
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise FileExistsError(f"{directory} exists already and is not an empty folder")
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = directory.with_name(f".{directory.name}.unfinished-{os.getpid()}")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir()
-    try:
-        yield unfinished
-        unfinished.replace(directory)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _world(catalogue: Catalogue, seed: int) -> World:
@@ -173,7 +148,7 @@ def _write_sessions(
     presence = assign_presence(seed, len(people))
     writer = _SessionWriter(catalogue.ids)
     tapes = []
-    with _open_gzip(directory / "sessions.jsonl.gz") as file:
+    with open_gzip(directory / "sessions.jsonl.gz") as file:
         for number, person in enumerate(people):
             report("history", number, len(people))
             rng = stream(seed, 7, person.profile.user_id)
@@ -207,13 +182,6 @@ class _SessionWriter:
             f'"session_id": {first + session}}}\n'
             for text, (_, kind, track, session) in zip(texts, tape.entries, strict=True)
         ).encode()
-
-
-@contextmanager
-def _open_gzip(path: Path) -> Iterator[io.BufferedIOBase]:
-    """Like gzip.open, but with neither the time nor the file's name inside: same bytes each run."""
-    with path.open("wb") as raw, gzip.GzipFile("", "wb", COMPRESSION, raw, mtime=0) as file:
-        yield file
 
 
 def _write_users(directory: Path, people: list[Listener], tapes: list[Tape]) -> None:

@@ -24,7 +24,7 @@ from infra.importing.target import Target
 from infra.progress import Report, silent
 from segue.adapters.dynamodb import MAX_BATCH
 from segue.domain.events import Event, EventType
-from segue.domain.users import User
+from segue.domain.users import User, attributes_from_json
 from training.data import Summary, connect, ingest
 
 _WRITERS = 4
@@ -56,17 +56,23 @@ class ImportSummary:
 
 
 def import_folder(
-    folder: Path, target: Target, *, scratch: Path | None = None, progress: Report = silent
+    folder: Path,
+    target: Target,
+    *,
+    schema: Path | None = None,
+    scratch: Path | None = None,
+    progress: Report = silent,
 ) -> ImportSummary:
     """Import the users and events of a data folder; safe to repeat, and resumes where it stopped.
 
+    Of the users, the columns are kept that ``schema`` reads, None being the folder's own.
     Works in bounded memory, with temporary files in ``scratch``. Raises InvalidData for a folder
     that cannot be read, StoreUnavailable where the target does not answer.
     """
     with TemporaryDirectory(prefix="segue-import-", dir=scratch) as temporary:
         workspace = Path(temporary)
         reading = partial(progress, "reading the data")
-        data = ingest(folder, workspace, reading, needs=("sessions",))
+        data = ingest(folder, workspace, reading, needs=("sessions",), schema=schema)
         with closing(connect(workspace)) as connection:
             _find_changed_users(connection, target)
             return _write(connection, target, data, progress)
@@ -89,10 +95,11 @@ digests AS (
         user_id,
         COALESCE(favourite_genres, []) AS favourite_genres,
         COALESCE(premium, FALSE) AS premium,
+        attributes,
         COALESCE(events, 0) AS events,
         COALESCE(sessions, 0) AS sessions,
         MD5(CONCAT_WS(
-            CHR(31), TO_JSON(favourite_genres), premium, events, histories.digest
+            CHR(31), TO_JSON(favourite_genres), premium, attributes, events, histories.digest
         )) AS digest
     FROM histories FULL JOIN users USING (user_id)
 )
@@ -149,11 +156,13 @@ def _histories(connection: duckdb.DuckDBPyConnection) -> Iterator[_History]:
     events_by_user = groupby(_events(connection.cursor()), key=attrgetter("user_id"))
     profiles = _stream(
         connection.cursor(),
-        "SELECT user_id, favourite_genres, premium, digest, events FROM changed ORDER BY user_id",
+        "SELECT user_id, favourite_genres, premium, attributes, digest, events"
+        " FROM changed ORDER BY user_id",
     )
-    for user_id, genres, premium, digest, events in profiles:
+    for user_id, genres, premium, attributes, digest, events in profiles:
         history = list(next(events_by_user)[1]) if events else []
-        yield _History(User(user_id, tuple(genres), premium), digest, history)
+        user = User(user_id, tuple(genres), premium, attributes_from_json(attributes))
+        yield _History(user, digest, history)
 
 
 def _events(connection: duckdb.DuckDBPyConnection) -> Iterator[Event]:

@@ -27,6 +27,7 @@ from infra.importing.importer import ImportSummary, import_folder
 from infra.importing.target import Target
 from infra.progress import Report, silent
 from segue.domain.errors import InvalidData, StoreUnavailable
+from segue.features.schema import POZYTYWKA, load_schema
 
 _SESSION_COLUMNS = ("session_id", "timestamp", "user_id", "track_id", "event_type")
 _USER_COLUMNS = ("user_id", "favourite_genres", "premium_user")
@@ -48,10 +49,16 @@ class SqlSource:
 
 
 def import_sql(
-    source: SqlSource, target: Target, *, scratch: Path | None = None, progress: Report = silent
+    source: SqlSource,
+    target: Target,
+    *,
+    schema: Path = POZYTYWKA,
+    scratch: Path | None = None,
+    progress: Report = silent,
 ) -> ImportSummary:
     """Import what the queries return; safe to repeat, and resumes where it stopped.
 
+    The query for users returns the further columns that ``schema`` reads, too.
     Raises InvalidData for a query or a URL that cannot be used, StoreUnavailable where the
     database, after some tries, or the target do not answer.
     """
@@ -63,8 +70,9 @@ def import_sql(
         if not _dump(engine, source.sessions, _SESSION_COLUMNS, rows / "sessions.jsonl", progress):
             raise InvalidData(f"{source.sessions}: the query returns no row")
         if source.users:
-            _dump(engine, source.users, _USER_COLUMNS, rows / "users.jsonl", progress)
-        return import_folder(rows, target, scratch=scratch, progress=progress)
+            columns = (*_USER_COLUMNS, *load_schema(schema).attributes)
+            _dump(engine, source.users, columns, rows / "users.jsonl", progress)
+        return import_folder(rows, target, schema=schema, scratch=scratch, progress=progress)
 
 
 @contextmanager
@@ -136,11 +144,14 @@ def _stream(
 
 
 def _record(row: Mapping[Any, Any], columns: tuple[str, ...]) -> dict[str, Any]:
-    record = {column: row[column] for column in columns}
-    genres = record.get("favourite_genres")
-    if isinstance(genres, str):  # a database without arrays holds them as JSON
-        record["favourite_genres"] = _parse_list(genres)
-    return record
+    return {column: _value(column, row[column]) for column in columns}
+
+
+def _value(column: str, value: Any) -> Any:
+    """What the database holds; a list, which one without arrays holds as JSON, as a list."""
+    if not isinstance(value, str) or column in _SESSION_COLUMNS:
+        return value
+    return _parse_list(value) if column == "favourite_genres" or value[:1] == "[" else value
 
 
 def _parse_list(text: str) -> Any:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from infra.movielens import atomic_files
 from segue.domain.errors import InvalidData
-from training.data import Summary, check, connect, ingest, query, set_cutoffs
+from training.data import Summary, check, connect, ingest, open_data, query, set_cutoffs
 
 SAMPLES = Path(__file__).parents[2].parent / "shared" / "data"
 
@@ -91,3 +92,28 @@ def test_millions_of_events_are_read_to_the_last() -> None:
     sessions = summary.files["sessions"]
     assert (sessions.read, sessions.repeats, sessions.quarantined) == (3_173_490, 98, 0)
     assert (summary.users, summary.sessions) == (1_000, 556_917)
+
+
+def test_lists_of_a_given_split_are_read_whole(tmp_path: Path) -> None:
+    opened = open_data(SAMPLES / "lastfm", tmp_path, split="given")
+    train, test = opened.summary.files["train"], opened.summary.files["test"]
+    assert (train.kept, test.kept) == (42_135, 10_533)
+    assert (train.read, test.read) == (train.kept, test.kept)
+    assert (opened.summary.tracks, opened.summary.listeners) == (4_489, 1_880)
+    with connect(tmp_path, threads=1) as connection:
+        [(most,)] = connection.execute(
+            "SELECT MAX(n) FROM (SELECT COUNT(*) AS n FROM plays GROUP BY user_id, track_id)"
+        ).fetchall()
+    assert most == 19  # more than 2 to the 18th times
+
+
+def test_movielens_is_read_whole(tmp_path: Path) -> None:
+    try:
+        with atomic_files(None) as folder:
+            summary = open_data(folder, tmp_path, split="temporal").summary
+    except InvalidData as error:
+        pytest.skip(str(error))
+    assert (summary.tracks, summary.users, summary.plays) == (1_682, 943, 100_000)
+    # 34,174 ratings of 4, and 21,201 of 5.
+    assert summary.completed_plays == 55_375
+    assert sum(file.quarantined for file in summary.files.values()) == 0

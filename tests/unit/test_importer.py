@@ -14,6 +14,7 @@ from segue.domain.errors import InvalidData, StoreUnavailable
 from segue.domain.events import Event, EventType
 from segue.domain.users import User
 
+AGES = '[[user]]\nname = "age"\nkind = "numeric"\n'
 START = 1_660_000_000_000
 # The columns of the database's events, as the importer wants them.
 ALL = (
@@ -159,6 +160,34 @@ class TestFolder:
         assert sessions.repeats == 1
         assert sum(sessions.reasons.values()) == 2
 
+    def test_profiles_have_the_attributes_that_the_folders_schema_reads(self, folder: Path) -> None:
+        (folder / "schema.toml").write_text(AGES)
+        write_folder(folder, events(), [user(100, "rock") | {"age": 24, "name": "Anna"}, user(101)])
+        target = MemoryTarget()
+        import_folder(folder, target)
+        assert target.users["100"] == User("100", ("rock",), attributes={"age": 24})
+        assert target.users["101"] == User("101")
+
+    def test_a_changed_attribute_is_written_again(self, folder: Path) -> None:
+        (folder / "schema.toml").write_text(AGES)
+        target = MemoryTarget()
+        for age in (24, 24, 25):
+            write_folder(folder, events(), [user(100) | {"age": age}, user(101) | {"age": 7}])
+            target.written.clear()
+            import_folder(folder, target)
+        assert target.written == {"100"}
+        assert target.users["100"].attributes == {"age": 25}
+
+    def test_another_schema_than_the_folders_can_be_named(
+        self, folder: Path, tmp_path: Path
+    ) -> None:
+        schema = tmp_path / "own.toml"
+        schema.write_text(AGES)
+        write_folder(folder, events(), [user(100) | {"age": 24}])
+        target = MemoryTarget()
+        import_folder(folder, target, schema=schema)
+        assert target.users["100"].attributes == {"age": 24}
+
     def test_writes_its_summary_as_json(self, folder: Path) -> None:
         summary = json.loads(import_folder(folder, MemoryTarget()).to_json())
         assert summary["events"] == 181
@@ -226,6 +255,23 @@ class TestSql:
         target = MemoryTarget()
         import_sql(source, target)
         assert numbers(import_sql(source, target)) == (0, 0, 0, 1)
+
+    def test_attributes_of_users_come_from_their_query(
+        self, source: SqlSource, tmp_path: Path
+    ) -> None:
+        schema = tmp_path / "schema.toml"
+        schema.write_text(AGES + '[[user]]\nname = "moods"\nkind = "multi_hot"\nsize = 2\n')
+        assert source.users
+        query = source.users.read_text()
+        source.users.write_text(
+            query.replace("SELECT", """SELECT 24 AS age, '["calm"]' AS moods,""")
+        )
+        target = MemoryTarget()
+        import_sql(source, target, schema=schema)
+        assert target.users["429"].attributes == {"age": 24, "moods": ["calm"]}
+        source.users.write_text(query)
+        with pytest.raises(InvalidData, match="returns no column age, moods"):
+            import_sql(source, target, schema=schema)
 
     @pytest.mark.parametrize(
         ("query", "words"),

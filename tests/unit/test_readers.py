@@ -102,8 +102,8 @@ class TestWorkspace:
     def test_users_keep_what_is_of_use(self, folder: Folder) -> None:
         folder.write("users", USER | {"name": "Anna", "city": "Gdynia"}, {"user_id": "102"})
         assert folder.table("users") == [
-            {"user_id": "101", "favourite_genres": ["funk"], "premium": True},
-            {"user_id": "102", "favourite_genres": [], "premium": False},
+            {"user_id": "101", "favourite_genres": ["funk"], "premium": True, "attributes": None},
+            {"user_id": "102", "favourite_genres": [], "premium": False, "attributes": None},
         ]
 
     def test_tracks_keep_every_column_and_learn_of_their_artists(self, folder: Folder) -> None:

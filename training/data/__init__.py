@@ -12,9 +12,11 @@ The flow::
       v
     training, evaluation, import
 
-``ingest`` fills a workspace, ``check`` only says what a folder holds, ``render`` draws what either
-answers. ``connect`` opens a workspace, ``query`` runs a file of ``sql/``, and ``set_cutoffs`` names
-the times as of which the windows are asked for::
+``ingest`` fills a workspace. So does ``open_data``, with other forms of data, too: MovieLens in
+RecBole's atomic files (``movielens``), and lists of who played what with a given split (``given``).
+``check`` only says what a folder holds, ``render`` draws what any of them answers. ``connect``
+opens a workspace, ``query`` runs a file of ``sql/``, and ``set_cutoffs`` names the times as of
+which the windows are asked for::
 
     summary = ingest(Path("data"), Path("workspace"))
     with connect(Path("workspace")) as connection:
@@ -22,19 +24,28 @@ the times as of which the windows are asked for::
         history = query(connection, "windows.sql")
 """
 
-from training.data.ingest import check, ingest
+from training.data.forms import folder_schema, is_given
+from training.data.ingest import ingest
 from training.data.intake import Progress
+from training.data.movielens import MovieLens, convert_movielens
+from training.data.opening import OpenedData, check, open_data
 from training.data.queries import connect, query, set_cutoffs
 from training.data.render import render
 from training.data.summary import FileSummary, Summary
 
 __all__ = [
     "FileSummary",
+    "MovieLens",
+    "OpenedData",
     "Progress",
     "Summary",
     "check",
     "connect",
+    "convert_movielens",
+    "folder_schema",
     "ingest",
+    "is_given",
+    "open_data",
     "query",
     "render",
     "set_cutoffs",

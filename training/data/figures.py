@@ -6,7 +6,7 @@ import duckdb
 
 from training.data.quarantine import Tally
 from training.data.queries import query
-from training.data.summary import Summary
+from training.data.summary import FileSummary, Summary
 
 
 def summarise(
@@ -18,14 +18,17 @@ def summarise(
     by_type = connection.execute(
         "SELECT type, COUNT(*) FROM events GROUP BY type ORDER BY COUNT(*) DESC, type"
     ).fetchall()
-    if files["tracks"].file is None:
+    if "tracks" in files and files["tracks"].file is None:
         figures["unknown_plays"] = None
     return Summary(
         folder=folder,
         files=files,
-        tracks=files["tracks"].kept,
-        artists=files["artists"].kept,
-        users=files["users"].kept,
+        artists=_kept(files, "artists"),
+        users=_kept(files, "users"),
         events_by_type=dict(by_type),
         **figures,
     )
+
+
+def _kept(files: Mapping[str, FileSummary], table: str) -> int:
+    return files[table].kept if table in files else 0

@@ -1,23 +1,20 @@
 """Reads a data folder once, from its raw rows to a workspace of Parquet files."""
 
-import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from segue.domain.errors import InvalidData
+from segue.features.schema import load_schema
 from training.data.catalogue import read_artists, write_tracks
 from training.data.figures import summarise
+from training.data.forms import folder_schema
 from training.data.intake import Intake, Progress
 from training.data.listening import write_events, write_plays, write_users
 from training.data.quarantine import Quarantine
-from training.data.queries import COMPLETE, TABLES, create_view, open_database
+from training.data.queries import create_view, open_database
 from training.data.sources import SUFFIXES, Source, find_sources
 from training.data.summary import Summary
-
-QUARANTINE = "quarantine.jsonl"
-# Of DuckDB alone; Python and Arrow come on top of it.
-MEMORY_LIMIT = "512MB"
+from training.data.workspace import MEMORY_LIMIT, QUARANTINE, complete, filling
 
 
 def ingest(
@@ -26,12 +23,14 @@ def ingest(
     progress: Progress | None = None,
     *,
     needs: Collection[str] = ("tracks", "sessions"),
+    schema: Path | None = None,
 ) -> Summary:
     """Read the data in ``folder`` into ``workspace``, which is made where it is missing.
 
     Writes ``events``, ``plays``, ``users`` and ``tracks`` (.parquet), ``quarantine.jsonl`` and
     ``summary.json``. A workspace that was there before stays as it was until all are written; where
     the change of files is cut short, ``connect`` refuses the workspace until this is run again.
+    Of the users, the columns are kept that ``schema`` reads, None being the folder's own.
     ``progress`` is told how many bytes were read, and how many there are.
 
     Raises InvalidData where a file cannot be read, or a table that it ``needs`` has no usable row.
@@ -40,40 +39,20 @@ def ingest(
     for table in needs:
         if table not in sources:
             raise InvalidData(f"{folder} holds no {table} ({', '.join(SUFFIXES)})")
-    partial = workspace / ".partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        summary = _read(folder, sources, partial, progress)
+    attributes = load_schema(schema or folder_schema(folder)).attributes
+    with filling(workspace) as partial:
+        summary = _read(folder, sources, attributes, partial, progress)
         _require_rows(summary, needs)
-        (partial / COMPLETE).write_text(summary.to_json(), "utf-8")
-        _replace(workspace, partial)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return summary
-
-
-def check(
-    folder: Path, *, quarantine: Path | None = None, progress: Progress | None = None
-) -> Summary:
-    """Say what ``folder`` holds; what cannot be used is written to the file ``quarantine``.
-
-    Unlike ``ingest`` it is content with any one of the four files. Raises InvalidData where the
-    folder has none, or a file cannot be read.
-    """
-    sources = find_sources(folder)
-    with TemporaryDirectory(prefix="segue-check-") as name:
-        summary = _read(folder, sources, Path(name), progress)
-        if quarantine is not None:
-            quarantine.parent.mkdir(parents=True, exist_ok=True)
-            partial = quarantine.with_name(f"{quarantine.name}.partial")
-            shutil.copyfile(Path(name) / QUARANTINE, partial)
-            partial.replace(quarantine)
+        complete(partial, summary)
     return summary
 
 
 def _read(
-    folder: Path, sources: Mapping[str, Source], into: Path, progress: Progress | None
+    folder: Path,
+    sources: Mapping[str, Source],
+    attributes: Collection[str],
+    into: Path,
+    progress: Progress | None,
 ) -> Summary:
     with (
         Quarantine(into / QUARANTINE) as quarantine,
@@ -82,7 +61,7 @@ def _read(
         intake = Intake(sources, quarantine, progress)
         write_tracks(intake, read_artists(intake), into / "tracks.parquet")
         create_view(connection, "tracks", into / "tracks.parquet")
-        write_users(intake, into / "users.parquet")
+        write_users(intake, attributes, into / "users.parquet")
         write_events(intake, connection, into / "events.parquet")
         write_plays(connection, into / "plays.parquet")
         return summarise(connection, str(folder), intake.tallies)
@@ -94,9 +73,3 @@ def _require_rows(summary: Summary, needs: Collection[str]) -> None:
         if file.kept == 0:
             why = f"; most often: {next(iter(file.reasons))}" if file.reasons else ""
             raise InvalidData(f"{summary.folder}/{file.file}: {file.read} rows, none usable{why}")
-
-
-def _replace(workspace: Path, partial: Path) -> None:
-    (workspace / COMPLETE).unlink(missing_ok=True)
-    for name in (*(f"{table}.parquet" for table in TABLES), QUARANTINE, COMPLETE):
-        (partial / name).replace(workspace / name)

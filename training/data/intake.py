@@ -6,7 +6,7 @@ from segue.domain.errors import InvalidRecord
 from training.data.parquet import Record
 from training.data.quarantine import Quarantine, Tally
 from training.data.records import Item, decode
-from training.data.sources import TABLES, Source
+from training.data.sources import TABLES, Row, Source
 
 # Told how many bytes of the folder's files were used by now, and how many they are together.
 Progress = Callable[[int, int], None]
@@ -16,10 +16,14 @@ class Intake:
     """The rows of all files, each read once, with one tally for each table."""
 
     def __init__(
-        self, sources: Mapping[str, Source], quarantine: Quarantine, progress: Progress | None
+        self,
+        sources: Mapping[str, Source],
+        quarantine: Quarantine,
+        progress: Progress | None,
+        tables: Iterable[str] = TABLES,
     ) -> None:
         self.tallies = {
-            table: Tally(sources[table].path.name if table in sources else None) for table in TABLES
+            table: Tally(sources[table].path.name if table in sources else None) for table in tables
         }
         self._sources = sources
         self._quarantine = quarantine
@@ -28,17 +32,21 @@ class Intake:
         self._used = 0
 
     def items(self, table: str, parse: Callable[[Record], Item]) -> Iterator[tuple[int, Item]]:
-        """What ``parse`` makes of the table's rows, with their numbers; nothing without a file.
+        """What ``parse`` makes of the table's records, with their rows' numbers.
 
-        Rows of which it makes an InvalidRecord go to the quarantine.
+        Nothing without a file. Rows of which it makes an InvalidRecord go to the quarantine.
         """
+        return self.parsed(table, lambda row: parse(decode(row)))
+
+    def parsed(self, table: str, parse: Callable[[Row], Item]) -> Iterator[tuple[int, Item]]:
+        """``items`` of rows that are no records."""
         source, tally = self._sources.get(table), self.tallies[table]
         if source is None:
             return
         for number, row in source.rows(self._report):
             tally.read += 1
             try:
-                item = parse(decode(row))
+                item = parse(row)
             except InvalidRecord as fault:
                 self._quarantine.reject(tally, number, row, fault.reasons)
             else:

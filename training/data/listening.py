@@ -1,16 +1,19 @@
 """Users and their events: who they are, what they heard, and what became of each play."""
 
+from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 
 import duckdb
 
 from segue.domain.events import parse_event
-from segue.domain.users import parse_user
+from segue.domain.users import attributes_to_json, parse_user
 from training.data.intake import Intake
 from training.data.parquet import INTEGER, TEXT, TEXTS, TRUTH, TableWriter, count_rows
 from training.data.queries import create_view, read_sql, write_query
 from training.data.records import first_only
 
+USER_COLUMNS = {"user_id": TEXT, "favourite_genres": TEXTS, "premium": TRUTH, "attributes": TEXT}
 _STAGED_COLUMNS = {
     "line": INTEGER,
     "user_id": TEXT,
@@ -21,13 +24,22 @@ _STAGED_COLUMNS = {
 }
 
 
-def write_users(intake: Intake, path: Path) -> None:
-    """Write ``users.parquet``: ``user_id``, ``favourite_genres`` and ``premium``."""
-    parse = first_only(parse_user, "user_id", lambda user: user.user_id)
-    columns = {"user_id": TEXT, "favourite_genres": TEXTS, "premium": TRUTH}
-    with TableWriter(path, columns) as table:
+def write_users(intake: Intake, attributes: Collection[str], path: Path) -> None:
+    """Write ``users.parquet``: ``user_id``, ``favourite_genres``, ``premium``, ``attributes``.
+
+    The last is a JSON object of the further columns that ``attributes`` names, as far as they are
+    given; null where none is.
+    """
+    warnings = intake.tallies["users"].warnings
+    parse = first_only(
+        partial(parse_user, attributes=attributes), "user_id", lambda user: user.user_id
+    )
+    with TableWriter(path, USER_COLUMNS) as table:
         for _, user in intake.items("users", parse):
-            table.append((user.user_id, user.favourite_genres, user.premium))
+            further = attributes_to_json(user.attributes)
+            table.append((user.user_id, user.favourite_genres, user.premium, further))
+            for name in attributes:
+                warnings[f"{name} missing or unusable"] += name not in user.attributes
 
 
 def write_events(intake: Intake, connection: duckdb.DuckDBPyConnection, path: Path) -> None:

@@ -28,10 +28,11 @@ class FileSummary:
 class Summary:
     """A whole folder. Times and lengths are milliseconds; times are since 1970 UTC.
 
-    ``files`` is keyed by ``tracks``, ``artists``, ``users`` and ``sessions``; ``listeners`` are the
-    users with at least one event, ``users`` those with a profile. ``unknown_plays`` counts plays of
-    tracks that are not in the catalogue, and is None where the folder has no catalogue.
-    ``played_pairs`` counts the different (listener, track) pairs among the plays.
+    ``files`` is keyed by ``tracks``, ``artists``, ``users`` and ``sessions``, or by ``train`` and
+    ``test`` where the data are two lists of interactions; ``listeners`` are the users with at least
+    one event, ``users`` those with a profile. ``unknown_plays`` counts plays of tracks that are not
+    in the catalogue, and is None where the folder has no catalogue. ``played_pairs`` counts the
+    different (listener, track) pairs among the plays.
     """
 
     folder: str

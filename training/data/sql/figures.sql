@@ -17,6 +17,7 @@ strangers AS (
     WHERE tracks.id IS NULL
 )
 SELECT
+    (SELECT COUNT(*) FROM tracks) AS tracks,
     (SELECT COUNT(DISTINCT user_id) FROM events) AS listeners,
     (SELECT COUNT(*) FROM sessions) AS sessions,
     (SELECT MIN(time) FROM events) AS first_event,

@@ -12,12 +12,14 @@ class Catalogue:
     """The tracks, in the order of their ids' bytes; a track's *position* is its row in all arrays.
 
     ids: (tracks,) bytes, sorted. explicit: (tracks,) bool. popularity: (tracks,) float32 in
-    [0, 1], from plays before the cut-off. genres: for each genre the positions of its tracks.
+    [0, 1], from plays before the cut-off. artists: (tracks,) int32, a number for each artist, -1
+    where unknown. genres: for each genre the positions of its tracks.
     """
 
     ids: NDArray[np.bytes_]
     explicit: NDArray[np.bool_]
     popularity: NDArray[np.float32]
+    artists: NDArray[np.int32]
     genres: Mapping[str, NDArray[np.int32]]
 
     def __len__(self) -> int:

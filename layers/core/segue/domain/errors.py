@@ -7,6 +7,7 @@
     ├── NotFound
     │   ├── UnknownModel      no such model in the active bundle
     │   ├── UnknownUser       neither a profile nor a single event
+    │   ├── UnknownTrack      not in the catalogue of the active bundle
     │   └── UnknownRoute      no such path, or not with this method
     ├── EpochConflict         the experiment's epoch is frozen to another bundle
     ├── InvalidRecord         one row of input data cannot be used; says why, reason by reason
@@ -57,6 +58,10 @@ class UnknownModel(NotFound):
 
 class UnknownUser(NotFound):
     """The user has neither a profile nor an event."""
+
+
+class UnknownTrack(NotFound):
+    """The track is not in the catalogue of the active bundle."""
 
 
 class UnknownRoute(NotFound):
