@@ -43,7 +43,7 @@ def _trained() -> tuple[Path, Path, TrainedAutoencoder, TrainedClassifier]:
     kept: list[Any] = []
     with pytest.MonkeyPatch.context() as patch:
         for fit in (train_autoencoder, train_classifier):
-            patch.setattr(f"training.train.{fit.__name__}", _keeping(fit, kept))
+            patch.setattr(f"training.fit.{fit.__name__}", _keeping(fit, kept))
         train(data, bundle, progress=lambda *_: None)
     return data, bundle, kept[0], kept[1]
 

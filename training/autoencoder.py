@@ -3,21 +3,26 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import duckdb
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from training.networks import DenoisingAutoencoder, LatentSpace
+from segue.features.encoder import Encoder
+from training.catalogue import EncodedCatalogue
+from training.networks import Balance, DenoisingAutoencoder, LatentSpace
 from training.progress import Curve, Progress
+from training.slices import read_slices
 
 EPOCHS = 40
 PATIENCE = 4
 BATCH = 1024
 LEARNING_RATE = 2e-3
 WEIGHT_DECAY = 1e-5
-# Both kinds of noise at once: inputs are jittered, and a share of them goes missing.
+# Both kinds of noise at once: inputs are jittered, and whole groups of them go missing, so that
+# the latent space tells from the sound what the genres may be, and from the artist what the sound.
 JITTER = 0.2
 MISSING = 0.15
 HELD_OUT = 0.1
@@ -25,43 +30,88 @@ HELD_OUT = 0.1
 
 @dataclass(frozen=True)
 class TrainedAutoencoder:
-    """The latent space, and how training and held-out loss went, epoch by epoch."""
+    """The latent space; the tracks' prior, (tracks,) float32; how training and held-out loss went.
+
+    The losses are the share of the inputs' variance that the reconstruction misses.
+    """
 
     space: LatentSpace
+    prior: NDArray[np.float32]
     curve: Curve
 
 
 def train_autoencoder(
-    features: NDArray[np.float16], device: torch.device, progress: Progress
+    connection: duckdb.DuckDBPyConnection,
+    encoded: EncodedCatalogue,
+    cutoff: int,
+    device: torch.device,
+    progress: Progress,
 ) -> TrainedAutoencoder:
-    """Fit on nine tenths of the tracks, (tracks, track_width), and stop by the loss on the rest."""
-    rows = torch.from_numpy(features.astype(np.float32)).to(device)
+    """Fit on nine tenths of the tracks, and stop by the loss on the rest."""
+    (today,) = read_slices(connection, encoded.catalogue, [cutoff])
+    space, curve = fit_space(encoded.features, input_groups(encoded.encoder), device, progress)
+    return TrainedAutoencoder(space, prior(today.completions), curve)
+
+
+def input_groups(encoder: Encoder) -> NDArray[np.int64]:
+    """(track_width,) which group an input belongs to: all numbers and categories are one group,
+    and so is each feature that lists labels."""
+    groups: list[int] = []
+    for feature in encoder.track:
+        alone = feature.feature.kind in ("multi_hot", "hashed")
+        groups += [max(groups, default=0) + 1 if alone else 0] * feature.width
+    return np.unique(groups, return_inverse=True)[1]
+
+
+def prior(plays: NDArray[np.int64]) -> NDArray[np.float32]:
+    """(tracks,) how much a track is favoured among equally near ones: the square root of its plays
+    in the last month and one more. So what is hot comes first, but what nobody has played yet, and
+    is near, comes before what is hot and far."""
+    return np.sqrt(1 + plays).astype(np.float32)
+
+
+def fit_space(
+    features: NDArray[np.float16],
+    groups: NDArray[np.int64],
+    device: torch.device,
+    progress: Progress,
+) -> tuple[LatentSpace, Curve]:
+    """features: (tracks, track_width). groups: (track_width,)."""
+    raw = torch.from_numpy(features.astype(np.float32))
+    balance = Balance(raw, torch.from_numpy(groups))
+    groups_ = torch.from_numpy(groups).to(device)
+    rows = balance(raw).to(device)
     order = torch.randperm(len(rows), device="cpu").to(device)
     held_out, kept = order.split([held := int(HELD_OUT * len(rows)), len(rows) - held])
     network = DenoisingAutoencoder(rows.shape[1]).to(device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, EPOCHS)
     curve = Curve(PATIENCE)
     for epoch in range(EPOCHS):
-        train_loss = _epoch(network, optimizer, rows[kept])
-        curve.add(train_loss, _loss(network, rows[held_out] if held else rows), network)
+        _epoch(network, optimizer, rows[kept], groups_)
+        schedule.step()
+        checked = rows[held_out] if held else rows
+        curve.add(_loss(network, rows[kept]), _loss(network, checked), network)
         progress("autoencoder", epoch + 1, EPOCHS)
         if curve.finished:
             break
     progress("autoencoder", EPOCHS, EPOCHS)
     curve.restore(network)
-    return TrainedAutoencoder(_latent_space(network, rows), curve)
+    return _latent_space(balance, network.cpu(), rows.cpu()), curve
 
 
-def _epoch(network: DenoisingAutoencoder, optimizer: torch.optim.Optimizer, rows: Tensor) -> float:
+def _epoch(
+    network: DenoisingAutoencoder, optimizer: torch.optim.Optimizer, rows: Tensor, groups: Tensor
+) -> None:
     network.train()
-    total = 0.0
+    spread = rows.std(0)
     for batch in _batches(rows):
-        loss = mse_loss(network(_with_noise(batch)), batch)
+        jittered = batch + JITTER * spread * torch.randn_like(batch)
+        present = torch.rand(len(batch), int(groups.max()) + 1, device=rows.device) > MISSING
+        loss = mse_loss(network(jittered * present[:, groups]), batch)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        total += loss.item() * len(batch)
-    return total / len(rows)
 
 
 def _batches(rows: Tensor) -> Iterator[Tensor]:
@@ -69,18 +119,14 @@ def _batches(rows: Tensor) -> Iterator[Tensor]:
         yield rows[positions.to(rows.device)]
 
 
-def _with_noise(batch: Tensor) -> Tensor:
-    present = torch.rand_like(batch) > MISSING
-    return (batch + JITTER * torch.randn_like(batch)) * present
-
-
 @torch.no_grad()
 def _loss(network: DenoisingAutoencoder, rows: Tensor) -> float:
     network.eval()
-    return mse_loss(network(rows), rows).item()
+    missed = (network(rows) - rows).square().sum().item()
+    return float(missed / max(rows.square().sum().item(), 1e-12))
 
 
 @torch.no_grad()
-def _latent_space(network: DenoisingAutoencoder, rows: Tensor) -> LatentSpace:
+def _latent_space(balance: Balance, network: DenoisingAutoencoder, rows: Tensor) -> LatentSpace:
     centre = network.encoder(rows).mean(0)
-    return LatentSpace(network.encoder, centre).cpu().eval()
+    return LatentSpace(nn.Sequential(balance, network.encoder), centre).eval()

@@ -13,8 +13,10 @@ from segue.domain.times import Window
 from segue.features.encoder import Columns, Encoder, fit_encoder
 from segue.features.listeners import user_columns
 from segue.features.schema import Schema
-from segue.services.recommend import HISTORY_DAYS
 from training.users import read_users
+
+# Popularity is by the plays of so many days; more of the past only breaks ties.
+RECENT_DAYS = 30
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Popularity:
             WHERE time < $cutoff AND (skipped_at IS NULL OR skipped_at >= $cutoff)
             GROUP BY track_id
             """,
-            {"cutoff": cutoff, "month_before": Window.before(cutoff, HISTORY_DAYS).start},
+            {"cutoff": cutoff, "month_before": Window.before(cutoff, RECENT_DAYS).start},
         ).fetchall()
         self._counts = {track_id: (recent, ever) for track_id, recent, ever in rows}
 
@@ -63,11 +65,13 @@ def encode_catalogue(
         raise InvalidData("the data has no tracks: there is nothing to recommend")
     order = np.argsort(ids)
     columns = {name: [values[row] for row in order] for name, values in tracks.items()}
-    encoder = fit_encoder(schema, columns, user_columns(list(read_users(connection).values())))
+    users = list(read_users(connection).values())
+    encoder = fit_encoder(schema, columns, user_columns(users, schema))
     catalogue = Catalogue(
         ids=ids[order],
         explicit=_flags(columns, schema.explicit, len(ids)),
         popularity=popularity.ranks([str(track_id) for track_id in columns["id"]]),
+        artists=_artists(columns.get("id_artist", [None] * len(ids))),
         genres=_genre_tracks(columns.get(schema.genres, ())),
     )
     return EncodedCatalogue(catalogue, encoder, encoder.encode_tracks(columns).astype(np.float16))
@@ -84,6 +88,12 @@ def _flags(columns: Columns, name: str, tracks: int) -> NDArray[np.bool_]:
     if name not in columns:
         raise InvalidData(f"the data has no column {name!r}")
     return np.array([value in (1, True) for value in columns[name]], np.bool_)
+
+
+def _artists(ids: Sequence[object]) -> NDArray[np.int32]:
+    """(tracks,) artists numbered in the order of their ids, -1 for none."""
+    numbers = {artist: n for n, artist in enumerate(sorted({i for i in ids if isinstance(i, str)}))}
+    return np.array([numbers.get(str(artist), -1) for artist in ids], np.int32)
 
 
 def _genre_tracks(values: Sequence[object]) -> dict[str, NDArray[np.int32]]:

@@ -1,4 +1,4 @@
-"""Training of model 2: P(fully played), week by week, from what was known before each week."""
+"""Training of model 2: P(fully played within a week), from what was known before each week."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,13 +9,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
+from torch.nn.functional import logsigmoid, softplus
 
 from segue.domain.errors import InvalidData
 from segue.domain.times import DAY, format_time
 from segue.domain.users import User
 from segue.features.encoder import FloatArray
-from segue.features.listeners import encode_listener, listener_width, user_columns
+from segue.features.listeners import (
+    OWN_WIDTH,
+    encode_heard,
+    encode_listener,
+    listener_width,
+    user_columns,
+)
 from training.catalogue import EncodedCatalogue
 from training.networks import PreferenceClassifier
 from training.progress import Curve, Progress
@@ -23,37 +29,64 @@ from training.slices import Labels, Slice, read_labels, read_slices
 from training.users import read_users
 
 WEEK = 7 * DAY
-MAX_WEEKS = 26
-EPOCHS = 30
-PATIENCE = 4
+MAX_WEEKS = 13
+EPOCHS = 12
+PATIENCE = 3
 LISTENERS_PER_BATCH = 128
-NEGATIVES = 256
+# Tracks drawn for a batch of listeners: some evenly, most by how often they are played.
+DRAWN_EVENLY = 64
+DRAWN_BY_PLAYS = 128
 LEARNING_RATE = 2e-3
 WEIGHT_DECAY = 1e-2
-# Inputs of a track that depend on the time: how much it was begun, fully played, and the share.
-TRENDS = 3
+# Inputs of a track that depend on the time: how much it was fully played, begun, begun of late, and
+# which share of it was to the end.
+TRENDS = 4
+HOT_HALF_LIFE = 3.0
+
+
+@dataclass(frozen=True)
+class Heard:
+    """The tracks that each listener heard in the month before: arrays over (listener, track) pairs.
+
+    keys: (pairs,) int64, ascending, ``row of the listener * tracks + track``. own: (pairs,
+    OWN_WIDTH), what the plays come to.
+    """
+
+    keys: Tensor
+    own: Tensor
+
+    def find(self, keys: Tensor) -> tuple[Tensor, Tensor]:
+        """Whether each of the keys, of any shape, is among the pairs, and its ``own``, else 0."""
+        if not len(self.keys):
+            return torch.zeros_like(keys, dtype=torch.bool), torch.zeros(*keys.shape, OWN_WIDTH)
+        places = torch.searchsorted(self.keys, keys).clamp(max=len(self.keys) - 1)
+        found = self.keys[places] == keys
+        return found, self.own[places] * found.unsqueeze(-1)
 
 
 @dataclass(frozen=True)
 class Week:
     """The examples of one week: listeners as they were before it, and what they played to the end.
 
-    listeners: (listeners, listener_width). tracks: (tracks, track_width + TRENDS).
-    owner, track: (pairs,) int64, rows of the two above: this listener fully played this track.
+    listeners: (listeners, listener_width). trends: (tracks, TRENDS). plays: (tracks,), each
+    track's share of all plays in the month before. owner, track: (pairs,) int64, rows of listeners
+    and tracks: this listener fully played this track.
     """
 
     listeners: Tensor
-    tracks: Tensor
+    trends: Tensor
+    plays: Tensor
+    heard: Heard
     owner: Tensor
     track: Tensor
 
 
 @dataclass(frozen=True)
 class TrainedClassifier:
-    """The network; the catalogue as it sees it at the cut-off, (tracks, width); the losses."""
+    """The network; how tracks do at the cut-off, (tracks, TRENDS); the losses."""
 
     network: PreferenceClassifier
-    tracks: Tensor
+    trends: Tensor
     curve: Curve
 
 
@@ -68,20 +101,34 @@ def train_classifier(
     weeks = list(_weeks(connection, encoded, cutoff, progress))
     later = max(1, round(len(weeks) / 5))
     train, validation = weeks[:-later] or weeks, weeks[-later:]
-    network = PreferenceClassifier(weeks[0].listeners.shape[1], weeks[0].tracks.shape[1])
-    network.to(device)
+    # One copy for all weeks: only the trends differ.
+    features = torch.from_numpy(encoded.features)
+    network = _network(train, features).to(device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     curve = Curve(PATIENCE)
     for epoch in range(EPOCHS):
-        losses = list(_epoch(network, optimizer, train, device))
-        curve.add(float(np.mean(losses)), _validate(network, validation, device), network)
+        _epoch(network, optimizer, train, features, device)
+        # Of as many weeks each, without dropout, with the same draws: the gap is overfitting.
+        train_loss = _measure(network, train[-later:], features, device)
+        curve.add(train_loss, _measure(network, validation, features, device), network)
         progress("classifier", epoch + 1, EPOCHS)
         if curve.finished:
             break
     progress("classifier", EPOCHS, EPOCHS)
     curve.restore(network)
     (today,) = read_slices(connection, encoded.catalogue, [cutoff])
-    return TrainedClassifier(network.cpu().eval(), _track_inputs(encoded.features, today), curve)
+    return TrainedClassifier(network.cpu().eval(), _trends(today), curve)
+
+
+def _network(weeks: Sequence[Week], features: Tensor) -> PreferenceClassifier:
+    """An untrained network whose first guess is the chance that any pair has."""
+    track_width = features.shape[1] + TRENDS
+    width = weeks[0].listeners.shape[1]
+    network = PreferenceClassifier(width, track_width, OWN_WIDTH, TRENDS)
+    pairs = sum(len(week.listeners) for week in weeks) * len(features)
+    chance = sum(len(week.owner) for week in weeks) / pairs
+    torch.nn.init.constant_(network.track.base.bias, np.log(chance))
+    return network
 
 
 def _weeks(
@@ -114,7 +161,9 @@ def _profiles(
 ) -> Mapping[str, FloatArray]:
     """Every user's encoded profile; for a user without one, what serving takes in its place."""
     users = list(read_users(connection).values())
-    nobody, *rows = encoded.encoder.encode_users(user_columns([User(""), *users]))
+    nobody, *rows = encoded.encoder.encode_users(
+        user_columns([User(""), *users], encoded.encoder.schema)
+    )
     profiles: dict[str, FloatArray] = defaultdict(lambda: nobody)
     profiles.update(zip((user.user_id for user in users), rows, strict=True))
     return profiles
@@ -132,9 +181,23 @@ def _week(
     taught = owner >= 0
     return Week(
         listeners=_listener_inputs(known, slice_, profiles, features),
-        tracks=_track_inputs(features, slice_),
+        trends=_trends(slice_),
+        plays=torch.from_numpy(slice_.starts / max(slice_.starts.sum(), 1)).float(),
+        heard=_heard(known, slice_),
         owner=torch.from_numpy(owner[taught]),
         track=torch.from_numpy(labels.tracks[taught].astype(np.int64)),
+    )
+
+
+def _heard(users: Sequence[str], slice_: Slice) -> Heard:
+    tracks = len(slice_.starts)
+    pairs = [encode_heard(slice_.histories[user]) for user in users]
+    keys = [row * tracks + heard for row, (heard, _) in enumerate(pairs)]
+    return Heard(
+        torch.from_numpy(np.concatenate([np.empty(0, np.int64), *keys])),
+        torch.from_numpy(
+            np.concatenate([np.empty((0, OWN_WIDTH), np.float32), *(o for _, o in pairs)])
+        ),
     )
 
 
@@ -149,39 +212,53 @@ def _listener_inputs(
     return torch.from_numpy(np.array(rows, np.float32).reshape(len(rows), width))
 
 
-def _track_inputs(features: NDArray[np.float16], slice_: Slice) -> Tensor:
-    """Shape (tracks, track_width + TRENDS): the features, and how the tracks do at the moment.
+def _trends(slice_: Slice) -> Tensor:
+    """(tracks, TRENDS): how the tracks do at the moment.
 
-    Counts are taken against the month's most played track, so that they mean the same for a
-    service that grows; a track's completion rate is drawn towards the catalogue's until it has
-    been begun some ten times.
+    Plays are taken as shares, so that they mean the same for a service that grows; a track's
+    completion rate is drawn towards the catalogue's until it has been begun some ten times.
     """
     begun, ended = slice_.starts, slice_.completions
     overall = ended.sum() / max(begun.sum(), 1)
-    trends = [_relative(begun), _relative(ended), (ended + 10 * overall) / (begun + 10) - overall]
-    columns = np.stack(trends, 1).astype(np.float32)
-    return torch.from_numpy(np.hstack([features.astype(np.float32), columns]))
+    rate = (ended + 10 * overall) / (begun + 10) - overall
+    columns = [_lift(ended), _lift(begun), _lift(_hot(slice_)), rate]
+    return torch.from_numpy(np.stack(columns, 1).astype(np.float32))
 
 
-def _relative(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    logs: NDArray[np.float64] = np.log1p(counts)
-    shares: NDArray[np.float64] = logs / max(logs.max(initial=0.0), 1.0)
-    return shares
+def _hot(slice_: Slice) -> NDArray[np.float64]:
+    histories = slice_.histories.values()
+    tracks = np.concatenate([np.empty(0, np.int32), *(history.tracks for history in histories)])
+    weights = [history.recency(HOT_HALF_LIFE) for history in histories]
+    return np.bincount(tracks, np.concatenate([np.empty(0), *weights]), len(slice_.starts)).astype(
+        np.float64
+    )
+
+
+def _lift(plays: NDArray[np.int64 | np.float64]) -> NDArray[np.float64]:
+    """The logarithm of each track's share of the plays against an equal share; every track is
+    given one more play, so that none has none."""
+    lift: NDArray[np.float64] = np.log((plays + 1) / (plays.mean() + 1))
+    return lift
+
+
+def track_inputs(features: Tensor, trends: Tensor) -> Tensor:
+    """(tracks, width) float16 and (tracks, TRENDS) -> (tracks, width + TRENDS) float32."""
+    return torch.cat([features.float(), trends], 1)
 
 
 def _epoch(
     network: PreferenceClassifier,
     optimizer: torch.optim.Optimizer,
     weeks: Sequence[Week],
+    features: Tensor,
     device: torch.device,
-) -> Iterator[float]:
+) -> None:
     network.train()
     for week, chosen in _batches(weeks):
-        loss = _loss(network, week, chosen, device)
+        loss = _loss(network, week, chosen, features, device)
         optimizer.zero_grad()
-        loss.backward()
+        (loss / len(chosen)).backward()
         optimizer.step()
-        yield loss.item()
 
 
 def _batches(weeks: Sequence[Week]) -> Iterator[tuple[Week, Tensor]]:
@@ -199,30 +276,48 @@ def _loss(
     network: PreferenceClassifier,
     week: Week,
     chosen: Tensor,
+    features: Tensor,
     device: torch.device,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Cross-entropy of what was fully played, and of tracks drawn evenly that were not.
+    """Noise-contrastive estimation of P(fully played within the week), a sum over pairs.
 
-    The two halves weigh the same, so the log-odds are those of a full play plus a constant. A track
-    that was begun and skipped is no more a negative than one never begun: it was not fully played,
-    and is drawn as rarely; to count it for more would make the model shun what is played most. A
-    drawn track that its listener did play is one of thousands, and is left in.
+    What was played is told from noise (Gutmann and Hyvarinen, 2010): the tracks that the listener
+    has heard, each once, since it is among these that most is decided, and tracks drawn for the
+    whole batch. As often as noise brings a track to a listener, so much less a play of it counts;
+    with that correction the network's own answer is the probability itself, whatever the noise.
     """
-    drawn = torch.randint(len(week.tracks), (NEGATIVES,), generator=generator)
-    place = torch.full((len(week.listeners),), -1).index_put((chosen,), torch.arange(len(chosen)))
-    taught = place[week.owner] >= 0
-    owner, track = place[week.owner[taught]], week.track[taught]
+    frequency = DRAWN_EVENLY / len(features) + DRAWN_BY_PLAYS * week.plays
+    pairs = _pairs(week, chosen, _draw(week, generator))
+    rows, places = torch.unique(torch.cat([track for _, track in pairs]), return_inverse=True)
     listeners = network.listener(week.listeners[chosen].to(device))
-    rows, at = torch.unique(torch.cat([track, drawn]), return_inverse=True)
-    tracks = network.track(week.tracks[rows].to(device))
-    played = network.pairs(_take(listeners, owner), _take(tracks, at[: len(track)]))
-    unplayed = network.pairs(
-        (listeners[0][:, None], listeners[1][:, None]), _take(tracks, at[len(track) :])
-    )
-    return cross_entropy(played, torch.ones_like(played)) + cross_entropy(
-        unplayed, torch.zeros_like(unplayed)
-    )
+    tracks = network.track(track_inputs(features[rows], week.trends[rows]).to(device))
+    total = torch.zeros((), device=device)
+    parts = places.split([len(track) for _, track in pairs])
+    for (owner, track), place, sign in zip(pairs, parts, (-1, 1, 1), strict=True):
+        heard, own = week.heard.find(chosen[owner] * len(features) + track)
+        noise = (frequency[track] + heard).log().to(device)
+        logits = network.pairs(
+            _take(listeners, owner), _take(tracks, place), heard.to(device), own.to(device)
+        )
+        total = total + softplus(sign * (logsigmoid(logits) - noise)).sum()
+    return total
+
+
+def _pairs(week: Week, chosen: Tensor, drawn: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """The batch's pairs (row within ``chosen``, track): played, heard, and each with each drawn."""
+    place = torch.full((len(week.listeners),), -1)
+    place[chosen] = torch.arange(len(chosen))
+    owner = torch.div(week.heard.keys, len(week.plays), rounding_mode="floor")
+    known = [(place[week.owner], week.track), (place[owner], week.heard.keys % len(week.plays))]
+    within = [(owner[owner >= 0], track[owner >= 0]) for owner, track in known]
+    return [*within, (torch.arange(len(chosen))[:, None], drawn)]
+
+
+def _draw(week: Week, generator: torch.Generator | None) -> Tensor:
+    evenly = torch.randint(len(week.plays), (DRAWN_EVENLY,), generator=generator)
+    by_plays = torch.multinomial(week.plays, DRAWN_BY_PLAYS, True, generator=generator)
+    return torch.cat([evenly, by_plays])
 
 
 def _take(tower: tuple[Tensor, Tensor], rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -231,13 +326,16 @@ def _take(tower: tuple[Tensor, Tensor], rows: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def _validate(network: PreferenceClassifier, weeks: Sequence[Week], device: torch.device) -> float:
-    """The same loss on later weeks; the same tracks are drawn each time, so epochs compare."""
+def _measure(
+    network: PreferenceClassifier, weeks: Sequence[Week], features: Tensor, device: torch.device
+) -> float:
+    """The same loss for each full play, without dropout; the same tracks are drawn each time, so
+    epochs compare."""
     network.eval()
     generator = torch.Generator().manual_seed(0)
     losses = [
-        _loss(network, week, chosen, device, generator).item()
+        _loss(network, week, chosen, features, device, generator).item()
         for week in weeks
         for chosen in torch.arange(len(week.listeners)).split(LISTENERS_PER_BATCH)
     ]
-    return float(np.mean(losses))
+    return sum(losses) / max(sum(len(week.owner) for week in weeks), 1)

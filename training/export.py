@@ -18,13 +18,19 @@ from torch import Tensor, nn
 
 from segue.domain.catalogue import Catalogue
 from segue.domain.errors import InvalidData
+from segue.features.encoder import FloatArray
+from segue.features.listeners import OWN_WIDTH
 from segue.models.bundle import FORMAT, MANIFEST, manifest_bytes
+from segue.models.signals import SIGNALS, TRAITS
 from training.autoencoder import TrainedAutoencoder
 from training.catalogue import EncodedCatalogue
-from training.classifier import TrainedClassifier
+from training.classifier import TrainedClassifier, track_inputs
+from training.hybrid import TrainedHybrid
 from training.networks import ClassifierHead, TasteDensity
 
 PLOTS = "plots"
+# Rows of the catalogue at a time, so that memory is for the results.
+BLOCK = 65536
 
 
 class BundleWriter:
@@ -103,7 +109,7 @@ def to_onnx(module: nn.Module, inputs: Mapping[str, Tensor], output: str) -> onn
 
 
 def _is_free(name: str) -> bool:
-    return name != "listener"
+    return name not in ("listener", "traits")
 
 
 def _strip(proto: onnx.ModelProto) -> None:
@@ -125,6 +131,7 @@ def write_catalogue(writer: BundleWriter, encoded: EncodedCatalogue, schema_text
     writer.array("catalogue/ids.npy", catalogue.ids)
     writer.array("catalogue/explicit.npy", catalogue.explicit)
     writer.array("catalogue/popularity.npy", catalogue.popularity)
+    writer.array("catalogue/artists.npy", catalogue.artists)
     writer.array("catalogue/features.npy", encoded.features)
     _write_genres(writer, catalogue)
 
@@ -140,28 +147,58 @@ def _write_genres(writer: BundleWriter, catalogue: Catalogue) -> None:
 @torch.no_grad()
 def write_autoencoder(
     writer: BundleWriter, trained: TrainedAutoencoder, features: NDArray[np.float16]
-) -> None:
-    """The encoder, what it makes of the catalogue, and the network that answers requests."""
-    rows = torch.from_numpy(features.astype(np.float32))
-    latents = trained.space(rows)
+) -> FloatArray:
+    """The encoder, what it makes of the catalogue, and the network that answers requests; the
+    latents, (tracks, LATENT)."""
+    rows = torch.from_numpy(features)
+    latents = torch.cat([trained.space(block.float()) for block in rows.split(BLOCK)])
     writer.array("autoencoder/latents.npy", latents.numpy())
-    writer.network("autoencoder/encoder.onnx", trained.space, {"features": rows[:2]}, "latents")
+    writer.array("autoencoder/prior.npy", trained.prior)
+    inputs = {"features": rows[:2].float()}
+    writer.network("autoencoder/encoder.onnx", trained.space, inputs, "latents")
     inputs = {
         "latents": latents[:8],
+        "prior": torch.ones(8),
         "interests": torch.tensor([0, 1, 2]),
         "weights": torch.tensor([0.5, 0.3, 0.2]),
     }
     writer.network("autoencoder/density.onnx", TasteDensity(), inputs, "scores")
+    return latents.numpy()
 
 
 @torch.no_grad()
-def write_classifier(writer: BundleWriter, trained: TrainedClassifier, listener_width: int) -> None:
+def write_classifier(
+    writer: BundleWriter,
+    trained: TrainedClassifier,
+    features: NDArray[np.float16],
+    listener_width: int,
+) -> None:
     """The catalogue's part of the network, computed, and the rest of it."""
-    hidden, factors = trained.network.track(trained.tracks)
-    writer.array("classifier/hidden.npy", hidden.numpy())
+    rows = torch.from_numpy(features).split(BLOCK), trained.trends.split(BLOCK)
+    parts = [trained.network.track(track_inputs(*block)) for block in zip(*rows, strict=True)]
+    factors, base = (torch.cat(part) for part in zip(*parts, strict=True))
     writer.array("classifier/factors.npy", factors.numpy())
-    inputs = {"listener": torch.zeros(listener_width), "hidden": hidden[:8], "factors": factors[:8]}
+    writer.array("classifier/base.npy", base.numpy())
+    inputs = {
+        "listener": torch.zeros(listener_width),
+        "factors": factors[:8],
+        "base": base[:8],
+        "heard": torch.tensor([0, 1, 2]),
+        "own": torch.zeros(3, OWN_WIDTH),
+    }
     writer.network("classifier/head.onnx", ClassifierHead(trained.network), inputs, "scores")
+
+
+@torch.no_grad()
+def write_hybrid(writer: BundleWriter, trained: TrainedHybrid) -> None:
+    """The collective, but for what other parts of the bundle hold, and the mixture over it."""
+    collective = trained.collective
+    for name in ("standing", "rows", "neighbours", "weights", "factors"):
+        writer.array(f"hybrid/{name}.npy", getattr(collective, name))
+    constants = {"confidence": collective.confidence, "ridge": collective.ridge}
+    writer.text("hybrid/constants.json", _json(constants))
+    inputs = {"signals": torch.rand(8, len(SIGNALS)), "traits": torch.zeros(TRAITS)}
+    writer.network("hybrid/mixture.onnx", trained.mixture.network, inputs, "scores")
 
 
 def _json(value: object) -> str:

@@ -4,12 +4,35 @@ import torch
 from torch import Tensor, nn
 
 LATENT = 128
-HIDDEN = 64
 FACTORS = 32
+HABIT = 16
 
-# How fast a listener's interest fades with the angle: at a cosine of .8 to .9 a track still gains
-# from an interest, at .5 it does not.
-CONCENTRATION = 16.0
+# How fast a listener's interest fades with the angle: along the cosine from 1 to 0, e times 4.
+CONCENTRATION = 4.0
+
+
+class Balance(nn.Module):
+    """Centres the inputs, and gives each group of them the same total variance, 1.
+
+    Otherwise thirteen audio features would count thirteen times as much as the genres, and those
+    more than the artist.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, features: Tensor, groups: Tensor) -> None:
+        super().__init__()
+        variance = features.var(0, unbiased=False)
+        totals = torch.zeros(int(groups.max()) + 1).index_add(0, groups, variance)[groups]
+        # A group that never varies says nothing.
+        scale = torch.where(totals > 0, totals, torch.inf).rsqrt()
+        self.register_buffer("mean", features.mean(0))
+        self.register_buffer("scale", scale)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(tracks, width) -> (tracks, width)."""
+        return (features - self.mean) * self.scale
 
 
 class DenoisingAutoencoder(nn.Module):
@@ -22,9 +45,9 @@ class DenoisingAutoencoder(nn.Module):
             nn.ReLU(), nn.Linear(LATENT, 256), nn.ReLU(), nn.Linear(256, width)
         )
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(tracks, width) -> (tracks, width), the features as reconstructed."""
-        reconstructed: Tensor = self.decoder(self.encoder(features))
+    def forward(self, balanced: Tensor) -> Tensor:
+        """(tracks, width) -> (tracks, width), the balanced features as reconstructed."""
+        reconstructed: Tensor = self.decoder(self.encoder(balanced))
         return reconstructed
 
 
@@ -42,38 +65,45 @@ class LatentSpace(nn.Module):
 
 
 class TasteDensity(nn.Module):
-    """How densely a listener's interests lie around each track.
+    """How likely a listener's interests lead to each track.
 
-    A mixture of von Mises-Fisher kernels on the latent sphere, one for each interest i of weight
-    w_i: ``score(t) = log sum_{i != t} w_i exp(c cos(t, i))`` with c = CONCENTRATION. The nearest
-    neighbours of each interest come first, those that several interests share before the others,
-    and a track never counts as its own neighbour.
+    Each interest i, of weight w_i, leads to its neighbours, and never to itself, with chances that
+    fall with the angle (a von Mises-Fisher kernel) and grow with the track's prior p_t:
+    ``P(t|i) = p_t exp(c cos(t, i)) / sum_{s != i} p_s exp(c cos(s, i))`` with c = CONCENTRATION.
+    ``score(t) = log sum_{i != t} w_i P(t|i)``. An interest shares out its own weight and no more,
+    be its neighbourhood crowded or empty, and a track that several interests lead to comes first.
     """
 
-    def forward(self, latents: Tensor, interests: Tensor, weights: Tensor) -> Tensor:
-        """latents (tracks, LATENT), interests (n,) positions, weights (n,) -> scores (tracks,)."""
-        cosines = latents[interests] @ latents.T
-        tracks = torch.arange(latents.shape[0], device=latents.device)
-        itself = interests.unsqueeze(1) == tracks
-        evidence = (CONCENTRATION * cosines + weights.log().unsqueeze(1)).masked_fill(
-            itself, float("-inf")
-        )
-        return torch.logsumexp(evidence, 0)
+    def forward(self, latents: Tensor, prior: Tensor, interests: Tensor, weights: Tensor) -> Tensor:
+        """latents (tracks, LATENT), prior (tracks,), interests (n,) positions, weights (n,) ->
+        scores (tracks,)."""
+        kernel = torch.exp(CONCENTRATION * (latents[interests] @ latents.T))
+        kernel = kernel.scatter(1, interests.unsqueeze(1), 0.0)
+        reach = (weights / (kernel @ prior)).unsqueeze(0) @ kernel
+        return torch.log(prior * reach.squeeze(0))
 
 
 class TrackTower(nn.Module):
-    """The track's part of the classifier: all of it can be computed before any request."""
+    """The track's part of the classifier: all of it can be computed before any request.
 
-    def __init__(self, width: int) -> None:
+    The last ``trends`` of its inputs also enter the log-odds by themselves. The first of them is
+    the logarithm of the track's share of all plays, so a network that has learned nothing yet
+    answers by popularity, and what it learns is where listeners differ from that.
+    """
+
+    def __init__(self, width: int, trends: int) -> None:
         super().__init__()
+        self.trends = trends
         self.body = nn.Sequential(nn.Linear(width, 128), nn.ReLU(), nn.Dropout(0.1))
-        self.hidden = nn.Linear(128, HIDDEN)
         self.factors = nn.Linear(128, FACTORS)
+        self.base = nn.Linear(trends, 1)
+        nn.init.zeros_(self.base.weight)
+        nn.init.ones_(self.base.weight[:, 0])
 
     def forward(self, tracks: Tensor) -> tuple[Tensor, Tensor]:
-        """(tracks, width) -> (tracks, HIDDEN), (tracks, FACTORS)."""
-        body = self.body(tracks)
-        return self.hidden(body), self.factors(body)
+        """(tracks, width) -> (tracks, FACTORS), (tracks,)."""
+        base = self.base(tracks[:, -self.trends :]).squeeze(-1)
+        return self.factors(self.body(tracks)), base
 
 
 class ListenerTower(nn.Module):
@@ -82,38 +112,62 @@ class ListenerTower(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.body = nn.Sequential(nn.Linear(width, 128), nn.ReLU(), nn.Dropout(0.2))
-        self.hidden = nn.Linear(128, HIDDEN)
         self.factors = nn.Linear(128, FACTORS)
+        self.habit = nn.Linear(128, HABIT)
 
     def forward(self, listeners: Tensor) -> tuple[Tensor, Tensor]:
-        """(..., width) -> (..., HIDDEN), (..., FACTORS)."""
+        """(..., width) -> (..., FACTORS), (..., HABIT)."""
         body = self.body(listeners)
-        return self.hidden(body), self.factors(body)
+        return self.factors(body), self.habit(body)
+
+
+class Memory(nn.Module):
+    """What it adds that the listener has heard a track before; the more so, the more they repeat.
+
+    ``m = w relu(habit_listener + A own) + b``; ``own`` sums up the listener's plays of the track.
+    """
+
+    def __init__(self, own_width: int) -> None:
+        super().__init__()
+        self.own = nn.Linear(own_width, HABIT)
+        self.output = nn.Linear(HABIT, 1)
+
+    def forward(self, habits: Tensor, own: Tensor) -> Tensor:
+        """(..., HABIT), (..., own_width) -> (...) log-odds, for pairs of a heard track."""
+        added: Tensor = self.output(torch.relu(habits + self.own(own))).squeeze(-1)
+        return added
 
 
 class PreferenceClassifier(nn.Module):
-    """P(fully played) for a listener and a track.
+    """P(fully played within a week) for a listener and a track.
 
-    ``logit = w relu(h_listener + h_track) + f_listener f_track + b``: the first layer over the
-    pair is a sum of two parts, so the track's part can be computed in advance, exactly.
+    ``logit = f_listener f_track + b_track + [heard] m``. Listener and track meet in a product and
+    nowhere else, so all of the track's part can be computed in advance, exactly; and what it adds
+    to have heard a track is needed for the few heard tracks alone.
     """
 
-    def __init__(self, listener_width: int, track_width: int) -> None:
+    def __init__(self, listener_width: int, track_width: int, own_width: int, trends: int) -> None:
         super().__init__()
         self.listener = ListenerTower(listener_width)
-        self.track = TrackTower(track_width)
-        self.output = nn.Linear(HIDDEN, 1)
+        self.track = TrackTower(track_width, trends)
+        self.memory = Memory(own_width)
 
-    def forward(self, listeners: Tensor, tracks: Tensor) -> Tensor:
-        """(n, listener_width), (n, track_width) -> (n,) logits, pair by pair."""
-        return self.pairs(self.listener(listeners), self.track(tracks))
+    def forward(self, listeners: Tensor, tracks: Tensor, heard: Tensor, own: Tensor) -> Tensor:
+        """The plain network, pair by pair: (n, listener_width), (n, track_width), (n,) bool,
+        (n, own_width) -> (n,) logits."""
+        return self.pairs(self.listener(listeners), self.track(tracks), heard, own)
 
-    def pairs(self, listeners: tuple[Tensor, Tensor], tracks: tuple[Tensor, Tensor]) -> Tensor:
+    def pairs(
+        self,
+        listeners: tuple[Tensor, Tensor],
+        tracks: tuple[Tensor, Tensor],
+        heard: Tensor,
+        own: Tensor,
+    ) -> Tensor:
         """Logits of pairs whose towers were run already; shapes broadcast against each other."""
-        hidden = torch.relu(listeners[0] + tracks[0])
-        products = (listeners[1] * tracks[1]).sum(-1)
-        logits: Tensor = self.output(hidden).squeeze(-1) + products
-        return logits
+        products: Tensor = (listeners[0] * tracks[0]).sum(-1)
+        memory = torch.where(heard, self.memory(listeners[1], own), 0.0)
+        return products + tracks[1] + memory
 
 
 class ClassifierHead(nn.Module):
@@ -122,10 +176,13 @@ class ClassifierHead(nn.Module):
     def __init__(self, classifier: PreferenceClassifier) -> None:
         super().__init__()
         self.listener = classifier.listener
-        self.output = classifier.output
+        self.memory = classifier.memory
 
-    def forward(self, listener: Tensor, hidden: Tensor, factors: Tensor) -> Tensor:
-        """(width,), (tracks, HIDDEN), (tracks, FACTORS) -> (tracks,) probabilities."""
-        own_hidden, own_factors = self.listener(listener)
-        logits = torch.relu(hidden + own_hidden) @ self.output.weight[0] + self.output.bias
-        return torch.sigmoid(logits + factors @ own_factors)
+    def forward(
+        self, listener: Tensor, factors: Tensor, base: Tensor, heard: Tensor, own: Tensor
+    ) -> Tensor:
+        """(width,), (tracks, FACTORS), (tracks,), (n,) different positions, (n, own_width)
+        -> (tracks,) probabilities."""
+        own_factors, habits = self.listener(listener)
+        logits = factors @ own_factors + base
+        return torch.sigmoid(logits.index_add(0, heard, self.memory(habits, own)))

@@ -45,7 +45,7 @@ def read_slices(
 ) -> Iterator[Slice]:
     """A slice for each of the times, in ascending order."""
     set_cutoffs(connection, times)
-    table = _known(query(connection, "windows.sql"), catalogue)
+    table = known_tracks(query(connection, "windows.sql"), catalogue)
     for as_of, rows in _by_time(table, times):
         yield _slice(as_of, rows, len(catalogue))
 
@@ -55,13 +55,13 @@ def read_labels(
 ) -> Iterator[Labels]:
     """The labels of each of the times, in ascending order."""
     set_cutoffs(connection, times)
-    table = _known(query(connection, "labels.sql"), catalogue)
+    table = known_tracks(query(connection, "labels.sql"), catalogue)
     for as_of, rows in _by_time(table, times):
         users, tracks = rows.column("user_id"), rows.column("position")
         yield Labels(as_of, users.to_pylist(), tracks.to_numpy())
 
 
-def _known(table: pa.Table, catalogue: Catalogue) -> pa.Table:
+def known_tracks(table: pa.Table, catalogue: Catalogue) -> pa.Table:
     """The rows whose track is in the catalogue, with its ``position``."""
     encoded = table.column("track_id").combine_chunks().dictionary_encode()
     places = catalogue.positions(encoded.dictionary.to_pylist())

@@ -1,6 +1,5 @@
 """``segue train``: from a data folder to a bundle."""
 
-import os
 import tempfile
 from collections.abc import Mapping
 from functools import partial
@@ -8,29 +7,25 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import torch
 
 from segue.domain.errors import InvalidData
 from segue.domain.times import DAY, format_time
-from segue.features.listeners import listener_width
-from segue.features.schema import POZYTYWKA, load_schema
+from segue.features.schema import load_schema
 from segue.models.bundle import Bundle, read_manifest
-from segue.models.registry import REGISTRY
-from training.autoencoder import train_autoencoder
 from training.catalogue import EncodedCatalogue, Popularity, encode_catalogue
-from training.classifier import train_classifier
-from training.data import Summary, connect, ingest
-from training.export import (
-    PLOTS,
-    BundleWriter,
-    write_autoencoder,
-    write_catalogue,
-    write_classifier,
-)
-from training.judge import Judgement, judge
+from training.data import Summary, connect, folder_schema, ingest
+from training.evaluation.judging import Judge
+from training.evaluation.own import Asked
+from training.evaluation.temporal import split_at
+from training.export import PLOTS, BundleWriter, write_catalogue
+from training.fit import fit_models
 from training.plots import plot_losses, plot_sessions
-from training.progress import Curve, Progress
+from training.progress import Progress
 
+# Length of the lists that the manifest's figures are of.
+K = 20
 SEED = 7
 
 
@@ -41,27 +36,32 @@ def train(
     cutoff: int | None = None,
     seed: int = SEED,
     device: str | None = None,
-    schema: Path = POZYTYWKA,
+    schema: Path | None = None,
     progress: Progress,
 ) -> Mapping[str, Any]:
     """Fit every model on what lies before the cut-off; the manifest of the bundle at ``out``.
 
     ``cutoff``: milliseconds since 1970 UTC; None: the midnight 30 days before the last event.
-    ``device``: cpu or cuda; None: CUDA where there is one. The same data and seed give the same
-    bundle, byte for byte, on the same kind of machine. Raises InvalidData where the folder cannot
-    be used, or holds nothing before the cut-off.
+    ``device``: cpu or cuda; None: CUDA where there is one. ``schema``: the feature schema; None:
+    the folder's own, else Pozytywka's. The same data and seed give the same bundle, byte for byte,
+    on the same kind of machine. Raises InvalidData where the folder cannot be used, or holds
+    nothing before the cut-off.
     """
-    _seed(seed)
-    features, target = load_schema(schema), _device(device)
+    target = _device(device)
     with tempfile.TemporaryDirectory(prefix="segue-") as folder:
-        summary = ingest(data, Path(folder), progress=partial(progress, "reading"))
+        schema = schema or folder_schema(data)
+        features = load_schema(schema)
+        reading = partial(progress, "reading")
+        summary = ingest(data, Path(folder), progress=reading, schema=schema)
         cutoff = _default_cutoff(summary) if cutoff is None else cutoff
         with connect(Path(folder)) as connection, BundleWriter(out) as writer:
             described = _describe(connection, summary, cutoff)
             encoded = encode_catalogue(connection, features, Popularity(connection, cutoff))
             write_catalogue(writer, encoded, schema.read_text(encoding="utf-8"))
-            curves = _train_models(connection, writer, encoded, cutoff, target, progress)
-            plot_losses(curves, writer.path / PLOTS / "losses.png")
+            fitted = fit_models(
+                connection, writer, encoded, cutoff, seed=seed, device=target, progress=progress
+            )
+            plot_losses(fitted.curves, writer.path / PLOTS / "losses.png")
             plot_sessions(connection, cutoff, writer.path / PLOTS / "sessions.png")
             content: dict[str, Any] = {
                 "schema_hash": features.hash,
@@ -69,38 +69,36 @@ def train(
                 "seed": seed,
                 "data": described,
             }
-            writer.seal(content | _metrics(curves, None))
-            judgement = judge(connection, Bundle.open(writer.path), progress)
-            writer.seal(content | _metrics(curves, judgement))
+            writer.seal(content | {"models": fitted.models({})})
+            judged = _judge(connection, encoded, Bundle.open(writer.path), progress)
+            writer.seal(content | {"models": fitted.models(judged)})
             writer.place()
     return read_manifest(out).content
 
 
-def _train_models(
+def _judge(
     connection: duckdb.DuckDBPyConnection,
-    writer: BundleWriter,
     encoded: EncodedCatalogue,
-    cutoff: int,
-    device: torch.device,
+    bundle: Bundle,
     progress: Progress,
-) -> dict[str, Curve]:
-    autoencoder = train_autoencoder(encoded.features, device, progress)
-    write_autoencoder(writer, autoencoder, encoded.features)
-    classifier = train_classifier(connection, encoded, cutoff, device, progress)
-    encoder = encoded.encoder
-    width = listener_width(encoder.track_width, encoder.user_width)
-    write_classifier(writer, classifier, width)
-    return {"autoencoder": autoencoder.curve, "classifier": classifier.curve}
-
-
-def _metrics(curves: Mapping[str, Curve], judgement: Judgement | None) -> dict[str, Any]:
-    """What the manifest says of each model and, where it could be judged, of popularity."""
-    judged = judgement.models if judgement else {}
-    models = [
-        {"id": number, "name": name, "metrics": curves[name].metrics() | judged.get(number, {})}
-        for number, (name, _) in REGISTRY.items()
-    ]
-    return {"models": models} | ({"popularity": judgement.popularity} if judgement else {})
+) -> dict[str, dict[str, float]]:
+    """hit@20 and nDCG@20 of each model over the month after the cut-off, every track counting;
+    nothing where the data does not reach so far, or nobody listened on both sides."""
+    (last,) = connection.execute("SELECT MAX(time) FROM plays").fetchall()[0]
+    cutoff = bundle.manifest.cutoff
+    split = split_at(connection, encoded, cutoff)
+    if last < cutoff + 29 * DAY or not len(split.judged):
+        return {}
+    judge, asked = Judge(split, encoded.features), Asked(connection, bundle, split, K)
+    found = {}
+    for number, name in asked.models.items():
+        measures = judge.measures(name, asked.lists(number, progress))["any"]
+        found[name] = {
+            "listeners": len(split.judged),
+            f"hit@{K}": round(float(np.nanmean(measures["hit"])), 4),
+            f"ndcg@{K}": round(float(np.nanmean(measures["ndcg"])), 4),
+        }
+    return found
 
 
 def _describe(
@@ -137,13 +135,3 @@ def _device(name: str | None) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise InvalidData("there is no CUDA device on this machine; leave out --device")
     return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
-
-
-def _seed(seed: int) -> None:
-    # One thread gives the same sums on every machine; networks this small gain little from more,
-    # and lose tenfold where another process holds one of the cores.
-    torch.set_num_threads(1)
-    torch.manual_seed(seed)
-    # cuBLAS is deterministic only with a workspace of fixed size.
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True)

@@ -6,7 +6,7 @@ import typer
 from typer.core import TyperGroup
 
 import segue
-from infra.cli import data, importing, serve, stats, train
+from infra.cli import data, evaluate, importing, serve, stats, train
 from segue.domain.errors import SegueError
 
 
@@ -48,6 +48,7 @@ def root(
 
 app.add_typer(data.app, name="data")
 app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
 app.command("import")(importing.import_data)
 app.command("serve")(serve.serve)
 app.command("stats")(stats.stats)

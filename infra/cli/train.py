@@ -30,13 +30,15 @@ def train(
     ] = None,
     schema: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="A feature schema of your own, instead of Pozytywka's."),
+        typer.Option(
+            metavar="FILE",
+            help="A feature schema; else the folder's schema.toml, or Pozytywka's.",
+        ),
     ] = None,
     json_file: Json = None,
 ) -> None:
     """Fit every model and write the bundle. Nothing from the cut-off on is learnt from."""
     from infra.progress import progress_bars
-    from segue.features.schema import POZYTYWKA
     from training.train import train as train_models
 
     terminal = console(json_file)
@@ -47,7 +49,7 @@ def train(
             cutoff=cutoff,
             seed=seed,
             device=device,
-            schema=schema or POZYTYWKA,
+            schema=schema,
             progress=report,
         )
     terminal.print(f"{out}: bundle {manifest['version']}, cut-off {manifest['cutoff']}")

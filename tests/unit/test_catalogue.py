@@ -23,7 +23,9 @@ names = st.text(min_size=1, max_size=8).filter(lambda name: "\0" not in name)
 def catalogue_of(ids: set[str]) -> Catalogue:
     encoded = np.array(sorted(name.encode() for name in ids), np.bytes_)
     size = len(encoded)
-    return Catalogue(encoded, np.zeros(size, np.bool_), np.zeros(size, np.float32), {})
+    return Catalogue(
+        encoded, np.zeros(size, np.bool_), np.zeros(size, np.float32), np.zeros(size, np.int32), {}
+    )
 
 
 @given(st.sets(names), st.lists(names))

@@ -109,7 +109,7 @@ def test_a_missing_column_is_named(encoder: Encoder) -> None:
 
 def test_the_default_schema_holds_the_audio_features_and_the_key() -> None:
     schema = load_schema()
-    audio = [feature for feature in schema.track if feature.kind != "multi_hot"]
+    audio = [feature for feature in schema.track if feature.kind in ("numeric", "categorical")]
     assert sum(len(feature.values) or 1 for feature in audio) == 25
 
 
@@ -156,3 +156,25 @@ def test_a_schema_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_a_schema_without_features_encodes_nothing() -> None:
     encoder = Encoder(Schema("empty", (), ()), (), ())
     assert encoder.encode_tracks({"id": ["a", "b"]}).shape == (2, 0)
+
+
+def test_a_hashed_label_has_its_own_point_and_a_missing_one_none() -> None:
+    schema = parse_schema(
+        """
+        [[track]]
+        name = "artist"
+        kind = "hashed"
+        size = 64
+        """
+    )
+    labels = [*(f"artist {number}" for number in range(200)), "artist 7", None]
+    encoder = fit_encoder(schema, {"artist": labels}, {})
+    points = encoder.encode_tracks({"artist": labels})
+    assert points.shape == (202, encoder.track_width) == (202, 64)
+    assert np.array_equal(points[7], points[200])
+    cosines = points[:200] @ points[:200].T
+    assert np.allclose(np.diag(cosines), 1)
+    assert np.abs(cosines - np.eye(200)).max() < 0.7, "told apart"
+    assert not points[201].any()
+    unseen = encoder.encode_tracks({"artist": ["nobody knew"]})
+    assert np.linalg.norm(unseen) == pytest.approx(1)

@@ -8,12 +8,19 @@ from segue.domain.plays import label_plays
 from segue.domain.times import Window
 from segue.domain.users import User
 from segue.features.encoder import FloatArray
-from segue.features.listeners import encode_listener, history_of, user_columns
+from segue.features.listeners import (
+    OWN_WIDTH,
+    encode_heard,
+    encode_listener,
+    history_of,
+    user_columns,
+)
 from segue.models.autoencoder import interests
 from segue.models.model import Listener
 from segue.models.registry import load_model
 from tests.bundles import trained_networks
 from tests.unit.conftest import Function, World
+from training.classifier import track_inputs
 from training.networks import TasteDensity
 
 GOLDEN = ["one play", "repeats", "many plays", "only skips"]
@@ -43,15 +50,22 @@ def autoencoder_in_pytorch(world: World, golden: Listener) -> FloatArray:
     space = trained_networks()[0].space
     latents = space(torch.from_numpy(world.bundle.features.astype(np.float32)))
     tracks, weights = interests(golden.history)
-    return TasteDensity()(latents, torch.from_numpy(tracks), torch.from_numpy(weights)).numpy()
+    prior = torch.from_numpy(trained_networks()[0].prior)
+    density = TasteDensity()
+    return density(latents, prior, torch.from_numpy(tracks), torch.from_numpy(weights)).numpy()
 
 
 def classifier_in_pytorch(world: World, golden: Listener) -> FloatArray:
     """The plain network, run once for every pair of the listener and a track."""
-    trained = trained_networks()[1]
-    profile = world.bundle.encoder.encode_users(user_columns([golden.user]))[0]
-    vector = torch.from_numpy(encode_listener(profile, golden.history, world.bundle.features))
-    return trained.network(vector.expand(len(trained.tracks), -1), trained.tracks).sigmoid().numpy()
+    trained, bundle = trained_networks()[1], world.bundle
+    profile = bundle.encoder.encode_users(user_columns([golden.user], bundle.schema))[0]
+    vector = torch.from_numpy(encode_listener(profile, golden.history, bundle.features))
+    tracks = track_inputs(torch.from_numpy(bundle.features.copy()), trained.trends)
+    heard, own = torch.zeros(len(tracks), dtype=torch.bool), torch.zeros(len(tracks), OWN_WIDTH)
+    positions, rows = encode_heard(golden.history)
+    heard[positions], own[positions] = True, torch.from_numpy(rows)
+    listeners = vector.expand(len(tracks), -1)
+    return trained.network(listeners, tracks, heard, own).sigmoid().numpy()
 
 
 IN_PYTORCH = {1: autoencoder_in_pytorch, 2: classifier_in_pytorch}

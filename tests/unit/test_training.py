@@ -67,7 +67,7 @@ def test_the_latent_space_is_what_the_exported_encoder_makes_of_the_features(
 
 def test_a_track_is_never_its_own_neighbour() -> None:
     latents = torch.nn.functional.normalize(torch.randn(50, LATENT), dim=1)
-    scores = TasteDensity()(latents, torch.tensor([7]), torch.tensor([1.0]))
+    scores = TasteDensity()(latents, torch.ones(50), torch.tensor([7]), torch.tensor([1.0]))
     assert scores[7] == float("-inf")
     nearest = (latents @ latents[7]).argsort(descending=True)[1]
     assert scores.argmax() == nearest
@@ -80,7 +80,9 @@ def test_several_interests_each_get_their_neighbours() -> None:
     between = centres.mean(0, keepdim=True).repeat(10, 1)
     clusters = torch.cat([centres[0].repeat(10, 1), centres[1].repeat(10, 1), between])
     latents = torch.nn.functional.normalize(clusters + 0.01 * torch.randn(30, LATENT), dim=1)
-    scores = TasteDensity()(latents, torch.tensor([0, 10]), torch.tensor([0.5, 0.5]))
+    scores = TasteDensity()(
+        latents, torch.ones(30), torch.tensor([0, 10]), torch.tensor([0.5, 0.5])
+    )
     best = scores.argsort(descending=True)[:18].tolist()
     assert set(best) == set(range(20)) - {0, 10}
 
@@ -107,8 +109,10 @@ def test_the_default_cutoff_is_the_midnight_thirty_days_before_the_end(bundle: B
 def test_the_manifest_says_what_was_trained_on_and_how_it_went(bundle: Bundle) -> None:
     content = bundle.manifest.content
     assert content["data"]["tracks"] == len(bundle.catalogue)
-    for model in content["models"]:
-        assert {"train_loss", "validation_loss", "hit@20", "ndcg@20"} <= set(model["metrics"])
+    metrics = {model["name"]: set(model["metrics"]) for model in content["models"]}
+    assert all({"hit@20", "ndcg@20"} <= names for names in metrics.values())
+    for name in ("autoencoder", "classifier"):
+        assert {"train_loss", "validation_loss"} <= metrics[name]
 
 
 def test_exported_networks_hold_no_path_of_the_machine(bundle_path: Path) -> None:

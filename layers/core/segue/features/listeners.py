@@ -11,11 +11,15 @@ from segue.domain.plays import Play
 from segue.domain.times import DAY
 from segue.domain.users import User
 from segue.features.encoder import Columns, FloatArray
+from segue.features.schema import Schema
 
 # After so many days a play tells half as much: one rate for what a listener stands for, one for
 # the mood they are in.
 SLOW_HALF_LIFE = 14.0
 FAST_HALF_LIFE = 1.0
+
+# What sums up a listener's plays of one track.
+OWN_WIDTH = 6
 
 # Four shares and counts follow the tastes in a listener's vector.
 _HABITS = 4
@@ -36,6 +40,12 @@ class History:
 
     def __len__(self) -> int:
         return len(self.tracks)
+
+    def only(self, chosen: NDArray[np.bool_]) -> "History":
+        """The plays where ``chosen``, (plays,), holds."""
+        return History(
+            self.tracks[chosen], self.completed[chosen], self.liked[chosen], self.age[chosen]
+        )
 
     @property
     def strength(self) -> FloatArray:
@@ -61,11 +71,13 @@ def history_of(plays: Sequence[Play], catalogue: Catalogue, as_of: int) -> Histo
     )
 
 
-def user_columns(users: Sequence[User]) -> Columns:
-    """Profiles as the columns that the encoder reads."""
+def user_columns(users: Sequence[User], schema: Schema) -> Columns:
+    """Profiles as the columns that the schema's encoder reads; None where a user has no value."""
+    further = {name: [user.attributes.get(name) for user in users] for name in schema.attributes}
     return {
         "favourite_genres": [user.favourite_genres for user in users],
         "premium": [user.premium for user in users],
+        **further,
     }
 
 
@@ -116,3 +128,19 @@ def _habits(history: History) -> FloatArray:
         ],
         np.float32,
     )
+
+
+def encode_heard(history: History) -> tuple[NDArray[np.int64], FloatArray]:
+    """The different tracks of a history, (n,) positions, and what the listener's plays of each come
+    to, (n, OWN_WIDTH): how often fully played (with slow, with fast, and without forgetting) and
+    skipped (with slow forgetting), as logarithms; whether liked; how recent the last play is.
+    """
+    heard, plays = np.unique(history.tracks, return_inverse=True)
+    slow, fast = history.recency(SLOW_HALF_LIFE), history.recency(FAST_HALF_LIFE)
+    counted = [history.strength * slow, history.strength * fast, history.completed]
+    counted.append(np.where(history.completed, np.float32(0), slow))
+    columns = [np.log1p(np.bincount(plays, weights, len(heard))) for weights in counted]
+    last = np.zeros(len(heard))
+    np.maximum.at(last, plays, slow)
+    columns += [np.bincount(plays, history.liked, len(heard)) > 0, last]
+    return heard.astype(np.int64), np.stack(columns, 1).astype(np.float32)

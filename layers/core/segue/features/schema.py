@@ -10,13 +10,16 @@ from typing import Any, Literal, get_args
 
 from segue.domain.errors import InvalidData
 
-Kind = Literal["numeric", "categorical", "multi_hot"]
+Kind = Literal["numeric", "categorical", "multi_hot", "hashed"]
 Read = Literal["value", "year"]
 Value = str | int
 
 # Raise this when the encoder or the listener's vector changes its meaning: every bundle trained
 # before is then refused, instead of being fed inputs that it was not trained on.
 LAYOUT = 1
+
+# The columns that every profile has, by the names under which a feature reads them.
+PROFILE = ("favourite_genres", "premium")
 
 POZYTYWKA = Path(__file__).with_name("pozytywka.toml")
 
@@ -52,6 +55,12 @@ class Schema:
         """SHA-256 of everything that decides the meaning of an input, layout included."""
         text = json.dumps({"layout": LAYOUT, **asdict(self)}, sort_keys=True)
         return sha256(text.encode()).hexdigest()
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """The columns of ``users`` that features read beyond those of every profile."""
+        sources = dict.fromkeys(feature.source for feature in self.user)
+        return tuple(source for source in sources if source not in PROFILE)
 
 
 def load_schema(path: Path = POZYTYWKA) -> Schema:
@@ -110,8 +119,8 @@ def _feature(entry: dict[str, object], side: str) -> Feature:
         raise InvalidData(f"{name}: read must be one of {', '.join(get_args(Read))}")
     if (kind == "categorical") != bool(values) or not _are_labels(values):
         raise InvalidData(f"{name}: values go with kind categorical")
-    if (kind == "multi_hot") != bool(size) or type(size) is not int or size < 0:
-        raise InvalidData(f"{name}: a size of at least 1 goes with kind multi_hot")
+    if (kind in ("multi_hot", "hashed")) != bool(size) or type(size) is not int or size < 0:
+        raise InvalidData(f"{name}: a size of at least 1 goes with kinds multi_hot and hashed")
     assert isinstance(values, list)
     return Feature(name, kind, str(entry.get("source", name)), read, tuple(values), size)
 

@@ -65,6 +65,7 @@ class Bundle:
     def __init__(self, path: Path, manifest: Manifest) -> None:
         self.path = path
         self.manifest = manifest
+        self._arrays: dict[str, NDArray[Any]] = {}
 
     @classmethod
     def open(cls, path: Path) -> "Bundle":
@@ -112,6 +113,7 @@ class Bundle:
             ids=self.array("catalogue/ids.npy"),
             explicit=self.array("catalogue/explicit.npy"),
             popularity=self.array("catalogue/popularity.npy"),
+            artists=self.array("catalogue/artists.npy"),
             genres={
                 name: tracks[start:end]
                 for name, start, end in zip(names, offsets[:-1], offsets[1:], strict=True)
@@ -123,13 +125,15 @@ class Bundle:
         return json.loads((self.path / name).read_bytes())
 
     def array(self, name: str) -> NDArray[Any]:
-        """The array of a .npy file, mapped read-only."""
-        try:
-            mapped = np.load(self.path / name, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise BundleCorrupt(f"{self.path / name}: {error}") from error
-        # A plain view: ONNX Runtime takes no memmap, and indexing a memmap is slower.
-        return np.asarray(mapped)
+        """The array of a .npy file, mapped read-only, once: nobody ever sees another bundle's."""
+        if name not in self._arrays:
+            try:
+                mapped = np.load(self.path / name, mmap_mode="r", allow_pickle=False)
+            except (OSError, ValueError) as error:
+                raise BundleCorrupt(f"{self.path / name}: {error}") from error
+            # A plain view: ONNX Runtime takes no memmap, and indexing a memmap is slower.
+            self._arrays[name] = np.asarray(mapped)
+        return self._arrays[name]
 
     def session(self, name: str) -> ort.InferenceSession:
         """A network of the bundle, ready to run on one thread."""

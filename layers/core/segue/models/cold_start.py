@@ -6,12 +6,14 @@ from segue.domain.catalogue import Catalogue
 from segue.domain.users import User
 from segue.features.encoder import FloatArray
 
+# Popularity is at most 1, so every track of a favourite genre comes before all others.
+FAVOURITE = 2.0
+
 
 def cold_start_scores(user: User, catalogue: Catalogue) -> FloatArray:
     """(tracks,) the most popular tracks of the favourite genres first, then the most popular."""
     scores = catalogue.popularity.copy()
     favourites = [catalogue.genres[g] for g in user.favourite_genres if g in catalogue.genres]
     if favourites:
-        # Popularity is at most 1, so every track of a favourite genre comes before all others.
-        scores[np.unique(np.concatenate(favourites))] += 2.0
+        scores[np.unique(np.concatenate(favourites))] += FAVOURITE
     return scores

@@ -1,7 +1,11 @@
 """What every model is: something that scores the whole catalogue for one listener."""
 
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from segue.domain.users import User
 from segue.features.encoder import FloatArray
@@ -11,14 +15,31 @@ from segue.models.bundle import Bundle
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A user and their window of plays."""
+    """A user and their plays, as far back as the model looks."""
 
     user: User
     history: History
 
 
+@dataclass(frozen=True, slots=True)
+class Contributions:
+    """What the scores of some tracks are made of.
+
+    heard: (n,) int32, the different tracks of the history that count. amounts: (n, tracks) float32,
+    what each of them adds to the score of each track. others: what else adds to it, by name
+    ("popularity", "profile"), each (tracks,) float32. Amounts of one model are of one unit.
+    """
+
+    heard: NDArray[np.int32]
+    amounts: FloatArray
+    others: Mapping[str, FloatArray] = field(default_factory=dict)
+
+
 class Model(Protocol):
     """A model that was loaded from a bundle."""
+
+    # So many days before the moment of the recommendation are in the listener's history.
+    history_days: ClassVar[int]
 
     def __init__(self, bundle: Bundle) -> None: ...
 
@@ -27,4 +48,8 @@ class Model(Protocol):
 
         The history holds at least one play; without any, the cold start answers.
         """
+        ...
+
+    def contributions(self, listener: Listener, tracks: NDArray[np.intp]) -> Contributions:
+        """What the scores of these tracks are made of, for explanations."""
         ...

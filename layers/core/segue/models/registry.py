@@ -6,11 +6,15 @@ from segue.domain.errors import UnknownModel
 from segue.models.autoencoder import Autoencoder
 from segue.models.bundle import Bundle
 from segue.models.classifier import Classifier
+from segue.models.hybrid import Hybrid
 from segue.models.model import Model
+from segue.models.popularity import Popularity
 
 REGISTRY: dict[int, tuple[str, type[Model]]] = {
+    0: ("popularity", Popularity),
     1: ("autoencoder", Autoencoder),
     2: ("classifier", Classifier),
+    3: ("hybrid", Hybrid),
 }
 
 

@@ -1,0 +1,195 @@
+"""``segue evaluate``, from a data folder to the answer; and models that see the future are caught.
+
+Our real models are trained elsewhere in the tests; here others stand in for them.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from infra.cli import app
+from infra.demo.oracle import oracle_of
+from segue.domain.times import DAY, parse_time
+from segue.features.schema import load_schema
+from training.catalogue import EncodedCatalogue
+from training.data import open_data
+from training.evaluation import evaluate as evaluating
+from training.evaluation.evaluate import evaluate
+from training.evaluation.leaks import leaking
+from training.evaluation.lists import Lists, lists_of
+from training.evaluation.own import Own
+from training.evaluation.report import write_report
+from training.evaluation.split import Split
+
+CUTOFF = parse_time("2022-08-25T00:00:00Z")
+MEASURES = {"hit", "ndcg", "recall", "map", "coverage", "novelty", "diversity"}
+
+
+def by_plays(split: Split, k: int) -> Lists:
+    counts = np.bincount(split.plays.track, minlength=split.tracks).astype(np.float32)
+    return lists_of(split, (counts for _ in split.judged), k)
+
+
+def by_catalogue(split: Split, k: int) -> Lists:
+    return lists_of(split, (split.popularity for _ in split.judged), k)
+
+
+def stand_in(
+    connection: duckdb.DuckDBPyConnection,
+    split: Split,
+    encoded: EncodedCatalogue,
+    schema: Path,
+    *,
+    k: int,
+    vary: bool,
+    **_: Any,
+) -> Own:
+    varied = {"by plays": {0.0: by_plays(split, k), 1.0: by_catalogue(split, k)}} if vary else {}
+    lists = {"by plays": by_plays(split, k), "by catalogue": by_catalogue(split, k)}
+    return Own(lists, {}, varied)
+
+
+@pytest.fixture(autouse=True)
+def own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluating, "fit_and_recommend", stand_in)
+
+
+@pytest.fixture(scope="module")
+def answer(data_path: Path) -> dict[str, Any]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluating, "fit_and_recommend", stand_in)
+        return evaluate(
+            data_path,
+            cutoffs=[CUTOFF, CUTOFF - 14 * DAY],
+            k=10,
+            oracle=oracle_of(data_path),
+            check_leaks=True,
+            progress=lambda *_: None,
+        )
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, ["evaluate", *(str(argument) for argument in arguments)])
+
+
+class TestAnswer:
+    def test_has_a_row_for_each_contender_and_view(self, answer: dict[str, Any]) -> None:
+        assert answer["k"] == 10
+        assert answer["cutoffs"] == ["2022-08-11T00:00:00.000Z", "2022-08-25T00:00:00.000Z"]
+        names = ["by plays", "by catalogue", "random", "oracle"]
+        found = [(row["model"], row["view"]) for row in answer["rows"]]
+        assert found == [(name, view) for view in ("any", "new") for name in names]
+        for row in answer["rows"]:
+            assert row.keys() >= MEASURES
+            assert row["ndcg_low"] <= row["ndcg"] <= row["ndcg_high"]
+            assert 0 < row["users"] <= row["evaluations"] <= 2 * row["users"]
+
+    def test_ranks_chance_below_popularity_and_that_below_the_truth(
+        self, answer: dict[str, Any]
+    ) -> None:
+        ndcg = {row["model"]: row["ndcg"] for row in answer["rows"] if row["view"] == "any"}
+        assert ndcg["random"] < ndcg["by plays"] < ndcg["oracle"]
+        shares = {row["model"]: row["share_of_oracle"] for row in answer["rows"]}
+        assert shares["oracle"] == 1
+
+    def test_compares_each_of_ours_with_each_other_contender(self, answer: dict[str, Any]) -> None:
+        found = {
+            (row["model"], row["peer"]): row
+            for row in answer["differences"]
+            if (row["view"], row["metric"]) == ("any", "ndcg")
+        }
+        assert len(found) == 4
+        rows = {row["model"]: row for row in answer["rows"] if row["view"] == "any"}
+        for (model, peer), row in found.items():
+            between = rows[model]["ndcg"] - rows[peer]["ndcg"]
+            assert row["mean"] == pytest.approx(between, abs=2e-5)
+        assert found["by plays", "random"]["low"] > 0
+
+    def test_groups_hold_every_evaluation_once(self, answer: dict[str, Any]) -> None:
+        whole = {(row["model"], row["view"]): row["evaluations"] for row in answer["rows"]}
+        for table in ("by_activity", "by_kind"):
+            parts = dict.fromkeys(whole, 0)
+            for row in answer[table]:
+                parts[row["model"], row["view"]] += row["evaluations"]
+            assert parts == whole
+
+    def test_finds_no_leak_where_there_is_none(self, answer: dict[str, Any]) -> None:
+        assert answer["leaks"] == []
+
+    def test_is_the_same_on_every_run(self, answer: dict[str, Any], data_path: Path) -> None:
+        again = evaluate(
+            data_path,
+            cutoffs=[CUTOFF - 14 * DAY, CUTOFF],
+            k=10,
+            oracle=oracle_of(data_path),
+            check_leaks=True,
+            progress=lambda *_: None,
+        )
+        assert json.dumps(again) == json.dumps(answer)
+
+    def test_becomes_a_page_that_needs_nothing_else(
+        self, answer: dict[str, Any], tmp_path: Path
+    ) -> None:
+        page = write_report(answer, tmp_path / "report").read_text()
+        for name in ("by plays", "by catalogue", "oracle"):
+            assert name in page
+        assert "src=" not in page
+        assert 'href="http' not in page
+        assert "url(http" not in page
+        kinds = {path.suffix for path in (tmp_path / "report").iterdir()}
+        assert kinds == {".html", ".svg", ".png"}
+
+
+class TestCommand:
+    def test_writes_json_and_says_who_is_best(self, data_path: Path, tmp_path: Path) -> None:
+        out = tmp_path / "answer.json"
+        result = run("--data", data_path, "--cutoff", "2022-08-25", "--k", "5", "--json", out)
+        assert result.exit_code == 0
+        read = json.loads(out.read_text())
+        assert (read["k"], read["cutoffs"]) == (5, ["2022-08-25T00:00:00.000Z"])
+        assert "by catalogue" in result.stdout
+        assert "of oracle" in result.stdout
+
+    def test_names_a_cutoff_with_nothing_around_it(self, data_path: Path) -> None:
+        result = run("--data", data_path, "--cutoff", "2035-01-01")
+        assert result.exit_code == 1
+        assert "2035-01-01" in result.stderr
+
+    def test_names_a_folder_without_a_given_split(self, data_path: Path) -> None:
+        result = run("--data", data_path, "--split", "given")
+        assert result.exit_code == 1
+        assert str(data_path) in result.stderr
+
+
+def test_lists_that_change_with_the_future_are_caught(data_path: Path, tmp_path: Path) -> None:
+    """Ways to peek: into the outcomes, into later plays, and at what became of earlier ones."""
+    opened = open_data(data_path, tmp_path / "workspace", split="temporal")
+
+    def peeking(
+        connection: duckdb.DuckDBPyConnection, split: Split, encoded: EncodedCatalogue
+    ) -> dict[str, Lists]:
+        def counted(where: str) -> Lists:
+            sql = f"SELECT track_id, COUNT(*) FROM plays WHERE {where} GROUP BY track_id"
+            counts = dict(connection.execute(sql, {"cutoff": int(split.cutoff)}).fetchall())
+            ids = encoded.catalogue.ids.astype(str).tolist()
+            scores = np.array([counts.get(track, 0) for track in ids], np.float32)
+            return lists_of(split, (scores for _ in split.judged), 20)
+
+        outcomes = np.bincount(split.outcomes, minlength=split.tracks).astype(np.float32)
+        return {
+            "honest": by_plays(split, 20),
+            "known then": counted("time < $cutoff"),
+            "outcomes": lists_of(split, (outcomes for _ in split.judged), 20),
+            "later plays": counted("time < $cutoff + 86400000"),
+            "later skips": counted("time < $cutoff AND completed"),
+            "later likes": counted("time < $cutoff AND liked"),
+        }
+
+    schema = load_schema(opened.schema)
+    found = leaking(tmp_path / "workspace", tmp_path / "other", schema, CUTOFF, peeking, seed=1)
+    assert found == ["outcomes", "later plays", "later skips", "later likes"]

@@ -1,0 +1,205 @@
+"""What all listeners do together, summed up for the hybrid: fitted at one moment, on its past."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.sparse.linalg import svds
+
+from segue.features.encoder import FloatArray
+from segue.models.signals import Collective, intensity
+from training.past import Past
+
+# Windows of popularity, in days; see STANDING in segue/models/signals.py.
+WINDOWS = (1, 7, 30, 365)
+# A track's completion rate is drawn towards everybody's until it was begun some ten times.
+DOUBT = 10.0
+
+# Track to track: how much ridge, in mean squared entries; how far the weight of much-played tracks
+# is taken back; how many neighbours are kept. The spectrum is whole up to so many listeners or
+# tracks, and so wide beyond.
+RIDGE = 100.0
+DISCOUNT = 0.25
+NEIGHBOURS = 128
+WHOLE = 3_000
+SPECTRUM = 512
+BLOCK = 1_000
+
+# Implicit ALS.
+FACTORS = 64
+CONFIDENCE = 10.0
+FACTOR_RIDGE = 1.0
+SWEEPS = 8
+BATCH = 2_048
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """What is known of the tracks whoever plays them; see ``Collective`` for the shapes.
+
+    features: (tracks, width) float16, of which ``genres``, (width,) bool, are genres.
+    """
+
+    features: NDArray[np.float16]
+    genres: NDArray[np.bool_]
+    artist: NDArray[np.int32]
+    latents: FloatArray
+
+
+def fit_collective(tracks: Tracks, past: Past) -> Collective:
+    """The collective at the moment of ``past``."""
+    played = _played(past, len(tracks.features))
+    rows, neighbours, weights = track_to_track(played)
+    return Collective(
+        standing=_standing(past, tracks.features),
+        rows=rows,
+        neighbours=neighbours,
+        weights=weights,
+        factors=factorise(_binary(played)).astype(np.float16),
+        confidence=CONFIDENCE,
+        ridge=FACTOR_RIDGE,
+        artist=tracks.artist,
+        genres=np.ascontiguousarray(tracks.features[:, tracks.genres]),
+        latents=tracks.latents,
+    )
+
+
+def _played(past: Past, tracks: int) -> sp.csr_array:
+    """(users, tracks): how intensely each user fully played each track; see ``intensity``."""
+    done = past.completed
+    counts = sp.coo_array(
+        (np.ones(done.sum(), np.float32), (past.owner[done], past.tracks[done])),
+        (len(past.users), tracks),
+    ).tocsr()
+    for start, end in zip(counts.indptr[:-1], counts.indptr[1:], strict=True):
+        counts.data[start:end] = intensity(counts.data[start:end])
+    return counts
+
+
+def _binary(played: sp.csr_array) -> sp.csr_array:
+    return sp.csr_array((np.ones_like(played.data), played.indices, played.indptr), played.shape)
+
+
+def _standing(past: Past, features: NDArray[np.float16]) -> FloatArray:
+    """(tracks, STANDING): how often each track was fully played in each window; how often to its
+    end; and how much a ridge regression on its features would expect it to be played."""
+    tracks = len(features)
+    done = past.completed
+    plays = [
+        np.log1p(np.bincount(past.tracks[done & (past.age <= days)], minlength=tracks))
+        for days in WINDOWS
+    ]
+    begun = np.bincount(past.tracks, minlength=tracks)
+    ended = np.bincount(past.tracks[done], minlength=tracks)
+    rate = (ended + DOUBT * ended.sum() / max(begun.sum(), 1)) / (begun + DOUBT)
+    return standard(np.stack([*plays, rate, _appeal(features, plays[-1])], 1))
+
+
+def _appeal(features: NDArray[np.float16], plays: NDArray[np.float64]) -> NDArray[np.float64]:
+    inputs = np.hstack([features.astype(np.float64), np.ones((len(features), 1))])
+    gram = inputs.T @ inputs + 0.01 * len(inputs) * np.eye(inputs.shape[1])
+    expected: NDArray[np.float64] = inputs @ np.linalg.solve(gram, inputs.T @ plays)
+    return expected
+
+
+def standard(columns: NDArray[np.floating]) -> FloatArray:
+    """Each column with mean 0 and variance 1; a constant one becomes 0."""
+    spread = columns.std(0)
+    centred = (columns - columns.mean(0)) / np.where(spread > 1e-9, spread, 1)
+    return np.where(spread > 1e-9, centred, 0).astype(np.float32)
+
+
+def track_to_track(
+    played: sp.csr_array,
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float16]]:
+    """rows, neighbours and weights of ``Collective``: EASE (Steck, 2019) by way of its spectrum.
+
+    EASE takes the weights ``B_ij = R_ij / (1 - R_jj)`` with ``R = G (G + l I)^-1`` and G the Gram
+    matrix of the plays, so R is a filter ``s / (s + l)`` over G's eigenvalues s. Where there are
+    too many listeners and tracks to find all of these, the rest of G passes with the weight that
+    the last eigenvalue found would have: the linear part of GF-CF (Shen et al., 2021). Each
+    track's plays are first divided by the ``DISCOUNT``-th power of how many have played it.
+    """
+    audience = np.bincount(played.indices, minlength=played.shape[1])
+    supported = np.flatnonzero(audience >= min(2, audience.max(initial=0)) if len(audience) else [])
+    rows = np.full(played.shape[1], -1, np.int32)
+    if not len(supported) or not played.nnz:
+        return rows, np.zeros((0, 1), np.int32), np.zeros((0, 1), np.float16)
+    rows[supported] = np.arange(len(supported))
+    scale = audience[supported].astype(np.float32) ** -DISCOUNT
+    scaled = sp.csr_array(played[:, supported])
+    scaled.data = scaled.data * scale[scaled.indices]
+    kept = min(NEIGHBOURS, len(supported) - 1) or 1
+    neighbours = np.zeros((len(supported), kept), np.int32)
+    weights = np.zeros((len(supported), kept), np.float16)
+    for start, block in _filtered(scaled):
+        votes = block * scale[start : start + len(block), None] / scale
+        nearest = np.argpartition(-np.abs(votes), kept - 1)[:, :kept]
+        neighbours[start : start + len(block)] = supported[nearest]
+        weights[start : start + len(block)] = np.take_along_axis(votes, nearest, 1)
+    return rows, neighbours, weights
+
+
+def _filtered(plays: sp.csr_array) -> Iterator[tuple[int, FloatArray]]:
+    """EASE's weights, some rows at a time, with the position of the first."""
+    ridge = np.float32(RIDGE * (plays.data**2).mean())
+    vectors, values = _spectrum(plays)
+    rest = 1 / (values[-1] + ridge) if len(values) < min(plays.shape) else np.float32(0)
+    passed = values / (values + ridge) - rest * values
+    totals = np.asarray(plays.multiply(plays).sum(0)).ravel()
+    own = (vectors**2) @ passed + rest * totals
+    columns = plays.tocsc()
+    for start in range(0, plays.shape[1], BLOCK):
+        block = vectors[start : start + BLOCK] * passed @ vectors.T
+        if rest:
+            block += rest * (columns[:, start : start + BLOCK].T @ plays).toarray()
+        block /= np.maximum(1 - own, 1e-3)
+        within = np.arange(len(block))
+        block[within, start + within] = 0
+        yield start, block
+
+
+def _spectrum(plays: sp.csr_array) -> tuple[FloatArray, FloatArray]:
+    """Eigenvectors (tracks, n) and eigenvalues (n,), greatest first, of the tracks' Gram matrix."""
+    listeners, tracks = plays.shape
+    if min(listeners, tracks) > WHOLE:
+        _, roots, vectors = svds(plays, SPECTRUM, random_state=np.random.default_rng(0))
+        order = np.argsort(-roots)
+        return vectors[order].T, (roots[order] ** 2).astype(np.float32)
+    if tracks <= listeners:
+        values, found = np.linalg.eigh((plays.T @ plays).toarray())
+        return found[:, ::-1], np.maximum(values[::-1], 0)
+    values, found = np.linalg.eigh((plays @ plays.T).toarray())
+    kept = values > 1e-4 * values.max()
+    values, found = values[kept][::-1], found[:, kept][:, ::-1]
+    return np.asarray((plays.T @ found) / np.sqrt(values), np.float32), values
+
+
+def factorise(played: sp.csr_array) -> FloatArray:
+    """(tracks, FACTORS) of implicit ALS (Hu, Koren and Volinsky, 2008); those of the users are
+    thrown away, since a request folds its listener in."""
+    random = np.random.default_rng(0)
+    tracks = (random.standard_normal((played.shape[1], FACTORS)) / FACTORS).astype(np.float32)
+    by_track = sp.csr_array(played.T)
+    for _ in range(SWEEPS):
+        tracks = _solve(by_track, _solve(played, tracks))
+    return tracks
+
+
+def _solve(played: sp.csr_array, factors: FloatArray) -> FloatArray:
+    """One side's factors, (rows, FACTORS), given the other's."""
+    solved = np.zeros((played.shape[0], FACTORS), np.float32)
+    gram = factors.T @ factors + FACTOR_RIDGE * np.eye(FACTORS, dtype=np.float32)
+    active = np.flatnonzero(np.diff(played.indptr))
+    for start in range(0, len(active), BATCH):
+        chosen = active[start : start + BATCH]
+        systems = np.repeat(gram[None], len(chosen), 0)
+        targets = np.zeros((len(chosen), FACTORS, 1), np.float32)
+        for place, row in enumerate(chosen):
+            own = factors[played.indices[played.indptr[row] : played.indptr[row + 1]]]
+            systems[place] += CONFIDENCE * own.T @ own
+            targets[place, :, 0] = (1 + CONFIDENCE) * own.sum(0)
+        solved[chosen] = np.linalg.solve(systems, targets)[:, :, 0]
+    return solved

@@ -1,0 +1,254 @@
+"""``segue evaluate``: from a data folder to how good every contender is."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
+
+import duckdb
+
+from segue.domain.errors import InvalidData
+from segue.domain.times import DAY, format_time
+from segue.features.schema import Schema, load_schema
+from training.catalogue import EncodedCatalogue
+from training.data import OpenedData, connect, open_data
+from training.evaluation import answer
+from training.evaluation.answer import Roles, Row
+from training.evaluation.contenders import ORACLE, RANDOM, Contender, draw_at_random
+from training.evaluation.cutoffs import check_cutoffs, temporal_cutoffs
+from training.evaluation.judging import Judge, prepare
+from training.evaluation.leaks import leaking
+from training.evaluation.lists import Lists
+from training.evaluation.own import Own, fit_and_recommend
+from training.evaluation.results import CutoffResults, Results
+from training.evaluation.rivals import Rivals
+from training.evaluation.split import Split
+from training.progress import Curve, Progress
+
+K = 20
+SEED = 7
+
+
+def evaluate(
+    data: Path,
+    *,
+    split: Literal["temporal", "given"] = "temporal",
+    cutoffs: Sequence[int] = (),
+    k: int = K,
+    peers: Sequence[str] = (),
+    oracle: Contender | None = None,
+    check_leaks: bool = False,
+    seed: int = SEED,
+    progress: Progress,
+) -> dict[str, Any]:
+    """The answer as plain values, ready for JSON and ``training.evaluation.report``::
+
+        k, cutoffs, split, seed, data      what was judged, and on what
+        ours, peers, references            the names of the contenders; random is always there
+        rows                               means by model and view; ndcg_low, ndcg_high: intervals
+        differences                        ours less another, over the evaluations both have
+        best_peers                         of these, those to the best peer, with a verdict
+        by_activity, by_kind, played       groups of listeners; how popular is what they played
+        tuning, leaks, curves, tradeoff    what peers chose; who saw the future; our models
+
+    cutoffs: milliseconds since 1970 UTC; none: every week that the data allows, or the one of the
+    given split. peers: names of ``training.peers``. oracle: a contender that knows the truth.
+    check_leaks: fit our models once more at the last cut-off, with garbage for what came after it.
+
+    Raises InvalidData where the folder cannot be used, or there is nobody to judge at a cut-off.
+    """
+    with TemporaryDirectory(prefix="segue-") as name:
+        folder = Path(name)
+        workspace = folder / "workspace"
+        opened = open_data(data, workspace, split=split, progress=partial(progress, "reading"))
+        rivals = Rivals(folder / "peers", peers, k, seed)
+        run = _Run(opened.schema, load_schema(opened.schema), k, seed, oracle, progress)
+        with connect(workspace) as connection:
+            times = _times(connection, opened, cutoffs)
+            judged, last = run.judge(connection, times, rivals)
+            about = _about(connection, opened)
+        leaks = run.leaks(folder, times[-1]) if check_leaks else None
+        judged, told = rivals.judge(judged, progress)
+    results = Results(judged)
+    roles = _roles(results, last.names)
+    return {
+        "k": k,
+        "cutoffs": [format_time(time) for time in times],
+        "split": split,
+        "seed": seed,
+        "data": about,
+        "ours": roles.ours,
+        "peers": roles.peers,
+        "references": roles.references,
+        **_tables(results, roles, seed),
+        "tuning": told,
+        "leaks": leaks,
+        "curves": _curves(last.curves),
+        "tradeoff": last.tradeoff,
+    }
+
+
+@dataclass(frozen=True)
+class _Last:
+    """What is shown of our models at the last cut-off: accuracy by diversity, and the losses."""
+
+    names: Sequence[str]
+    curves: Mapping[str, Curve]
+    tradeoff: Sequence[Row]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What is the same at every cut-off."""
+
+    schema_path: Path
+    schema: Schema
+    k: int
+    seed: int
+    oracle: Contender | None
+    progress: Progress
+
+    def judge(
+        self, connection: duckdb.DuckDBPyConnection, times: Sequence[int], rivals: Rivals
+    ) -> tuple[list[CutoffResults], _Last]:
+        """The results of ours and the references at every cut-off."""
+        judged = []
+        for done, cutoff in enumerate(times):
+            self.progress("cut-offs", done, len(times))
+            encoded, split = prepare(connection, self.schema, cutoff)
+            rivals.prepare(connection, encoded, split)
+            own = self._fit(connection, split, encoded, vary=cutoff == times[-1])
+            judge = Judge(split, encoded.features)
+            lists = {**own.lists, **self._references(split, encoded)}
+            measures = {name: judge.measures(name, found) for name, found in lists.items()}
+            judged.append(judge.results(encoded.catalogue.genres, measures))
+        self.progress("cut-offs", len(times), len(times))
+        return judged, _Last(list(own.lists), own.curves, _tradeoff(judge, own))
+
+    def leaks(self, folder: Path, cutoff: int) -> list[str]:
+        """Those of our models that see the future."""
+
+        def fit(
+            connection: duckdb.DuckDBPyConnection, split: Split, encoded: EncodedCatalogue
+        ) -> Mapping[str, Lists]:
+            return self._fit(connection, split, encoded).lists
+
+        workspace, garbled = folder / "workspace", folder / "garbled"
+        return leaking(workspace, garbled, self.schema, cutoff, fit, self.seed)
+
+    def _fit(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        split: Split,
+        encoded: EncodedCatalogue,
+        *,
+        vary: bool = False,
+    ) -> Own:
+        return fit_and_recommend(
+            connection,
+            split,
+            encoded,
+            self.schema_path,
+            k=self.k,
+            seed=self.seed,
+            vary=vary,
+            progress=self.progress,
+        )
+
+    def _references(self, split: Split, encoded: EncodedCatalogue) -> dict[str, Lists]:
+        """The bounds between which all others lie: chance and, where it is known, the truth."""
+        found = {RANDOM: draw_at_random(split, self.k, self.seed)}
+        if self.oracle is not None:
+            found[ORACLE] = self.oracle(split, encoded.catalogue, self.k)
+        return found
+
+
+def _times(
+    connection: duckdb.DuckDBPyConnection, opened: OpenedData, cutoffs: Sequence[int]
+) -> list[int]:
+    if opened.cutoff is not None:
+        if cutoffs:
+            raise InvalidData("data with a given split has the one cut-off: leave out --cutoff")
+        return [opened.cutoff]
+    return check_cutoffs(connection, cutoffs) if cutoffs else temporal_cutoffs(connection)
+
+
+def _about(connection: duckdb.DuckDBPyConnection, opened: OpenedData) -> dict[str, Any]:
+    """What was evaluated on. The times of a given split mean nothing, so they are left out."""
+    summary = opened.summary
+    about: dict[str, Any] = {
+        "tracks": summary.tracks,
+        "listeners": summary.listeners,
+        "events": summary.events,
+        "plays": summary.plays,
+        "completed_share": round(summary.completed_share, 4),
+        "schema": opened.schema.stem,
+        "quarantined": sum(file.quarantined for file in summary.files.values()),
+    }
+    if opened.cutoff is None:
+        assert summary.first_event is not None
+        assert summary.last_event is not None
+        about["first_event"] = format_time(summary.first_event)
+        about["last_event"] = format_time(summary.last_event)
+        about["sessions"] = _sessions(connection)
+    return about
+
+
+def _sessions(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """How many sessions began on each day that has any."""
+    rows = connection.execute(
+        """
+        SELECT day, COUNT(*) FROM (
+            SELECT MIN(time) // $day AS day FROM events GROUP BY user_id, session_id
+        ) AS starts GROUP BY day ORDER BY day
+        """,
+        {"day": DAY},
+    ).fetchall()
+    return {format_time(day * DAY)[:10]: count for day, count in rows}
+
+
+def _roles(results: Results, ours: Sequence[str]) -> Roles:
+    references = [name for name in (RANDOM, ORACLE) if name in results.contenders]
+    known = {*ours, *references}
+    return Roles(ours, [name for name in results.contenders if name not in known], references)
+
+
+def _tables(results: Results, roles: Roles, seed: int) -> dict[str, Any]:
+    names = [*roles.ours, *roles.peers, *roles.references]
+    rows = answer.mean_rows(results, names, seed)
+    if ORACLE in roles.references:
+        answer.add_shares(rows, ORACLE)
+    differences = answer.difference_rows(results, roles, seed)
+    return {
+        "rows": rows,
+        "played": answer.played_rows(results, seed),
+        "best_peers": answer.best_peer_rows(rows, differences, roles),
+        "differences": differences,
+        "by_activity": answer.activity_rows(results, names, seed),
+        "by_kind": answer.kind_rows(results, names, seed),
+    }
+
+
+def _tradeoff(judge: Judge, own: Own) -> list[Row]:
+    """Accuracy against diversity; of one cut-off, so without intervals."""
+    rows = []
+    for name, varied in own.varied.items():
+        for diversity, lists in varied.items():
+            for view, measures in judge.measures(name, lists).items():
+                ndcg, ild = (answer.mean(measures[of]) for of in ("ndcg", "diversity"))
+                row = {"model": name, "view": view, "diversity": diversity}
+                rows.append(row | {"ndcg": ndcg, "ild": ild})
+    return rows
+
+
+def _curves(curves: Mapping[str, Curve]) -> dict[str, Any]:
+    return {
+        name: {
+            "train": [round(loss, 6) for loss in curve.train],
+            "validation": [round(loss, 6) for loss in curve.validation],
+            "kept": curve.best,
+        }
+        for name, curve in curves.items()
+    }

@@ -1,0 +1,73 @@
+"""Lists: what a contender recommends to each judged listener, in each of the two views."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue.features.encoder import FloatArray
+from segue.ranking.filters import forbid, top
+from training.evaluation.split import Split
+
+# "any": every track counts. "new": what the listener ever started before the cut-off neither
+# counts nor may be recommended.
+VIEWS = ("any", "new")
+NOTHING = -1
+
+# By view: (judged, k) int32 positions of tracks, best first, NOTHING behind the last.
+Lists = Mapping[str, NDArray[np.int32]]
+
+# From scores, (tracks,), and k to at most k positions, best first; what scores -inf is not chosen.
+Choose = Callable[[FloatArray, int], NDArray[np.intp]]
+
+
+def lists_of(
+    split: Split, scores: Iterable[FloatArray], k: int, choose: Choose = top
+) -> dict[str, NDArray[np.int32]]:
+    """The lists that follow from scores, (tracks,) for each judged listener in turn."""
+    lists = {view: np.full((len(split.judged), k), NOTHING, np.int32) for view in VIEWS}
+    for row, (scored, heard) in enumerate(zip(scores, heard_tracks(split), strict=True)):
+        for view, allowed in (("any", scored), ("new", forbid(scored, [heard]))):
+            best = choose(allowed, k)
+            lists[view][row, : len(best)] = best
+    return lists
+
+
+def heard_tracks(split: Split) -> Iterator[NDArray[np.int32]]:
+    """The tracks that each judged listener ever started, with repeats."""
+    starts = np.searchsorted(split.plays.user, split.judged, "left")
+    ends = np.searchsorted(split.plays.user, split.judged, "right")
+    for start, end in zip(starts, ends, strict=True):
+        yield split.plays.track[start:end]
+
+
+def heard_pairs(split: Split) -> NDArray[np.int64]:
+    """(pairs,) ``row * tracks + track``, ascending, of all that judged listeners ever started."""
+    row = np.full(len(split.users), -1, np.int64)
+    row[split.judged] = np.arange(len(split.judged))
+    rows = row[split.plays.user]
+    return np.unique(rows[rows >= 0] * split.tracks + split.plays.track[rows >= 0])
+
+
+def pairs_of(lists: NDArray[np.int32], tracks: int) -> NDArray[np.int64]:
+    """(judged, k) ``row * tracks + track``, negative for NOTHING."""
+    rows = np.arange(len(lists), dtype=np.int64)[:, None]
+    return np.where(lists >= 0, rows * tracks + lists, NOTHING)
+
+
+def check_lists(name: str, lists: Lists, split: Split, k: int) -> None:
+    """Raises ValueError where a contender breaks the rules: that is a fault of its code."""
+    for view in VIEWS:
+        found = lists[view]
+        if found.shape != (len(split.judged), k):
+            raise ValueError(f"{name}, {view}: lists of shape {found.shape}")
+        if found.size and not NOTHING <= found.min() <= found.max() < split.tracks:
+            raise ValueError(f"{name}, {view}: a track that is not in the catalogue")
+        if np.any((found[:, :-1] == NOTHING) & (found[:, 1:] != NOTHING)):
+            raise ValueError(f"{name}, {view}: a gap in a list")
+        pairs = pairs_of(found, split.tracks)
+        pairs = pairs[pairs >= 0]
+        if len(np.unique(pairs)) < len(pairs):
+            raise ValueError(f"{name}, {view}: a track twice in one list")
+        if view == "new" and np.isin(pairs, heard_pairs(split)).any():
+            raise ValueError(f"{name}, new: a track that the listener had heard")

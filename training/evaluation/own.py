@@ -1,0 +1,153 @@
+"""Our models as contenders: trained at the cut-off, and asked as the service asks them."""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import torch
+
+from segue.domain.times import DAY, format_time
+from segue.domain.users import User
+from segue.features.encoder import FloatArray
+from segue.features.listeners import History
+from segue.features.schema import load_schema
+from segue.models.bundle import Bundle
+from segue.models.cold_start import cold_start_scores
+from segue.models.model import Listener
+from segue.models.registry import REGISTRY, load_model
+from segue.ranking.diversity import rerank
+from segue.ranking.filters import forbid
+from segue.ranking.genres import TrackGenres, listener_mix
+from segue.ranking.space import track_vectors
+from training.catalogue import EncodedCatalogue
+from training.evaluation.lists import Lists, heard_tracks, lists_of
+from training.evaluation.split import Split
+from training.export import BundleWriter, write_catalogue
+from training.fit import fit_models
+from training.progress import Curve, Progress
+from training.users import read_users
+
+# The values of the service's ``diversity`` that accuracy is traded for.
+DIVERSITIES = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+@dataclass(frozen=True)
+class Own:
+    """What our models recommend, by name, and how their losses went.
+
+    varied: their lists by the service's field ``diversity``.
+    """
+
+    lists: Mapping[str, Lists]
+    curves: Mapping[str, Curve]
+    varied: Mapping[str, Mapping[float, Lists]] = field(default_factory=dict)
+
+
+def fit_and_recommend(
+    connection: duckdb.DuckDBPyConnection,
+    split: Split,
+    encoded: EncodedCatalogue,
+    schema: Path,
+    *,
+    k: int,
+    seed: int,
+    vary: bool = False,
+    progress: Progress,
+) -> Own:
+    """Train every model on what lies before the cut-off, and list k tracks for each judged user."""
+    cutoff = int(split.cutoff)
+    with tempfile.TemporaryDirectory(prefix="segue-") as folder:
+        path = Path(folder) / "bundle"
+        with BundleWriter(path) as writer:
+            write_catalogue(writer, encoded, schema.read_text(encoding="utf-8"))
+            fitted = fit_models(
+                connection,
+                writer,
+                encoded,
+                cutoff,
+                seed=seed,
+                device=torch.device("cpu"),
+                progress=progress,
+            )
+            writer.seal(
+                {
+                    "schema_hash": load_schema(schema).hash,
+                    "cutoff": format_time(cutoff),
+                    "models": fitted.models({}),
+                }
+            )
+            writer.place()
+        asked = Asked(connection, Bundle.open(path), split, k)
+        lists = {name: asked.lists(number, progress) for number, name in asked.models.items()}
+        vary = vary and track_vectors(asked.bundle) is not None
+        varied = {name: asked.vary(number) for number, name in asked.models.items()} if vary else {}
+    return Own(lists, fitted.curves, varied)
+
+
+class Asked:
+    """A bundle that is asked for what it recommends to the judged listeners of a split."""
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, bundle: Bundle, split: Split, k: int
+    ) -> None:
+        self.bundle = bundle
+        self._split = split
+        self._users = read_users(connection)
+        self._k = k
+        carried = bundle.manifest.models
+        self.models = {n: name for n, (name, _) in REGISTRY.items() if n in carried}
+
+    def lists(self, number: int, progress: Progress) -> Lists:
+        """What the model of this number recommends in both views."""
+        return lists_of(self._split, self._scores(number, progress), self._k)
+
+    def vary(self, number: int) -> dict[float, Lists]:
+        """The same in view ``any``, for every one of DIVERSITIES, re-ranked as the service does."""
+        genres = TrackGenres.of(self.bundle.catalogue)
+        vectors = track_vectors(self.bundle)
+        found = {d: np.full((len(self._split.judged), self._k), -1, np.int32) for d in DIVERSITIES}
+        scores = self._scores(number, lambda *_: None)
+        listeners = self._listeners(REGISTRY[number][1].history_days)
+        heard = heard_tracks(self._split)
+        varied: dict[float, Lists] = {
+            d: {"any": lists, "new": lists.copy()} for d, lists in found.items()
+        }
+        for row, (score, listener, old) in enumerate(zip(scores, listeners, heard, strict=True)):
+            again = partial(
+                rerank, vectors=vectors, genres=genres, mix=listener_mix(listener, genres)
+            )
+            for diversity, lists in varied.items():
+                for view, allowed in (("any", score), ("new", forbid(score, [old]))):
+                    best = again(allowed, self._k, diversity)
+                    lists[view][row, : len(best)] = best
+        return varied
+
+    def _scores(self, number: int, progress: Progress) -> Iterator[FloatArray]:
+        model = load_model(number, self.bundle)
+        listeners = self._listeners(model.history_days)
+        for done, listener in enumerate(listeners, 1):
+            yield (
+                model.score(listener)
+                if len(listener.history)
+                else cold_start_scores(listener.user, self.bundle.catalogue)
+            )
+            progress(f"asking the {self.models[number]}", done, len(self._split.judged))
+
+    def _listeners(self, days: int) -> Iterator[Listener]:
+        for position in self._split.judged:
+            user_id = self._split.users[position].decode()
+            user = self._users.get(user_id, User(user_id))
+            yield Listener(user, _history(self._split, position, days))
+
+
+def _history(split: Split, position: np.int32, days: int) -> History:
+    plays = split.plays
+    start, end = np.searchsorted(plays.user, [position, position + 1])
+    start += np.searchsorted(plays.time[start:end], split.cutoff - days * DAY)
+    own = slice(start, end)
+    age = ((split.cutoff - plays.time[own]) / DAY).astype(np.float32)
+    return History(plays.track[own], plays.completed[own], plays.liked[own], age)

@@ -1,0 +1,175 @@
+"""The page: no address outside itself, for light and dark screens, phones and desks."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from training.evaluation.lists import VIEWS
+from training.evaluation.report.style import themed, variables
+
+Answer = Mapping[str, Any]
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading, and pictures with their captions; a picture is the text of an SVG."""
+
+    title: str
+    pictures: Sequence[tuple[str, str]]
+
+
+_COLUMNS = {
+    "hit": "hit",
+    "ndcg": "nDCG",
+    "recall": "recall",
+    "map": "MAP",
+    "coverage": "coverage",
+    "novelty": "novelty (bits)",
+    "diversity": "diversity",
+    "popularity": "popularity",
+    "gini": "Gini",
+}
+_ABSENT = "-"
+_TITLES = {"any": "Every track counts", "new": "Only tracks not heard before"}
+
+_STYLE = """
+:root{color-scheme:light dark;%(light)s}
+@media(prefers-color-scheme:dark){:root{%(dark)s}}
+*{box-sizing:border-box}
+body{margin:0;background:var(--paper);color:var(--ink);
+ font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
+main{max-width:70rem;margin:0 auto;padding:1.5rem 1rem 4rem}
+h1{font-size:1.7rem;line-height:1.2;margin:.5rem 0}
+h2{font-size:1.15rem;margin:2.5rem 0 .5rem;border-top:1px solid var(--grid);padding-top:1.2rem}
+h3{font-size:1rem;margin:1.2rem 0 .3rem}
+p{max-width:45rem}
+.muted,figcaption{color:var(--muted)}
+.pictures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%%,26rem),1fr));
+ gap:1.5rem;align-items:start}
+figure{margin:0}
+figure svg{width:100%%;height:auto;display:block;max-width:36rem}
+figcaption{font-size:.85rem;max-width:36rem}
+.scroll{overflow-x:auto}
+table{border-collapse:collapse;font-size:.85rem;font-variant-numeric:tabular-nums}
+th,td{padding:.25rem .6rem;text-align:right;white-space:nowrap;border-bottom:1px solid var(--grid)}
+th:first-child,td:first-child{text-align:left;position:sticky;left:0;background:var(--paper)}
+th{font-weight:600;color:var(--muted)}
+tr.ours td{font-weight:600}
+tr.references td{color:var(--muted)}
+td.best{text-decoration:underline;text-underline-offset:.2em}
+td small{font-weight:400;color:var(--muted)}
+pre{overflow-x:auto;font-size:.8rem}
+"""
+
+
+def render(answer: Answer, sections: Sequence[Section]) -> str:
+    """The whole page."""
+    style = _STYLE % {"light": variables(dark=False), "dark": variables(dark=True)}
+    body = "\n".join(_body(answer, sections))
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">\n'
+        f"<title>Evaluation</title>\n<style>{style}</style>\n</head>\n"
+        f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+    )
+
+
+def _body(answer: Answer, sections: Sequence[Section]) -> Iterator[str]:
+    yield "<h1>How good the recommendations are</h1>"
+    yield f'<p class="muted">{escape(_what(answer))}</p>'
+    yield from _verdicts(answer)
+    for section in sections:
+        yield f'<h2>{escape(section.title)}</h2>\n<div class="pictures">'
+        for svg, caption in section.pictures:
+            yield _picture(svg, caption)
+        yield "</div>"
+    yield "<h2>All figures</h2>"
+    yield (
+        '<p class="muted">Means with 95 % intervals of a bootstrap that resamples listeners. '
+        "Coverage and Gini have none: they belong to all lists of a cut-off together. The best of "
+        "ours and of the peers is underlined.</p>"
+    )
+    for view in VIEWS:
+        yield f'<h3>{_TITLES[view]}</h3>\n<div class="scroll">{_table(answer, view)}</div>'
+    yield from _details(answer)
+
+
+def _what(answer: Answer) -> str:
+    data, cutoffs = answer["data"], [cutoff[:10] for cutoff in answer["cutoffs"]]
+    when = {1: f"at {cutoffs[0]}"}.get(
+        len(cutoffs), f"at {len(cutoffs)} cut-offs from {cutoffs[0]} to {cutoffs[-1]}"
+    )
+    where = "on the split that the data came with" if answer["split"] == "given" else when
+    first = answer["rows"][0]
+    return (
+        f"{first['evaluations']:,} evaluations of {first['users']:,} listeners {where}: lists of "
+        f"{answer['k']}, judged by what was fully played. The data: {data['tracks']:,} tracks, "
+        f"{data['listeners']:,} listeners, {data['plays']:,} plays, {data['completed_share']:.0%} "
+        f"of them to the end. Seed {answer['seed']}."
+    )
+
+
+def _verdicts(answer: Answer) -> Iterator[str]:
+    words = {"better": "beats", "worse": "falls short of", "open": "cannot be told from"}
+    items = [
+        f"<li><b>{escape(row['model'])}</b> {words[row['verdict']]} the best peer, "
+        f"{escape(row['peer'])}, in nDCG ({_TITLES[row['view']].lower()}): {row['mean']:+.4f} "
+        f"<small>[{row['low']:+.4f}, {row['high']:+.4f}]</small></li>"
+        for row in answer["best_peers"]
+        if row["metric"] == "ndcg" and row["mean"] is not None
+    ]
+    if items:
+        yield f"<ul>{''.join(items)}</ul>"
+    if answer["leaks"] is not None:
+        found = ", ".join(answer["leaks"])
+        told = f"these lists changed: {found}" if found else "no list changed"
+        yield f"<p>With garbage for all that came after the last cut-off, {escape(told)}.</p>"
+
+
+def _picture(svg: str, caption: str) -> str:
+    drawing = themed(svg[svg.index("<svg") :])
+    label = escape(caption, quote=True)
+    drawing = drawing.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+    return f"<figure>{drawing}<figcaption>{escape(caption)}</figcaption></figure>"
+
+
+def _table(answer: Answer, view: str) -> str:
+    rows = [row for row in answer["rows"] if row["view"] == view]
+    headings = "".join(f"<th>{heading}</th>" for heading in _COLUMNS.values())
+    oracle = "share_of_oracle" in rows[0]
+    lines = [f"<tr><th></th>{headings}{'<th>of the oracle</th>' if oracle else ''}</tr>"]
+    rivals = [row for row in rows if row["model"] not in answer["references"]]
+    for role in ("ours", "peers", "references"):
+        for row in (row for row in rows if row["model"] in answer[role]):
+            cells = "".join(_cell(row, measure, rivals) for measure in _COLUMNS)
+            share = f"<td>{_percent(row['share_of_oracle'])}</td>" if oracle else ""
+            lines.append(f'<tr class="{role}"><td>{escape(row["model"])}</td>{cells}{share}</tr>')
+    return f"<table>{''.join(lines)}</table>"
+
+
+def _cell(row: Row, measure: str, rivals: Sequence[Row]) -> str:
+    value = row[measure]
+    if value is None:
+        return f"<td>{_ABSENT}</td>"
+    digits = 2 if measure == "novelty" else 3
+    low, high = row.get(f"{measure}_low"), row.get(f"{measure}_high")
+    bounds = "" if low is None else f" <small>{low:.{digits}f} to {high:.{digits}f}</small>"
+    competes = measure in ("hit", "ndcg", "recall", "map") and row in rivals
+    best = competes and value == max(rival[measure] or 0 for rival in rivals)
+    start = '<td class="best">' if best else "<td>"
+    return f"{start}{value:.{digits}f}{bounds}</td>"
+
+
+def _percent(share: float | None) -> str:
+    return _ABSENT if share is None else f"{share:.0%}"
+
+
+def _details(answer: Answer) -> Iterator[str]:
+    if answer["tuning"]:
+        text = escape(json.dumps(answer["tuning"], indent=2))
+        summary = "<summary>Settings, and failures</summary>"
+        yield "<h2>What the peers chose</h2>"
+        yield f"<details>{summary}<pre>{text}</pre></details>"

@@ -1,0 +1,97 @@
+"""The peers of an evaluation: run in processes of their own, and judged as ours are."""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+
+from segue.domain.times import format_time
+from training.catalogue import EncodedCatalogue
+from training.evaluation.contenders import RANDOM
+from training.evaluation.judging import Judge
+from training.evaluation.lists import VIEWS
+from training.evaluation.results import CutoffResults
+from training.evaluation.split import Split, load_split
+from training.evaluation.temporal import earlier_split
+from training.progress import Progress
+
+_FEATURES = "features.npy"
+
+
+class Rivals:
+    """The peers by name, and the folder in which they work, cut-off by cut-off."""
+
+    def __init__(self, work: Path, names: Sequence[str], k: int, seed: int) -> None:
+        self._work = work
+        self._names = names
+        self._k = k
+        self._seed = seed
+
+    def prepare(
+        self, connection: duckdb.DuckDBPyConnection, encoded: EncodedCatalogue, split: Split
+    ) -> None:
+        """Write down what they are fitted on, and the earlier split that they are tuned on."""
+        if not self._names:
+            return
+        folder = self._folder(int(split.cutoff))
+        split.save(folder / "now")
+        earlier_split(connection, encoded, split, self._seed).save(folder / "earlier")
+        np.save(folder / _FEATURES, encoded.features)
+
+    def judge(
+        self, judged: Sequence[CutoffResults], progress: Progress
+    ) -> tuple[list[CutoffResults], Mapping[str, Any]]:
+        """The results with those of the peers; by peer what they chose, and why some failed."""
+        if not self._names:
+            return list(judged), {}
+        # Its libraries are needed by those alone who ask for peers.
+        from training.peers.environment import run_peers
+        from training.peers.runner import CHOSEN, FAILURES
+
+        run_peers(self._work, self._names, self._k, progress)
+        return [self._with_peers(one) for one in judged], {
+            "settings": self._notes(CHOSEN, judged),
+            "failures": self._notes(FAILURES, judged),
+        }
+
+    def _folder(self, cutoff: int) -> Path:
+        # Of equal length, so that names sort as times do.
+        return self._work / "splits" / f"{cutoff:015d}"
+
+    def _with_peers(self, results: CutoffResults) -> CutoffResults:
+        folder = self._folder(results.cutoff)
+        judge = Judge(load_split(folder / "now"), np.load(folder / _FEATURES))
+        measures = dict(results.measures)
+        for name in self._names:
+            path = self._work / "lists" / folder.name / f"{name}.npz"
+            if path.is_file():
+                with np.load(path) as lists:
+                    taken = {view: lists[view] for view in VIEWS}
+                measures[peer_name(name, results.measures)] = judge.measures(name, taken)
+        return replace(results, measures=measures)
+
+    def _notes(self, name: str, judged: Sequence[CutoffResults]) -> dict[str, Any]:
+        """By cut-off and peer."""
+        path = self._work / name
+        notes = json.loads(path.read_bytes()) if path.is_file() else {}
+        times = {self._folder(one.cutoff).name: format_time(one.cutoff) for one in judged}
+        return {times[folder]: of_peers for folder, of_peers in notes.items()}
+
+
+def peer_names(*, long: bool) -> list[str]:
+    """The peers there are, without chance, which is always judged as a reference.
+
+    long: with those that need an interpreter of their own.
+    """
+    from training.peers.registry import LONG, SHORT
+
+    return [name for name in (*SHORT, *(LONG if long else ())) if name != RANDOM]
+
+
+def peer_name(name: str, taken: Collection[str]) -> str:
+    """The peer's name in the answer, where one of ours may bear the same."""
+    return f"{name} (peer)" if name in taken else name
