@@ -1,14 +1,14 @@
-"""Recommendations, the models behind them, and whether they can be had."""
+"""Recommendations, similar tracks, the models behind them, and whether they can be had."""
 
 from time import perf_counter
 
 from aws_lambda_powertools.event_handler import Response
-from aws_lambda_powertools.metrics import MetricUnit
 
 from segue import bootstrap
-from segue.api.app import create_app, create_handler, metrics
-from segue.api.requests import parse_predict
-from segue.api.responses import json_response
+from segue.api.app import create_app, create_handler
+from segue.api.requests import parse_predict, parse_similar
+from segue.api.responses import json_response, recommendation_response
+from segue.api.telemetry import observe
 
 app = create_app()
 recommender = bootstrap.recommender()
@@ -18,12 +18,13 @@ recommender = bootstrap.recommender()
 def predict(model_id: str) -> Response[str]:
     start = perf_counter()
     answer = recommender.recommend(parse_predict(model_id, app.current_event))
-    metrics.add_dimension("model", answer.model)
-    metrics.add_metric("Latency", MetricUnit.Milliseconds, 1_000 * (perf_counter() - start))
-    metrics.add_metric("ColdStart recommendations", MetricUnit.Count, answer.cold_start)
-    origin = "cold-start" if answer.cold_start else answer.model
-    headers = {"X-Segue-Answered-By": origin, "X-Segue-Bundle": answer.bundle}
-    return json_response(answer.tracks, headers=headers)
+    observe(answer, 1_000 * (perf_counter() - start))
+    return recommendation_response(answer)
+
+
+@app.get("/tracks/<track_id>/similar")
+def similar(track_id: str) -> Response[str]:
+    return json_response(recommender.similar(parse_similar(track_id, app.current_event)))
 
 
 @app.get("/models")

@@ -1,12 +1,17 @@
 """POST /models/{model_id}/predict, GET /models, GET /health."""
 
 import base64
-from typing import Any
+from random import Random
+from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 
 from segue.domain.errors import BundleMissing, StoreUnavailable
 from segue.domain.times import format_time
+from segue.models.autoencoder import Autoencoder
+from segue.models.popularity import Popularity
+from segue.services.recommend import Recommender
 from tests.unit.conftest import Function, LambdaContext, World
 
 PREDICT = "/models/1/predict"
@@ -20,7 +25,7 @@ def listener(world: World) -> None:
     world.play("429", world.tracks(7, 10), days=-1, session="2")
 
 
-@pytest.mark.parametrize("model", [1, 2])
+@pytest.mark.parametrize("model", [0, 1, 2])
 def test_a_prediction_is_a_list_of_catalogue_tracks(
     predict: Function, world: World, model: int
 ) -> None:
@@ -113,6 +118,156 @@ def test_a_user_whose_plays_are_all_long_ago_starts_cold(predict: Function, worl
     assert headers["X-Segue-Answered-By"] == "cold-start"
 
 
+def test_model_0_recommends_the_most_popular(predict: Function, world: World) -> None:
+    catalogue = world.bundle.catalogue
+    _, _, tracks = predict.call("POST", "/models/0/predict", {"user_id": 429, "k": 20})
+    popularity = catalogue.popularity[catalogue.positions(tracks)]
+    assert popularity.tolist() == np.sort(catalogue.popularity)[::-1][:20].tolist()
+
+
+def test_a_model_sees_as_many_days_as_it_asks_for(
+    predict: Function, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.play("8", world.tracks(5, 14), days=-20)
+    for days, origin in ((30, "popularity"), (19, "cold-start"), (200, "popularity")):
+        monkeypatch.setattr(Popularity, "history_days", days)
+        _, headers, tracks = predict.call("POST", "/models/0/predict", {"user_id": 8})
+        assert headers["X-Segue-Answered-By"] == origin
+        assert len(tracks) == 9, "the length of the list follows the last 30 days all the same"
+
+
+def test_sessions_before_the_last_30_days_do_not_decide_the_length(
+    predict: Function, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Popularity, "history_days", 400)
+    world.play("429", world.tracks(10, 50), days=-100, session="long ago")
+    _, _, tracks = predict.call("POST", "/models/0/predict", {"user_id": 429})
+    assert len(tracks) == 5
+
+
+def test_diversity_0_changes_nothing_and_1_does(predict: Function) -> None:
+    body = {"user_id": 429, "k": 20}
+    _, _, plain = predict.call("POST", PREDICT, body)
+    assert predict.call("POST", PREDICT, {**body, "diversity": 0})[2] == plain
+    diverse = predict.call("POST", PREDICT, {**body, "diversity": 1})[2]
+    assert diverse != plain
+    assert len(set(diverse)) == 20
+    assert predict.call("POST", PREDICT, {**body, "diversity": 1})[2] == diverse
+
+
+def test_a_diverse_list_of_a_cold_start_has_all_the_favourite_genres(
+    predict: Function, world: World
+) -> None:
+    genres = sorted(world.bundle.catalogue.genres.items(), key=lambda item: -len(item[1]))[:2]
+    world.join("7", *(name for name, _ in genres))
+    _, _, tracks = predict.call("POST", PREDICT, {"user_id": 7, "k": 10, "diversity": 1})
+    places = world.bundle.catalogue.positions(tracks)
+    for _, members in genres:
+        assert np.isin(places, members).sum() >= 4
+
+
+@pytest.mark.parametrize("model", [0, 1, 2])
+def test_explain_gives_each_track_its_score_and_reason(
+    predict: Function, world: World, model: int
+) -> None:
+    body = {"user_id": 429, "k": 20}
+    path = f"/models/{model}/predict"
+    _, _, rows = predict.call("POST", path, {**body, "explain": True})
+    assert [row["track_id"] for row in rows] == predict.call("POST", path, body)[2]
+    scores = [row["score"] for row in rows]
+    assert scores == sorted(scores, reverse=True)
+    for row in rows:
+        assert row.keys() == {"track_id", "score", "reason"}
+        if row["reason"] is not None:
+            assert 0 < row["reason"]["share"] <= 1
+        if row["reason"] and row["reason"]["kind"] == "track":
+            assert row["reason"].keys() == {"kind", "share", "track_id"}
+            assert row["reason"]["track_id"] in world.tracks(0, 10)
+
+
+def test_a_cold_start_is_explained_by_the_favourite_genre(predict: Function, world: World) -> None:
+    genre = next(iter(world.bundle.catalogue.genres))
+    world.join("7", genre)
+    _, _, rows = predict.call("POST", PREDICT, {"user_id": 7, "k": 1, "explain": True})
+    assert rows[0]["reason"] | {"share": 1} == {
+        "kind": "favourite_genre",
+        "genre": genre,
+        "share": 1,
+    }
+
+
+def test_a_model_that_cannot_explain_itself_has_failed(
+    predict: Function, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(Autoencoder, "contributions", broken)
+    status, _, body = predict.call("POST", PREDICT, {"user_id": 429, "explain": True})
+    assert (status, body["title"]) == (500, "A model failed")
+    assert "secret" not in str(body)
+
+
+def test_where_nothing_is_left_the_list_is_empty_explained_or_not(
+    predict: Function, world: World
+) -> None:
+    world.play("429", world.tracks(0, 600), days=-90, session="everything")
+    for further in ({}, {"explain": True}, {"diversity": 1}, {"exploration": 1, "explain": True}):
+        body = {"user_id": 429, "novelty": "new", **further}
+        assert predict.call("POST", PREDICT, body)[::2] == (200, [])
+
+
+class TestExploration:
+    BODY: ClassVar = {"user_id": 429, "k": 10, "exploration": 1}
+
+    @pytest.fixture
+    def exploring(
+        self, predict: Function, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> Function:
+        recommender = Recommender(
+            world.sessions, world.users, world.models, world.clock, world.cutoff, Random(7)
+        )
+        monkeypatch.setattr(predict.module, "recommender", recommender)
+        return predict
+
+    def test_draws_another_list_each_time(self, exploring: Function) -> None:
+        lists = {tuple(exploring.call("POST", PREDICT, self.BODY)[2]) for _ in range(5)}
+        assert len(lists) == 5
+
+    def test_draws_from_chance_that_no_snapshot_repeats(self, predict: Function) -> None:
+        lists = {tuple(predict.call("POST", PREDICT, self.BODY)[2]) for _ in range(5)}
+        assert len(lists) == 5
+
+    def test_answers_the_propensities_beside_the_reasons(self, exploring: Function) -> None:
+        _, _, rows = exploring.call("POST", PREDICT, {**self.BODY, "explain": True})
+        assert len(rows) == 10
+        for row in rows:
+            assert 0 < row["propensity"] < 1
+
+    def test_logs_what_was_drawn_with_which_odds_and_not_for_whom(
+        self, exploring: Function, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        _, _, tracks = exploring.call("POST", PREDICT, self.BODY)
+        (entry,) = (vars(r) for r in caplog.records if r.message == "explored")
+        assert entry["tracks"] == tuple(tracks)
+        assert len(entry["propensities"]) == 10
+        assert entry["model"] == "autoencoder"
+        assert "user_id" not in entry
+
+    def test_is_off_by_default(self, predict: Function, caplog: pytest.LogCaptureFixture) -> None:
+        lists = {tuple(predict.call("POST", PREDICT, {"user_id": 429})[2]) for _ in range(5)}
+        assert len(lists) == 1
+        assert caplog.records == []
+
+    def test_goes_with_diversity_and_keeps_to_the_filters(
+        self, exploring: Function, world: World
+    ) -> None:
+        body = {**self.BODY, "diversity": 0.5, "novelty": "new"}
+        _, _, tracks = exploring.call("POST", PREDICT, body)
+        assert len(set(tracks)) == 10
+        assert not set(tracks) & set(world.tracks(0, 10))
+
+
 def test_a_user_of_whom_nothing_is_known_is_not_found(predict: Function) -> None:
     status, headers, body = predict.call("POST", PREDICT, {"user_id": 999_999})
     assert status == 404
@@ -126,7 +281,7 @@ def test_a_user_of_whom_nothing_is_known_is_not_found(predict: Function) -> None
     }
 
 
-@pytest.mark.parametrize("model", ["0", "9", "99999999999999999999", "autoencoder", "1.0", "-1"])
+@pytest.mark.parametrize("model", ["9", "99999999999999999999", "autoencoder", "1.0", "-1"])
 def test_an_unknown_model_is_not_found(predict: Function, model: str) -> None:
     status, _, body = predict.call("POST", f"/models/{model}/predict", {"user_id": 429})
     assert status == 404
@@ -155,6 +310,12 @@ def test_an_unknown_model_is_not_found(predict: Function, model: str) -> None:
         ("exclude", "a track"),
         ("exclude", ["x"] * 1_001),
         ("exclude", [5]),
+        ("diversity", -0.1),
+        ("diversity", 1.1),
+        ("diversity", "some"),
+        ("exploration", 2),
+        ("exploration", True),
+        ("explain", "yes"),
         ("shuffle", True),
     ],
 )
@@ -210,8 +371,10 @@ def test_models_tell_what_is_served(predict: Function, world: World) -> None:
     assert status == 200
     assert body["version"] == world.bundle.version
     assert [(model["id"], model["name"]) for model in body["models"]] == [
+        (0, "popularity"),
         (1, "autoencoder"),
         (2, "classifier"),
+        (3, "hybrid"),
     ]
 
 

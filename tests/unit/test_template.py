@@ -41,11 +41,16 @@ class TestReader:
         routes = [(route.method, route.path, route.function_id) for route in template.routes()]
         assert routes == [
             ("POST", "/models/{model_id}/predict", "PredictFunction"),
+            ("GET", "/tracks/{track_id}/similar", "PredictFunction"),
             ("GET", "/models", "PredictFunction"),
             ("GET", "/health", "PredictFunction"),
             ("POST", "/perform_ab_test", "AbTestFunction"),
             ("GET", "/ab_test/results", "AbTestFunction"),
             ("DELETE", "/ab_test/results", "AbTestFunction"),
+            ("POST", "/users/{user_id}/events", "EventsFunction"),
+            ("GET", "/users/{user_id}/events", "EventsFunction"),
+            ("PUT", "/users/{user_id}", "EventsFunction"),
+            ("GET", "/users/{user_id}", "EventsFunction"),
         ]
 
     def test_gives_a_function_the_global_environment_and_its_own(self, template: Template) -> None:
@@ -243,7 +248,7 @@ class TestStack:
         (statement,) = policy["Properties"]["PolicyDocument"]["Statement"]
         paths = [arn["Fn::Sub"].partition("${Stage}/")[2] for arn in statement["Resource"]]
         methods = {path.partition("/")[0] for path in paths}
-        assert methods == {"GET", "POST"}
+        assert methods == {"GET", "POST", "PUT"}
 
     def test_logs_are_kept_for_a_while_and_not_for_ever(self, template: Template) -> None:
         groups = template.resources("AWS::Logs::LogGroup")

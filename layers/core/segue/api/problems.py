@@ -14,6 +14,7 @@ from segue.domain.errors import (
     StoreUnavailable,
     UnknownModel,
     UnknownRoute,
+    UnknownTrack,
     UnknownUser,
 )
 
@@ -24,6 +25,7 @@ _PROBLEMS: tuple[tuple[type[SegueError], int, str], ...] = (
     (InvalidRequest, 422, "Invalid request"),
     (UnknownModel, 404, "Unknown model"),
     (UnknownUser, 404, "Unknown user"),
+    (UnknownTrack, 404, "Unknown track"),
     (UnknownRoute, 404, "Unknown route"),
     (EpochConflict, 409, "The epoch is frozen to another bundle"),
     (StoreUnavailable, 503, "A store is unavailable"),

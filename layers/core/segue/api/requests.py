@@ -1,36 +1,43 @@
 """Requests: bodies and query strings read into typed values, or refused naming the field."""
 
 import re
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
+from urllib.parse import unquote
 
-import msgspec
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 from msgspec import Meta, Struct
 
-from segue.domain.errors import InvalidRequest, MalformedRequest, RequestTooLarge, UnknownModel
-from segue.domain.events import MAX_ID_LENGTH
-from segue.domain.times import parse_time
+from segue.api.reading import (
+    MAX_LIST,
+    MAX_PAGE,
+    Id,
+    ListLength,
+    UserId,
+    read_body,
+    read_count,
+    read_moment,
+)
+from segue.domain.errors import InvalidRequest, UnknownModel
 from segue.services.recommend import Query
+from segue.services.similar import SimilarQuery
 
-# A thousand ids of any usual length fit.
-MAX_BODY = 128 * 1024
-MAX_PAGE = 1_000
+DEFAULT_SIMILAR = 20
 
-Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_LENGTH)]
-UserId = Annotated[int, Meta(ge=0, le=2**63 - 1)] | Id
-
-S = TypeVar("S", bound=Struct)
+Degree = Annotated[float, Meta(ge=0, le=1)]
 
 
 class PredictBody(Struct, forbid_unknown_fields=True):
     """The body of ``POST /models/{model_id}/predict``."""
 
     user_id: UserId
-    k: Annotated[int, Meta(ge=1, le=100)] | None = None
+    k: ListLength | None = None
     as_of: str | int | None = None
     novelty: Literal["any", "new"] = "any"
     explicit: bool = True
     exclude: Annotated[list[Id], Meta(max_length=1_000)] = []
+    diversity: Degree = 0.0
+    exploration: Degree = 0.0
+    explain: bool = False
 
 
 class TestBody(Struct, forbid_unknown_fields=True):
@@ -41,63 +48,47 @@ class TestBody(Struct, forbid_unknown_fields=True):
 
 def parse_predict(model_id: str, event: APIGatewayProxyEvent) -> Query:
     """Raises InvalidRequest naming the field, and UnknownModel for a model_id that is no number."""
-    body = _parse_body(event, PredictBody)
+    body = read_body(event, PredictBody)
     return Query(
         user_id=str(body.user_id),
         model_id=_model_id(model_id),
         k=body.k,
-        as_of=_moment(body.as_of),
+        as_of=read_moment(body.as_of, "as_of"),
         novelty=body.novelty,
         explicit=body.explicit,
         exclude=tuple(body.exclude),
+        diversity=body.diversity,
+        exploration=body.exploration,
+        explain=body.explain,
     )
 
 
 def parse_test(event: APIGatewayProxyEvent) -> str:
     """The user's id. Raises InvalidRequest naming the field."""
-    return str(_parse_body(event, TestBody).user_id)
+    return str(read_body(event, TestBody).user_id)
 
 
 def parse_page(event: APIGatewayProxyEvent) -> tuple[int, str]:
     """``limit`` and ``next`` of the query string. Raises InvalidRequest naming the field."""
     parameters = event.query_string_parameters or {}
-    limit = parameters.get("limit", str(MAX_PAGE))
-    if not re.fullmatch(r"[0-9]{1,4}", limit) or not 1 <= int(limit) <= MAX_PAGE:
-        raise InvalidRequest(f"must be a whole number from 1 to {MAX_PAGE}", field="limit")
-    return int(limit), parameters.get("next", "")
+    limit = read_count(parameters, "limit", default=MAX_PAGE, greatest=MAX_PAGE)
+    return limit, parameters.get("next", "")
 
 
-def _parse_body(event: APIGatewayProxyEvent, kind: type[S]) -> S:
-    try:
-        body = (event.decoded_body or "").encode()
-    except ValueError:
-        raise MalformedRequest("the body is not UTF-8 text") from None
-    if len(body) > MAX_BODY:
-        raise RequestTooLarge(f"the body is over {MAX_BODY} bytes")
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.ValidationError as error:
-        raise _invalid(error) from None
-    except msgspec.DecodeError as error:
-        raise MalformedRequest(f"the body is not JSON: {error}") from None
+def parse_similar(track_id: str, event: APIGatewayProxyEvent) -> SimilarQuery:
+    """``track_id`` as it stands in the path, ``k`` and ``explicit`` of the query string.
 
-
-def _invalid(error: msgspec.ValidationError) -> InvalidRequest:
-    """msgspec says ``Expected `int`, got `str` - at `$.k```, or names the field in its sentence."""
-    text, _, path = str(error).partition(" - at `$")
-    named = re.search(r"field `(\w+)`", text)
-    field = path.strip(".`") or (named.group(1) if named else "")
-    return InvalidRequest(text, field=field)
+    Raises InvalidRequest naming the field.
+    """
+    parameters = event.query_string_parameters or {}
+    explicit = parameters.get("explicit", "true")
+    if explicit not in ("true", "false"):
+        raise InvalidRequest("must be true or false", field="explicit")
+    k = read_count(parameters, "k", default=DEFAULT_SIMILAR, greatest=MAX_LIST)
+    return SimilarQuery(unquote(track_id), k, explicit == "true")
 
 
 def _model_id(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", text):
         raise UnknownModel(f"there is no model {text!r}: models have numbers")
     return int(text)
-
-
-def _moment(value: str | int | None) -> int | None:
-    try:
-        return None if value is None else parse_time(value)
-    except ValueError as error:
-        raise InvalidRequest(str(error), field="as_of") from None

@@ -1,6 +1,8 @@
 """Answers as JSON."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import msgspec
 from aws_lambda_powertools.event_handler import Response
@@ -8,6 +10,11 @@ from aws_lambda_powertools.event_handler import Response
 from segue.domain.times import format_time
 from segue.domain.users import json_id
 from segue.experiments.records import Record
+
+# They bring ONNX Runtime along, which not every function has a use for.
+if TYPE_CHECKING:
+    from segue.ranking.explanations import Reason
+    from segue.services.recommend import Recommendation
 
 
 def json_response(
@@ -19,6 +26,19 @@ def json_response(
 ) -> Response[str]:
     """A response with a JSON body."""
     return Response(status, content_type, msgspec.json.encode(body).decode(), dict(headers or {}))
+
+
+def recommendation_response(answer: "Recommendation") -> Response[str]:
+    """Track ids, best first; or, where reasons were asked for, an object for each track."""
+    origin = "cold-start" if answer.cold_start else answer.model
+    headers = {"X-Segue-Answered-By": origin, "X-Segue-Bundle": answer.bundle}
+    if answer.reasons is None:
+        return json_response(answer.tracks, headers=headers)
+    rows = [
+        _track_row(answer, place, _reason_row(reason))
+        for place, reason in enumerate(answer.reasons)
+    ]
+    return json_response(rows, headers=headers)
 
 
 def result_row(record: Record) -> dict[str, object]:
@@ -36,3 +56,25 @@ def result_row(record: Record) -> dict[str, object]:
         "bundle": exposure.bundle,
         "error": exposure.error,
     }
+
+
+def _track_row(
+    answer: "Recommendation", place: int, reason: dict[str, object] | None
+) -> dict[str, object]:
+    score = _rounded(answer.scores[place])
+    row = {"track_id": answer.tracks[place], "score": score, "reason": reason}
+    if answer.propensities is not None:
+        row["propensity"] = answer.propensities[place]
+    return row
+
+
+def _reason_row(reason: "Reason | None") -> dict[str, object] | None:
+    if reason is None:
+        return None
+    row = {**asdict(reason), "share": _rounded(reason.share)}
+    return {name: value for name, value in row.items() if value is not None}
+
+
+def _rounded(number: float) -> float:
+    """To as many digits as a float32 holds."""
+    return float(f"{number:.6g}")

@@ -1,7 +1,9 @@
 """Recommendations: from a user and a model to a list of tracks."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from random import Random, SystemRandom
 from typing import Any, Literal
 
 import numpy as np
@@ -16,13 +18,23 @@ from segue.features.encoder import FloatArray
 from segue.features.listeners import history_of
 from segue.models.bundle import Bundle
 from segue.models.cold_start import cold_start_scores
-from segue.models.model import Listener
+from segue.models.model import Listener, Model
 from segue.models.registry import load_model, model_name
 from segue.ports import Clock, ModelStore, SessionStore, UserStore
+from segue.ranking.diversity import pool_size, rerank
+from segue.ranking.explanations import Reason, explain, explain_cold_start
+from segue.ranking.exploration import explore
 from segue.ranking.filters import forbid, top
+from segue.ranking.genres import listener_mix, track_genres
+from segue.ranking.space import track_vectors
+from segue.services.similar import SimilarQuery, similar_tracks
 
-HISTORY_DAYS = 30
+# The sessions of so many days decide how long a list is.
+PLAYLIST_DAYS = 30
 SHORTEST_PLAYLIST, LONGEST_PLAYLIST = 5, 50
+
+# It keeps no state, so that sandboxes started from one snapshot do not draw alike.
+_SYSTEM_RANDOM = SystemRandom()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +44,9 @@ class Query:
     ``k``: length of the list; None: as many tracks as the user's sessions have on average.
     ``as_of``: recommend as if it were this moment; None: now. ``novelty`` "new" leaves out what
     the user has ever started before; ``explicit`` False leaves out explicit tracks; ``exclude``
-    names tracks to leave out, known to the catalogue or not.
+    names tracks to leave out, known to the catalogue or not. ``diversity`` from 0 (by score alone)
+    to 1 (as diverse as can be); ``exploration`` from 0 (none) to 1, the temperature of the draw;
+    ``explain``: give reasons.
     """
 
     user_id: str
@@ -42,21 +56,34 @@ class Query:
     novelty: Literal["any", "new"] = "any"
     explicit: bool = True
     exclude: tuple[str, ...] = ()
+    diversity: float = 0.0
+    exploration: float = 0.0
+    explain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
-    """The tracks, best first, and where they come from; ``cold_start`` if no play was to go by."""
+    """The tracks, best first, and where they come from; ``cold_start`` if no play was to go by.
+
+    Track by track: ``scores``, on the model's own scale; ``reasons``, None unless they were asked
+    for; ``propensities``, as ``segue.ranking.exploration`` has them, None unless it explored.
+    """
 
     tracks: tuple[str, ...]
     model: str
     bundle: str
     as_of: int
     cold_start: bool
+    scores: tuple[float, ...]
+    reasons: tuple[Reason | None, ...] | None
+    propensities: tuple[float, ...] | None
 
 
 class Recommender:
-    """Answers queries; ``as_of`` stands in for "now" where one names no time (None: the clock)."""
+    """Answers queries; ``as_of`` stands in for "now" where one names no time (None: the clock).
+
+    ``random``: where exploration draws from.
+    """
 
     def __init__(
         self,
@@ -65,32 +92,46 @@ class Recommender:
         models: ModelStore,
         clock: Clock,
         as_of: int | None = None,
+        random: Random = _SYSTEM_RANDOM,
     ) -> None:
         self._sessions = sessions
         self._users = users
         self._models = models
         self._clock = clock
         self._as_of = as_of
+        self._random = random
 
     def recommend(self, query: Query) -> Recommendation:
         """Raises UnknownModel, UnknownUser, ModelFailed, BundleError and StoreUnavailable."""
         bundle = self._models.current()
-        name = model_name(query.model_id, bundle)
+        name, model = model_name(query.model_id, bundle), load_model(query.model_id, bundle)
         as_of = self._moment(query)
-        user, events = self._user_and_events(query, as_of)
-        window = Window.before(as_of, HISTORY_DAYS)
+        window = Window.before(as_of, max(model.history_days, PLAYLIST_DAYS))
+        user, events = self._user_and_events(query, window)
         plays = label_plays(event for event in events if event.time in window)
-        listener = Listener(user, history_of(plays, bundle.catalogue, as_of))
-        cold_start = len(listener.history) == 0
-        scores = (
-            cold_start_scores(user, bundle.catalogue)
-            if cold_start
-            else _score(query.model_id, bundle, listener)
-        )
+        heard = _latest(plays, as_of, model.history_days)
+        listener = Listener(user, history_of(heard, bundle.catalogue, as_of))
+        with _blaming(name):
+            scores = _score(model, listener, bundle)
         allowed = forbid(scores, _forbidden(query, events, bundle))
-        best = top(allowed, query.k or playlist_length(plays))
-        tracks = tuple(bundle.catalogue.track_ids(best))
-        return Recommendation(tracks, name, bundle.version, as_of, cold_start)
+        k = query.k or playlist_length(_latest(plays, as_of, PLAYLIST_DAYS))
+        tracks, propensities = self._choose(allowed, k, query, listener, bundle)
+        with _blaming(name):
+            reasons = _reasons(model, listener, tracks, bundle) if query.explain else None
+        return Recommendation(
+            tracks=tuple(bundle.catalogue.track_ids(tracks)),
+            model=name,
+            bundle=bundle.version,
+            as_of=as_of,
+            cold_start=len(listener.history) == 0,
+            scores=tuple(scores[tracks].tolist()),
+            reasons=reasons,
+            propensities=propensities,
+        )
+
+    def similar(self, query: SimilarQuery) -> tuple[str, ...]:
+        """The tracks most like another. Raises UnknownTrack, UnknownModel and BundleError."""
+        return similar_tracks(self._models.current(), query)
 
     def models(self) -> Mapping[str, Any]:
         """The manifest of the active bundle, for people to read. Raises BundleError."""
@@ -110,13 +151,24 @@ class Recommender:
         moments = (query.as_of, self._as_of)
         return next((moment for moment in moments if moment is not None), self._clock.now())
 
-    def _user_and_events(self, query: Query, as_of: int) -> tuple[User, list[Event]]:
-        start = 0 if query.novelty == "new" else Window.before(as_of, HISTORY_DAYS).start
-        events = self._sessions.events(query.user_id, Window(start, as_of))
+    def _user_and_events(self, query: Query, window: Window) -> tuple[User, list[Event]]:
+        start = 0 if query.novelty == "new" else window.start
+        events = self._sessions.events(query.user_id, Window(start, window.end))
         user = self._users.get(query.user_id)
         if user is None and not events and not self._sessions.has_events(query.user_id):
             raise UnknownUser(f"there is no user {query.user_id}")
         return user or User(query.user_id), events
+
+    def _choose(
+        self, scores: FloatArray, k: int, query: Query, listener: Listener, bundle: Bundle
+    ) -> tuple[NDArray[np.intp], tuple[float, ...] | None]:
+        """The list, and the propensities of its tracks where it explores."""
+        pool = pool_size(k)
+        if not query.exploration:
+            return _rank(scores, k, pool, query.diversity, listener, bundle), None
+        ranked = _rank(scores, pool, pool, query.diversity, listener, bundle)
+        tracks, propensities = explore(ranked, k, query.exploration, self._random)
+        return tracks, tuple(propensities.tolist())
 
 
 def playlist_length(plays: list[Play]) -> int:
@@ -125,13 +177,45 @@ def playlist_length(plays: list[Play]) -> int:
     return min(max(mean, SHORTEST_PLAYLIST), LONGEST_PLAYLIST)
 
 
-def _score(model_id: int, bundle: Bundle, listener: Listener) -> FloatArray:
-    model = load_model(model_id, bundle)
+def _latest(plays: list[Play], as_of: int, days: int) -> list[Play]:
+    window = Window.before(as_of, days)
+    return [play for play in plays if play.time in window]
+
+
+@contextmanager
+def _blaming(model: str) -> Iterator[None]:
     try:
-        return model.score(listener)
+        yield
     except Exception as error:  # ONNX Runtime's own exceptions share no public base
         # The library's text, paths and all, is for the log, where the cause is printed.
-        raise ModelFailed(f"{model_name(model_id, bundle)}: {type(error).__name__}") from error
+        raise ModelFailed(f"{model}: {type(error).__name__}") from error
+
+
+def _score(model: Model, listener: Listener, bundle: Bundle) -> FloatArray:
+    if len(listener.history) == 0:
+        return cold_start_scores(listener.user, bundle.catalogue)
+    return model.score(listener)
+
+
+def _rank(
+    scores: FloatArray, k: int, pool: int, diversity: float, listener: Listener, bundle: Bundle
+) -> NDArray[np.intp]:
+    if diversity == 0:
+        return top(scores, k)
+    genres, vectors = track_genres(bundle), track_vectors(bundle)
+    mix = listener_mix(listener, genres)
+    return rerank(scores, k, diversity, vectors=vectors, genres=genres, mix=mix, pool=pool)
+
+
+def _reasons(
+    model: Model, listener: Listener, tracks: NDArray[np.intp], bundle: Bundle
+) -> tuple[Reason | None, ...]:
+    if len(tracks) == 0:
+        return ()
+    catalogue, genres = bundle.catalogue, track_genres(bundle)
+    if len(listener.history) == 0:
+        return explain_cold_start(listener.user, tracks, catalogue, genres)
+    return explain(model.contributions(listener, tracks), tracks, catalogue, genres)
 
 
 def _forbidden(

@@ -1,0 +1,73 @@
+"""Reading requests: what every route's parser is made of. Refuses, naming the field."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, TypeVar
+from urllib.parse import unquote
+
+import msgspec
+from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
+from msgspec import Meta, Struct
+
+from segue.domain.errors import InvalidRequest, MalformedRequest, RequestTooLarge
+from segue.domain.events import MAX_ID_LENGTH, parse_id
+from segue.domain.times import parse_time
+
+# A thousand ids of any usual length fit.
+MAX_BODY = 128 * 1024
+MAX_PAGE = 1_000
+MAX_LIST = 100
+
+Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_LENGTH)]
+UserId = Annotated[int, Meta(ge=0, le=2**63 - 1)] | Id
+ListLength = Annotated[int, Meta(ge=1, le=MAX_LIST)]
+
+S = TypeVar("S", bound=Struct)
+
+
+def read_body(event: APIGatewayProxyEvent, kind: type[S], limit: int = MAX_BODY) -> S:
+    """The body as a ``kind``. Raises MalformedRequest, RequestTooLarge and InvalidRequest."""
+    try:
+        body = (event.decoded_body or "").encode()
+    except ValueError:
+        raise MalformedRequest("the body is not UTF-8 text") from None
+    if len(body) > limit:
+        raise RequestTooLarge(f"the body is over {limit} bytes")
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        raise _invalid(error) from None
+    except msgspec.DecodeError as error:
+        raise MalformedRequest(f"the body is not JSON: {error}") from None
+
+
+def _invalid(error: msgspec.ValidationError) -> InvalidRequest:
+    """msgspec says ``Expected `int`, got `str` - at `$.k```, or names the field in its sentence."""
+    text, _, path = str(error).partition(" - at `$")
+    named = re.search(r"field `(\w+)`", text)
+    field = path.strip(".`") or (named.group(1) if named else "")
+    return InvalidRequest(text, field=field)
+
+
+def read_count(parameters: Mapping[str, str], field: str, *, default: int, greatest: int) -> int:
+    """A whole number of the query string. Raises InvalidRequest."""
+    text = parameters.get(field, str(default))
+    if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= greatest:
+        raise InvalidRequest(f"must be a whole number from 1 to {greatest}", field=field)
+    return int(text)
+
+
+def read_moment(value: str | int | None, field: str) -> int | None:
+    """A time in milliseconds since 1970 UTC. Raises InvalidRequest."""
+    try:
+        return None if value is None else parse_time(value)
+    except ValueError as error:
+        raise InvalidRequest(str(error), field=field) from None
+
+
+def read_user_id(text: str) -> str:
+    """A user's id as it stands in the path. Raises InvalidRequest."""
+    user_id = parse_id(unquote(text))
+    if user_id is None:
+        raise InvalidRequest(f"must have 1 to {MAX_ID_LENGTH} characters", field="user_id")
+    return user_id

@@ -1,0 +1,34 @@
+"""The results of an A/B test, a page at a time: as JSON, or as the original service's columns."""
+
+import csv
+from io import StringIO
+from urllib.parse import urlencode
+
+from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
+
+from segue.api.negotiation import negotiate
+from segue.api.responses import json_response, result_row
+from segue.experiments.records import RecordPage
+
+COLUMNS = ("created_at", "user_id", "group", "model", "recomm_successful")
+_FORMATS = {"json": "application/json", "csv": "text/csv"}
+
+
+def results_response(page: RecordPage, limit: int, event: APIGatewayProxyEvent) -> Response[str]:
+    """As the client prefers it. Of a CSV file, which has no place for it, ``Link`` has the rest."""
+    if negotiate(event, _FORMATS) == "json":
+        return json_response({"results": [result_row(r) for r in page.records], "next": page.next})
+    headers = {"Content-Disposition": 'attachment; filename="results.csv"'}
+    if page.next:
+        query = urlencode({"format": "csv", "limit": limit, "next": page.next})
+        headers["Link"] = f'<?{query}>; rel="next"'
+    return Response(200, "text/csv; charset=utf-8", _csv(page), headers)
+
+
+def _csv(page: RecordPage) -> str:
+    text = StringIO()
+    rows = csv.DictWriter(text, COLUMNS, extrasaction="ignore")
+    rows.writeheader()
+    rows.writerows(map(result_row, page.records))
+    return text.getvalue()

@@ -1,0 +1,114 @@
+"""What a user's client sends and is answered: listening events and the profile."""
+
+import base64
+from typing import Annotated, Any
+
+import msgspec
+from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
+from msgspec import Meta, Struct
+
+from segue.api.reading import MAX_PAGE, read_body, read_count, read_moment
+from segue.domain.errors import InvalidRequest
+from segue.domain.events import Event
+from segue.domain.times import LATEST, Window, format_time
+from segue.domain.users import User, json_id
+from segue.services.ingest import EventPage, Position, Profile, Receipt
+
+MAX_EVENTS = 500
+# They fit, with the longest ids there are.
+_MAX_BODY = 1024 * 1024
+
+_Text = Annotated[str, Meta(max_length=256)]
+# Beyond, a number is no measurement, and no store is asked to keep it to the last digit.
+_Number = (
+    Annotated[int, Meta(ge=-(10**15), le=10**15)] | Annotated[float, Meta(ge=-1e15, le=1e15)]
+)
+_Attribute = bool | _Number | _Text | Annotated[list[_Text], Meta(max_length=100)]
+
+
+class EventsBody(Struct, forbid_unknown_fields=True):
+    """The body of ``POST /users/{user_id}/events``; what an event is, the domain decides."""
+
+    events: Annotated[list[Any], Meta(max_length=MAX_EVENTS)]
+
+
+class ProfileBody(Struct, forbid_unknown_fields=True):
+    """The body of ``PUT /users/{user_id}``."""
+
+    favourite_genres: Annotated[list[_Text], Meta(max_length=100)] = []
+    premium_user: bool = False
+    attributes: Annotated[dict[_Text, _Attribute], Meta(max_length=100)] | None = None
+
+
+def parse_events(event: APIGatewayProxyEvent) -> list[Any]:
+    """The records, each as it came. Raises InvalidRequest naming the field."""
+    return read_body(event, EventsBody, _MAX_BODY).events
+
+
+def parse_profile(event: APIGatewayProxyEvent) -> Profile:
+    """Raises InvalidRequest naming the field."""
+    body = read_body(event, ProfileBody)
+    return Profile(tuple(body.favourite_genres), body.premium_user, body.attributes)
+
+
+def parse_window(event: APIGatewayProxyEvent) -> tuple[Window, int, Position | None]:
+    """``from``, ``to``, ``limit`` and ``next`` of the query string; by default, everything.
+
+    Raises InvalidRequest naming the field.
+    """
+    parameters = event.query_string_parameters or {}
+    start = read_moment(_moment(parameters.get("from")), "from") or 0
+    end = read_moment(_moment(parameters.get("to")), "to")
+    limit = read_count(parameters, "limit", default=MAX_PAGE, greatest=MAX_PAGE)
+    after = _position(parameters["next"]) if parameters.get("next") else None
+    return Window(start, LATEST if end is None else end), limit, after
+
+
+def receipt_body(receipt: Receipt) -> dict[str, object]:
+    """Counts, and of each rejected record its place in the batch and every reason."""
+    rejections = [{"index": it.index, "reasons": it.reasons} for it in receipt.rejections]
+    return {
+        "accepted": receipt.accepted,
+        "repeated": receipt.repeated,
+        "rejected": len(rejections),
+        "rejections": rejections,
+    }
+
+
+def page_body(page: EventPage) -> dict[str, object]:
+    """The events, each fit to be sent again, and where the next page begins."""
+    following = page.next and base64.urlsafe_b64encode(msgspec.json.encode(page.next)).decode()
+    return {"events": [event_row(event) for event in page.events], "next": following}
+
+
+def event_row(event: Event) -> dict[str, object]:
+    """An event under the names that data folders use."""
+    return {
+        "session_id": json_id(event.session_id),
+        "timestamp": format_time(event.time),
+        "user_id": json_id(event.user_id),
+        "track_id": event.track_id,
+        "event_type": event.type,
+    }
+
+
+def profile_body(user: User) -> dict[str, object]:
+    """A profile under the names that data folders use."""
+    return {
+        "user_id": json_id(user.user_id),
+        "favourite_genres": user.favourite_genres,
+        "premium_user": user.premium,
+        "attributes": dict(user.attributes),
+    }
+
+
+def _moment(text: str | None) -> str | int | None:
+    """In a query string, milliseconds are text, too."""
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 20 else text
+
+
+def _position(text: str) -> Position:
+    try:
+        return msgspec.json.decode(base64.urlsafe_b64decode(text), type=Position)
+    except ValueError:  # what is no base64, no UTF-8 and no JSON raises is one
+        raise InvalidRequest("not a position that an earlier page gave", field="next") from None

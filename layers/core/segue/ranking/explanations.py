@@ -1,0 +1,119 @@
+"""Explanations: what spoke most for a recommended track, by the model's own account."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue.domain.catalogue import Catalogue
+from segue.domain.users import User
+from segue.features.encoder import FloatArray
+from segue.models.cold_start import FAVOURITE
+from segue.models.model import Contributions
+from segue.ranking.genres import TrackGenres
+
+# From this share on, one track (or one genre) is reason enough.
+SUBSTANTIAL = 1 / 3
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a track is on the list.
+
+    kind: "track" (the heard ``track_id``), "genre" (all heard tracks of the ``genre``, which is
+    also the recommended track's), "favourite_genre" (a ``genre`` of the profile), or what else the
+    model goes by, such as "popularity" or "profile". share: of all that spoke for the track.
+    """
+
+    kind: str
+    share: float
+    track_id: str | None = None
+    genre: str | None = None
+
+
+def explain(
+    contributions: Contributions,
+    tracks: NDArray[np.intp],
+    catalogue: Catalogue,
+    genres: TrackGenres,
+) -> tuple[Reason | None, ...]:
+    """The reason for each of the tracks; None where nothing that is known speaks for it.
+
+    It is the heard track that contributed most, where that is substantial and no less than anything
+    beside the heard tracks; else, by the same measure, the shared genre whose heard tracks together
+    contributed most; else the greatest single contribution.
+    """
+    amounts, kinds = contributions.amounts, list(contributions.others)
+    others = np.array(list(contributions.others.values())).reshape(len(kinds), len(tracks))
+    sums, shared = _genre_sums(contributions, tracks, genres)
+    whole = np.maximum(amounts, 0).sum(0) + np.maximum(others, 0).sum(0)
+    heard_ids = catalogue.track_ids(contributions.heard)
+    reasons = []
+    for place, total in enumerate(whole.tolist()):
+        track, genre, other = (_greatest(part[:, place], total) for part in (amounts, sums, others))
+        reasons.append(
+            _choose(
+                track and Reason("track", track[1], track_id=heard_ids[track[0]]),
+                genre and Reason("genre", genre[1], genre=genres.names[shared[genre[0]]]),
+                other and Reason(kinds[other[0]], other[1]),
+            )
+        )
+    return tuple(reasons)
+
+
+def explain_cold_start(
+    user: User, tracks: NDArray[np.intp], catalogue: Catalogue, genres: TrackGenres
+) -> tuple[Reason | None, ...]:
+    """The same for the list that the cold start gives: a favourite genre, else popularity."""
+    reasons: list[Reason | None] = []
+    for popularity, names in zip(
+        catalogue.popularity[tracks].tolist(), map(genres.of_track, tracks), strict=True
+    ):
+        favourite = next((genre for genre in user.favourite_genres if genre in names), None)
+        if favourite is not None:
+            share = FAVOURITE / (FAVOURITE + popularity)
+            reasons.append(Reason("favourite_genre", share, genre=favourite))
+        else:
+            reasons.append(Reason("popularity", 1.0) if popularity > 0 else None)
+    return tuple(reasons)
+
+
+def _choose(track: Reason | None, genre: Reason | None, other: Reason | None) -> Reason | None:
+    bar = max(SUBSTANTIAL, other.share if other else 0.0)
+    for reason in (track, genre):
+        if reason and reason.share >= bar:
+            return reason
+    singles = [reason for reason in (track, other) if reason]
+    return max(singles, key=lambda reason: reason.share, default=None)
+
+
+def _greatest(amounts: FloatArray, total: float) -> tuple[int, float] | None:
+    """The row of the greatest amount and its share; None where no amount is positive."""
+    row = int(amounts.argmax()) if len(amounts) else -1
+    return (row, float(amounts[row]) / total) if row >= 0 and amounts[row] > 0 else None
+
+
+def _genre_sums(
+    contributions: Contributions, tracks: NDArray[np.intp], genres: TrackGenres
+) -> tuple[FloatArray, NDArray[np.int32]]:
+    """What all heard tracks of a genre add to each track of it, 0 where a track is not of it.
+
+    Two arrays: (shared, tracks), and (shared,), the numbers of the genres that at least one of the
+    tracks shares with a heard one.
+    """
+    heard_rows, heard_numbers, _ = genres.pairs(contributions.heard)
+    rows, numbers, _ = genres.pairs(tracks)
+    shared = np.intersect1d(heard_numbers, numbers)
+    is_of = _membership(rows, numbers, shared, len(tracks))
+    heard_is_of = _membership(heard_rows, heard_numbers, shared, len(contributions.heard))
+    return (heard_is_of @ contributions.amounts) * is_of, shared
+
+
+def _membership(
+    rows: NDArray[np.intp], numbers: NDArray[np.int32], shared: NDArray[np.int32], tracks: int
+) -> FloatArray:
+    """(shared, tracks) 1 where a track is of a genre."""
+    known = np.isin(numbers, shared)
+    members = np.zeros((len(shared), tracks), np.float32)
+    members[np.searchsorted(shared, numbers[known]), rows[known]] = 1
+    return members

@@ -1,0 +1,16 @@
+"""Where tracks lie, so that how near two of them are can be told."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue.models.bundle import Bundle
+
+LATENTS = "autoencoder/latents.npy"
+
+
+def track_vectors(bundle: Bundle) -> NDArray[np.floating] | None:
+    """(tracks, width): the autoencoder's latent space, where the bundle carries it, else the
+    features; None where tracks have neither."""
+    if LATENTS in bundle.manifest.files:
+        return bundle.array(LATENTS)
+    return bundle.features if bundle.features.shape[1] else None
