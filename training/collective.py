@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.sparse.linalg import svds
+from scipy.sparse.linalg import LinearOperator, eigsh
 
 from segue.features.encoder import FloatArray
 from segue.models.signals import Collective, intensity
@@ -26,12 +26,14 @@ NEIGHBOURS = 128
 WHOLE = 3_000
 SPECTRUM = 512
 BLOCK = 1_000
+# The broadest patterns of who plays what.
+WAVES = 96
 
 # Implicit ALS.
 FACTORS = 64
 CONFIDENCE = 10.0
 FACTOR_RIDGE = 1.0
-SWEEPS = 8
+SWEEPS = 6
 BATCH = 2_048
 
 
@@ -51,19 +53,28 @@ class Tracks:
 def fit_collective(tracks: Tracks, past: Past) -> Collective:
     """The collective at the moment of ``past``."""
     played = _played(past, len(tracks.features))
-    rows, neighbours, weights = track_to_track(played)
+    supported = _supported(played)
+    rows, neighbours, weights = track_to_track(played, supported)
+    waves, reach = broad_patterns(_binary(played))
     return Collective(
         standing=_standing(past, tracks.features),
         rows=rows,
         neighbours=neighbours,
-        weights=weights,
-        factors=factorise(_binary(played)).astype(np.float16),
+        weights=_rounded(weights),
+        factors=_rounded(factorise(_binary(played), supported)),
+        waves=_rounded(waves),
+        reach=reach,
         confidence=CONFIDENCE,
         ridge=FACTOR_RIDGE,
         artist=tracks.artist,
-        genres=np.ascontiguousarray(tracks.features[:, tracks.genres]),
+        genres=tracks.features[:, tracks.genres].astype(np.float32),
         latents=tracks.latents,
     )
+
+
+def _rounded(values: FloatArray) -> FloatArray:
+    """As the bundle holds them, in half precision."""
+    return values.astype(np.float16).astype(np.float32)
 
 
 def _played(past: Past, tracks: int) -> sp.csr_array:
@@ -111,10 +122,17 @@ def standard(columns: NDArray[np.floating]) -> FloatArray:
     return np.where(spread > 1e-9, centred, 0).astype(np.float32)
 
 
+def _supported(played: sp.csr_array) -> NDArray[np.intp]:
+    """The tracks of which several listeners can say something, or one where no track has more."""
+    audience = np.bincount(played.indices, minlength=played.shape[1])
+    return np.flatnonzero(audience >= min(2, max(int(audience.max(initial=0)), 1)))
+
+
 def track_to_track(
-    played: sp.csr_array,
-) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float16]]:
-    """rows, neighbours and weights of ``Collective``: EASE (Steck, 2019) by way of its spectrum.
+    played: sp.csr_array, supported: NDArray[np.intp]
+) -> tuple[NDArray[np.int32], NDArray[np.int32], FloatArray]:
+    """rows, neighbours and weights of ``Collective``, for the supported tracks: EASE (Steck, 2019)
+    by way of its spectrum.
 
     EASE takes the weights ``B_ij = R_ij / (1 - R_jj)`` with ``R = G (G + l I)^-1`` and G the Gram
     matrix of the plays, so R is a filter ``s / (s + l)`` over G's eigenvalues s. Where there are
@@ -122,18 +140,17 @@ def track_to_track(
     the last eigenvalue found would have: the linear part of GF-CF (Shen et al., 2021). Each
     track's plays are first divided by the ``DISCOUNT``-th power of how many have played it.
     """
-    audience = np.bincount(played.indices, minlength=played.shape[1])
-    supported = np.flatnonzero(audience >= min(2, audience.max(initial=0)) if len(audience) else [])
     rows = np.full(played.shape[1], -1, np.int32)
-    if not len(supported) or not played.nnz:
-        return rows, np.zeros((0, 1), np.int32), np.zeros((0, 1), np.float16)
+    if not len(supported):
+        return rows, np.zeros((0, 1), np.int32), np.zeros((0, 1), np.float32)
     rows[supported] = np.arange(len(supported))
-    scale = audience[supported].astype(np.float32) ** -DISCOUNT
     scaled = sp.csr_array(played[:, supported])
+    audience = np.bincount(scaled.indices, minlength=len(supported))
+    scale = audience.astype(np.float32) ** -DISCOUNT
     scaled.data = scaled.data * scale[scaled.indices]
     kept = min(NEIGHBOURS, len(supported) - 1) or 1
     neighbours = np.zeros((len(supported), kept), np.int32)
-    weights = np.zeros((len(supported), kept), np.float16)
+    weights = np.zeros((len(supported), kept), np.float32)
     for start, block in _filtered(scaled):
         votes = block * scale[start : start + len(block), None] / scale
         nearest = np.argpartition(-np.abs(votes), kept - 1)[:, :kept]
@@ -145,7 +162,7 @@ def track_to_track(
 def _filtered(plays: sp.csr_array) -> Iterator[tuple[int, FloatArray]]:
     """EASE's weights, some rows at a time, with the position of the first."""
     ridge = np.float32(RIDGE * (plays.data**2).mean())
-    vectors, values = _spectrum(plays)
+    vectors, values = _spectrum(plays, SPECTRUM)
     rest = 1 / (values[-1] + ridge) if len(values) < min(plays.shape) else np.float32(0)
     passed = values / (values + ridge) - rest * values
     totals = np.asarray(plays.multiply(plays).sum(0)).ravel()
@@ -161,31 +178,61 @@ def _filtered(plays: sp.csr_array) -> Iterator[tuple[int, FloatArray]]:
         yield start, block
 
 
-def _spectrum(plays: sp.csr_array) -> tuple[FloatArray, FloatArray]:
-    """Eigenvectors (tracks, n) and eigenvalues (n,), greatest first, of the tracks' Gram matrix."""
+def broad_patterns(played: sp.csr_array) -> tuple[FloatArray, FloatArray]:
+    """waves and reach of ``Collective``: the leading eigenvectors of the tracks' normalised Gram
+    matrix, in which neither busy listeners nor much-played tracks weigh more than others."""
+    reach = np.sqrt(np.maximum(np.bincount(played.indices, minlength=played.shape[1]), 1))
+    busy = np.repeat(np.sqrt(np.maximum(np.diff(played.indptr), 1)), np.diff(played.indptr))
+    plays = sp.csr_array(
+        (
+            (played.data / busy / reach[played.indices]).astype(np.float32),
+            played.indices,
+            played.indptr,
+        ),
+        played.shape,
+    )
+    vectors, _ = _spectrum(plays, WAVES)
+    return np.ascontiguousarray(vectors[:, :WAVES]), reach.astype(np.float32)
+
+
+def _spectrum(plays: sp.csr_array, most: int) -> tuple[FloatArray, FloatArray]:
+    """Eigenvectors (tracks, n) and eigenvalues (n,), greatest first, of the tracks' Gram matrix:
+    all but those near 0 where there are at most ``WHOLE`` listeners or tracks, else ``most``."""
     listeners, tracks = plays.shape
     if min(listeners, tracks) > WHOLE:
-        _, roots, vectors = svds(plays, SPECTRUM, random_state=np.random.default_rng(0))
-        order = np.argsort(-roots)
-        return vectors[order].T, (roots[order] ** 2).astype(np.float32)
+        gram = LinearOperator((tracks, tracks), lambda x: plays.T @ (plays @ x), dtype=np.float32)
+        # Seeded twice over: ARPACK draws again where values repeat.
+        random = np.random.default_rng(0)
+        values, found = eigsh(gram, most, v0=random.standard_normal(tracks), rng=random)
+        return _descending(values, found)
     if tracks <= listeners:
         values, found = np.linalg.eigh((plays.T @ plays).toarray())
-        return found[:, ::-1], np.maximum(values[::-1], 0)
+        return _descending(values, found)
     values, found = np.linalg.eigh((plays @ plays.T).toarray())
     kept = values > 1e-4 * values.max()
     values, found = values[kept][::-1], found[:, kept][:, ::-1]
     return np.asarray((plays.T @ found) / np.sqrt(values), np.float32), values
 
 
-def factorise(played: sp.csr_array) -> FloatArray:
-    """(tracks, FACTORS) of implicit ALS (Hu, Koren and Volinsky, 2008); those of the users are
-    thrown away, since a request folds its listener in."""
+def _descending(
+    values: NDArray[np.floating], vectors: NDArray[np.floating]
+) -> tuple[FloatArray, FloatArray]:
+    values = np.maximum(values[::-1], 0)
+    return vectors[:, ::-1].astype(np.float32), values.astype(np.float32)
+
+
+def factorise(played: sp.csr_array, supported: NDArray[np.intp]) -> FloatArray:
+    """(tracks, FACTORS) of implicit ALS (Hu, Koren and Volinsky, 2008), 0 but for the supported;
+    those of the users are thrown away, since a request folds its listener in."""
     random = np.random.default_rng(0)
-    tracks = (random.standard_normal((played.shape[1], FACTORS)) / FACTORS).astype(np.float32)
-    by_track = sp.csr_array(played.T)
+    plays = sp.csr_array(played[:, supported])
+    tracks = (random.standard_normal((len(supported), FACTORS)) / FACTORS).astype(np.float32)
+    by_track = sp.csr_array(plays.T)
     for _ in range(SWEEPS):
-        tracks = _solve(by_track, _solve(played, tracks))
-    return tracks
+        tracks = _solve(by_track, _solve(plays, tracks))
+    factors = np.zeros((played.shape[1], FACTORS), np.float32)
+    factors[supported] = tracks
+    return factors
 
 
 def _solve(played: sp.csr_array, factors: FloatArray) -> FloatArray:

@@ -193,8 +193,15 @@ def write_classifier(
 def write_hybrid(writer: BundleWriter, trained: TrainedHybrid) -> None:
     """The collective, but for what other parts of the bundle hold, and the mixture over it."""
     collective = trained.collective
-    for name in ("standing", "rows", "neighbours", "weights", "factors"):
-        writer.array(f"hybrid/{name}.npy", getattr(collective, name))
+    writer.array("hybrid/standing.npy", collective.standing)
+    writer.array("hybrid/rows.npy", collective.rows)
+    # A catalogue of up to 65,536 tracks needs half as many bytes for positions.
+    narrow = np.min_scalar_type(max(len(collective) - 1, 0))
+    writer.array("hybrid/neighbours.npy", collective.neighbours.astype(narrow))
+    writer.array("hybrid/weights.npy", collective.weights.astype(np.float16))
+    writer.array("hybrid/factors.npy", collective.factors.astype(np.float16))
+    writer.array("hybrid/waves.npy", collective.waves.astype(np.float16))
+    writer.array("hybrid/reach.npy", collective.reach)
     constants = {"confidence": collective.confidence, "ridge": collective.ridge}
     writer.text("hybrid/constants.json", _json(constants))
     inputs = {"signals": torch.rand(8, len(SIGNALS)), "traits": torch.zeros(TRAITS)}

@@ -16,7 +16,7 @@ from segue.models.hybrid import Hybrid, genre_columns
 from segue.models.signals import SIGNALS, TRAITS, Collective, signals, traits
 from training.catalogue import EncodedCatalogue
 from training.collective import Tracks, fit_collective, standard
-from training.mixture import NEVER, Examples, TrainedMixture, fit_mixture
+from training.mixture import NEVER, Examples, TrainedMixture, basis, fit_mixture
 from training.past import Past, read_past
 from training.progress import Progress
 
@@ -25,7 +25,7 @@ HISTORY_DAYS = Hybrid.history_days
 SPAN = 30 * DAY
 # Moments to learn from, a quarter of a span apart, and listeners at each.
 LESSONS = 3
-LISTENERS = 250
+LISTENERS = 600
 # Tracks told from the chosen ones: the first by every signal, and some drawn for all the rest.
 FIRST = 25
 DRAWN = 200
@@ -72,13 +72,14 @@ def train_hybrid(
     random = np.random.default_rng(seed)
     parts = []
     for done, lesson in enumerate(_lessons(connection, encoded, today, random)):
-        parts.append(_examples(lesson, fit_collective(tracks, lesson.past), random))
+        collective = fit_collective(tracks, lesson.past)
+        parts.append(_examples(lesson, collective, today.users, random))
         progress("hybrid", done + 1, LESSONS + 2)
     mixture = fit_mixture(_joined(parts))
     progress("hybrid", LESSONS + 1, LESSONS + 2)
-    collective = fit_collective(tracks, today)
+    trained = TrainedHybrid(mixture, fit_collective(tracks, today))
     progress("hybrid", LESSONS + 2, LESSONS + 2)
-    return TrainedHybrid(mixture, collective)
+    return trained
 
 
 def _lessons(
@@ -141,21 +142,27 @@ class _Choice:
     traits: FloatArray
 
 
-def _examples(lesson: Lesson, collective: Collective, random: np.random.Generator) -> Examples:
+def _examples(
+    lesson: Lesson,
+    collective: Collective,
+    everybody: NDArray[np.str_],
+    random: np.random.Generator,
+) -> Examples:
     users = np.unique(lesson.user)
     users = np.sort(random.permutation(users)[:LISTENERS])
     choices = [_choice(lesson, collective, int(user), random) for user in users]
     longest = max((len(choice.chosen) for choice in choices), default=0)
     padded = Examples(
-        rows=torch.zeros(len(choices), longest, len(SIGNALS)),
+        rows=torch.zeros(len(choices), longest, 2 * len(SIGNALS)),
         correction=torch.full((len(choices), longest), NEVER),
         chosen=torch.zeros(len(choices), longest, dtype=torch.bool),
         heard=torch.zeros(len(choices), longest, dtype=torch.bool),
         traits=torch.zeros(len(choices), TRAITS),
+        users=torch.from_numpy(np.searchsorted(everybody, lesson.past.users[users])),
     )
     for place, choice in enumerate(choices):
         own = slice(len(choice.chosen))
-        padded.rows[place, own] = torch.from_numpy(choice.rows)
+        padded.rows[place, own] = basis(torch.from_numpy(choice.rows))
         padded.correction[place, own] = torch.from_numpy(choice.correction)
         padded.chosen[place, own] = torch.from_numpy(choice.chosen)
         padded.heard[place, own] = torch.from_numpy(choice.heard)
@@ -202,6 +209,7 @@ def _joined(parts: list[Examples]) -> Examples:
         join("chosen", False),
         join("heard", False),
         torch.cat([part.traits for part in parts]),
+        torch.cat([part.users for part in parts]),
     )
     if not len(examples):
         raise InvalidData(

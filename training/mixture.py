@@ -1,17 +1,19 @@
 """The hybrid's network: a mixture of a few ways to choose a track."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 from torch import Tensor, nn
 
-# How many ways of choosing are tried; the one that tells held-out listeners' tracks best is kept.
+# How many ways of choosing are tried, and how much a Gaussian prior on all weights counts, against
+# one listener; what tells the tracks of held-out users best is kept.
 EXPERTS = (1, 4)
-HELD_OUT = 0.3
+PRIORS = (2.0, 16.0)
+FOLDS = 2
+# So many listeners are enough to choose by.
+CHOOSERS = 600
 ITERATIONS = 60
-# The weight of the Gaussian prior on all weights, against one listener.
-PRIOR = 2.0
 # The logit of a track that is not there: an infinite one has no gradient.
 NEVER = -1e9
 
@@ -38,18 +40,18 @@ class Mixture(nn.Module):
 
     def forward(self, signals: Tensor, traits: Tensor) -> Tensor:
         """(tracks, signals) raw, (traits,) -> (tracks,) log-probabilities."""
-        return self.choose(standardised(signals)[None], traits[None])[0]
+        rows = basis(standardised(signals))
+        return self.mix(self.weigh(rows)[None], traits[None])[0]
 
-    def choose(self, rows: Tensor, traits: Tensor, correction: Tensor | None = None) -> Tensor:
-        """rows: (listeners, tracks, signals), standardised. traits: (listeners, TRAITS).
-        correction: (listeners, tracks), added to the logits; NEVER leaves a track out.
-        Gives (listeners, tracks), log-probabilities among these tracks.
-        """
-        logits = basis(rows) @ (self.shared + self.own).T
-        if correction is not None:
-            logits = logits + correction[..., None]
+    def weigh(self, rows: Tensor) -> Tensor:
+        """(..., tracks, 2 signals), from ``basis`` -> (..., experts, tracks), logits."""
+        return (self.shared + self.own) @ rows.transpose(-1, -2)
+
+    def mix(self, logits: Tensor, traits: Tensor) -> Tensor:
+        """(listeners, experts, tracks), (listeners, TRAITS) -> (listeners, tracks),
+        log-probabilities among these tracks."""
         ways = torch.log_softmax(self._traits(traits) @ self.gates.T, -1)
-        return torch.logsumexp(torch.log_softmax(logits, 1) + ways[:, None], -1)
+        return torch.logsumexp(torch.log_softmax(logits, -1) + ways[..., None], 1)
 
     def _traits(self, traits: Tensor) -> Tensor:
         scaled = ((traits - self.centre) / self.spread).clamp(-3, 3)
@@ -78,9 +80,9 @@ def basis(rows: Tensor) -> Tensor:
 class Examples:
     """What listeners chose, out of some of the tracks: arrays over (listeners, tracks).
 
-    rows: (listeners, tracks, signals), standardised over the catalogue. correction: the logarithm
+    rows: (listeners, tracks, 2 signals), from ``basis``. correction: the logarithm
     of how many tracks each one stands for, NEVER for none. chosen, heard: bool. traits:
-    (listeners, TRAITS).
+    (listeners, TRAITS). users: (listeners,) int64, whose examples these are.
     """
 
     rows: Tensor
@@ -88,6 +90,7 @@ class Examples:
     chosen: Tensor
     heard: Tensor
     traits: Tensor
+    users: Tensor
 
     def __len__(self) -> int:
         return len(self.traits)
@@ -100,14 +103,17 @@ class Examples:
             self.chosen[listeners],
             self.heard[listeners],
             self.traits[listeners],
+            self.users[listeners],
         )
 
 
 @dataclass(frozen=True)
 class TrainedMixture:
-    """The network, and what a held-out and a known listener's tracks cost it, in nats a track."""
+    """The network, the prior that was chosen, and what a known and a held-out user's tracks cost
+    it, in nats a track."""
 
     network: Mixture
+    prior: float
     train_loss: float
     validation_loss: float
 
@@ -115,27 +121,37 @@ class TrainedMixture:
         """For the manifest."""
         return {
             "experts": len(self.network.gates),
+            "prior": self.prior,
             "train_loss": round(self.train_loss, 6),
             "validation_loss": round(self.validation_loss, 6),
         }
 
 
-def fit_mixture(examples: Examples, experts: Sequence[int] = EXPERTS) -> TrainedMixture:
-    """The mixture whose number of experts tells the tracks of held-out listeners best, fitted anew
-    on all listeners."""
-    order = torch.randperm(len(examples))
-    held, kept = order.split([cut := int(HELD_OUT * len(order)), len(order) - cut])
+def fit_mixture(examples: Examples) -> TrainedMixture:
+    """The mixture that tells the tracks of held-out users best, fitted anew on all of them."""
+    tried = _tried(examples.only(torch.randperm(len(examples))[:CHOOSERS]))
+    validation_loss, experts, prior = min(tried)
+    network = _fit(examples, experts, prior)
+    return TrainedMixture(network.eval(), prior, _cost(network, examples), validation_loss)
+
+
+def _tried(examples: Examples) -> list[tuple[float, int, float]]:
+    """What the tracks of held-out users cost, by number of experts and prior."""
+    users = examples.users.unique()
+    fold_of_user = torch.randperm(len(users)) % FOLDS
+    fold = fold_of_user[torch.searchsorted(users, examples.users)]
     tried = []
-    for number in experts:
-        network = _fit(examples.only(kept), number)
-        tried.append((_cost(network, examples.only(held if cut else kept)), number))
-    validation_loss, best = min(tried)
-    network = _fit(examples, best)
-    return TrainedMixture(network.eval(), _cost(network, examples), validation_loss)
+    for experts, prior in product(EXPERTS, PRIORS):
+        costs = []
+        for held in range(FOLDS if len(users) >= FOLDS else 0):
+            network = _fit(examples.only(fold != held), experts, prior)
+            costs.append(_cost(network, examples.only(fold == held)))
+        tried.append((sum(costs) / max(len(costs), 1), experts, prior))
+    return tried
 
 
-def _fit(examples: Examples, experts: int) -> Mixture:
-    network = Mixture(examples.rows.shape[2], examples.traits.shape[1], experts)
+def _fit(examples: Examples, experts: int, prior: float) -> Mixture:
+    network = Mixture(examples.rows.shape[2] // 2, examples.traits.shape[1], experts)
     network.centre = examples.traits.mean(0)
     network.spread = examples.traits.std(0, correction=0).clamp(min=1e-6)
     optimizer = torch.optim.LBFGS(
@@ -144,7 +160,7 @@ def _fit(examples: Examples, experts: int) -> Mixture:
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        total = loss(network, examples) + PRIOR / len(examples) * network.penalty()
+        total = loss(network, examples) + prior / len(examples) * network.penalty()
         total.backward()
         return total
 
@@ -160,17 +176,21 @@ def _cost(network: Mixture, examples: Examples) -> float:
 def loss(network: Mixture, examples: Examples) -> Tensor:
     """The mean over listeners of a chosen track's negative log-probability: once among all tracks,
     once among those they had not heard, since both are asked for."""
-    both = (_view(network, examples, heard_too) for heard_too in (True, False))
-    parts = torch.cat(list(both))
+    logits = network.weigh(examples.rows) + examples.correction[:, None]
+    parts = torch.cat(
+        [
+            _surprise(network, examples, logits, torch.ones_like(examples.heard)),
+            _surprise(network, examples, logits, ~examples.heard),
+        ]
+    )
     return parts.mean() if len(parts) else network.shared.sum() * 0
 
 
-def _view(network: Mixture, examples: Examples, heard_too: bool) -> Tensor:
-    """(listeners with a chosen track,)."""
-    allowed = torch.ones_like(examples.heard) if heard_too else ~examples.heard
+def _surprise(network: Mixture, examples: Examples, logits: Tensor, allowed: Tensor) -> Tensor:
+    """(listeners with a chosen track among the allowed,)."""
     chosen = examples.chosen & allowed
     judged = chosen.any(1)
-    correction = examples.correction.masked_fill(~allowed, NEVER)
-    logs = network.choose(examples.rows[judged], examples.traits[judged], correction[judged])
+    logits = logits[judged].masked_fill(~allowed[judged, None], NEVER)
+    logs = network.mix(logits, examples.traits[judged])
     chosen = chosen[judged]
     return -torch.where(chosen, logs, torch.zeros_like(logs)).sum(1) / chosen.sum(1)

@@ -70,12 +70,14 @@ def read_collective(bundle: Bundle) -> Collective:
         standing=bundle.array("hybrid/standing.npy"),
         rows=bundle.array("hybrid/rows.npy"),
         neighbours=bundle.array("hybrid/neighbours.npy"),
-        weights=bundle.array("hybrid/weights.npy"),
-        factors=bundle.array("hybrid/factors.npy"),
+        weights=bundle.array("hybrid/weights.npy").astype(np.float32),
+        factors=bundle.array("hybrid/factors.npy").astype(np.float32),
+        waves=bundle.array("hybrid/waves.npy").astype(np.float32),
+        reach=bundle.array("hybrid/reach.npy"),
         confidence=confidence,
         ridge=ridge,
         artist=bundle.catalogue.artists,
-        genres=np.ascontiguousarray(bundle.features[:, genre_columns(bundle.encoder)]),
+        genres=bundle.features[:, genre_columns(bundle.encoder)].astype(np.float32),
         latents=_latents(bundle),
     )
 

@@ -4,6 +4,7 @@ Training and serving compute them here, from the same arrays; ``training/collect
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from segue.features.listeners import FAST_HALF_LIFE, SLOW_HALF_LIFE, History
 
 # The columns of ``signals``, in their order; how each track stands with everybody comes before.
 PERSONAL = (
-    "neighbours", "neighbours of late", "factors", "factors of late",
+    "neighbours", "neighbours of late", "factors", "factors of late", "broad taste",
     "own plays", "own plays of late", "own plays now", "own skips", "heard", "heard of late",
     "artist", "genres", "genres above chance", "latent space",
 )  # fmt: skip
@@ -40,25 +41,34 @@ class Collective:
 
     standing: (tracks, len(STANDING)) float32, each column of mean 0 and variance 1.
     rows: (tracks,) int32, a track's row in the two that follow, or -1.
-    neighbours, weights: (rows, n) int32 and float16, what a play of the row's track speaks for.
-    factors: (tracks, d) float16, and confidence: how much a play outweighs a missing one.
-    artist: (tracks,) int32, the track's artist, or -1. genres: (tracks, g) float16, one or zero.
+    neighbours, weights: (rows, n) int32 and float32, what a play of the row's track speaks for.
+    factors: (tracks, d) float32, and confidence: how much a play outweighs a missing one.
+    waves: (tracks, s) float32, the broadest patterns of who plays what. reach: (tracks,) float32,
+    the square root of how many listeners have played the track, at least 1.
+    artist: (tracks,) int32, the track's artist, or -1. genres: (tracks, g) float32, one or zero.
     latents: (tracks, l) float32, of length 1; of width 0 where there is no autoencoder.
     """
 
     standing: FloatArray
     rows: NDArray[np.int32]
     neighbours: NDArray[np.int32]
-    weights: NDArray[np.float16]
-    factors: NDArray[np.float16]
+    weights: FloatArray
+    factors: FloatArray
     confidence: float
     ridge: float
+    waves: FloatArray
+    reach: FloatArray
     artist: NDArray[np.int32]
-    genres: NDArray[np.float16]
+    genres: FloatArray
     latents: FloatArray
 
     def __len__(self) -> int:
         return len(self.standing)
+
+    @cached_property
+    def gram(self) -> FloatArray:
+        """(d, d), of the factors."""
+        return self.factors.T @ self.factors
 
 
 @dataclass(frozen=True)
@@ -123,16 +133,17 @@ def signals(collective: Collective, history: History) -> FloatArray:
     personal[:, 1] = _neighbourhood(collective, own.tracks, own.slow)
     personal[:, 2] = _folded_in(collective, own.tracks, (own.plays > 0).astype(np.float32))
     personal[:, 3] = _folded_in(collective, own.tracks, own.slow)
-    personal[own.tracks, 4] = np.log1p(own.plays)
-    personal[own.tracks, 5] = np.log1p(own.slow)
-    personal[own.tracks, 6] = np.log1p(own.fast)
-    personal[own.tracks, 7] = np.log1p(own.skips)
-    personal[own.tracks, 8] = 1
-    personal[own.tracks, 9] = own.fresh
+    personal[:, 4] = _broad(collective, own.tracks, own.intensity)
+    personal[own.tracks, 5] = np.log1p(own.plays)
+    personal[own.tracks, 6] = np.log1p(own.slow)
+    personal[own.tracks, 7] = np.log1p(own.fast)
+    personal[own.tracks, 8] = np.log1p(own.skips)
+    personal[own.tracks, 9] = 1
+    personal[own.tracks, 10] = own.fresh
     weights = own.slow + (own.plays > 0)
-    personal[:, 10] = _same_artist(collective, own.tracks, weights)
-    personal[:, 11:13] = _same_genres(collective, own.tracks, weights)
-    personal[:, 13] = _density(collective, own.tracks, weights)
+    personal[:, 11] = _same_artist(collective, own.tracks, weights)
+    personal[:, 12:14] = _same_genres(collective, own.tracks, weights)
+    personal[:, 14] = _density(collective, own.tracks, weights)
     return columns
 
 
@@ -171,13 +182,20 @@ def _neighbourhood(
 def _folded_in(collective: Collective, tracks: NDArray[np.intp], weights: FloatArray) -> FloatArray:
     """The listener's factors by the closed form of implicit ALS (Hu, Koren and Volinsky, 2008),
     ``(V'V + c V'WV + l I) p = (1 + c) V'w``, times every track's: nothing of them is stored."""
-    factors = collective.factors.astype(np.float32)
+    factors = collective.factors
     own = factors[tracks]
-    gram = factors.T @ factors + collective.confidence * (own.T * weights) @ own
+    gram = collective.gram + collective.confidence * (own.T * weights) @ own
     gram[np.diag_indices(len(gram))] += collective.ridge
     target = own.T @ np.where(weights > 0, 1 + collective.confidence * weights, 0)
     scores: FloatArray = factors @ np.linalg.solve(gram, target).astype(np.float32)
     return scores
+
+
+def _broad(collective: Collective, tracks: NDArray[np.intp], weights: FloatArray) -> FloatArray:
+    """The listener's plays with all but the broadest patterns taken out: the ideal low-pass filter
+    of GF-CF (Shen et al., 2021)."""
+    own = (weights / collective.reach[tracks]) @ collective.waves[tracks]
+    return ((collective.waves @ own) * collective.reach).astype(np.float32, copy=False)
 
 
 def _same_artist(
@@ -186,8 +204,8 @@ def _same_artist(
     """The share of the listener's plays that goes to the track's artist, as a logarithm."""
     artists = collective.artist[tracks]
     known = artists >= 0
-    shares = np.bincount(artists[known], weights[known], collective.artist.max(initial=-1) + 2)
-    shares = np.log1p(10 * shares / max(float(weights.sum()), 1e-9))
+    plays = np.bincount(artists[known], weights[known], collective.artist.max(initial=-1) + 2)
+    shares: NDArray[np.float64] = np.log1p(10 * plays / max(float(weights.sum()), 1e-9))
     # The last place stays empty; -1 leads to it.
     return shares[collective.artist].astype(np.float32)
 
@@ -198,12 +216,12 @@ def _same_genres(
     """(tracks, 2): the listener's share of the track's genres; and that against the catalogue's
     share, as a logarithm, on average over the track's genres."""
     genres = collective.genres
-    own = weights @ genres[tracks].astype(np.float32)
+    own = weights @ genres[tracks]
     share = own / max(float(own.sum()), 1e-9)
-    usual = genres.sum(0, dtype=np.float32)
+    usual = genres.sum(0)
     lift = np.log((share + 0.01) / (usual / max(float(usual.sum()), 1.0) + 0.01))
-    sums = genres.astype(np.float32) @ np.stack([share, lift], 1).astype(np.float32)
-    count = np.maximum(genres.sum(1, dtype=np.float32), 1)
+    sums = genres @ np.stack([share, lift], 1).astype(np.float32)
+    count = np.maximum(genres.sum(1), 1)
     return np.stack([sums[:, 0], sums[:, 1] / count], 1)
 
 
