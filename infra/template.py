@@ -118,7 +118,10 @@ class Template:
 
     def layers(self, function_id: str) -> list[str]:
         """The logical ids of the function's layers, in the order in which they go into /opt."""
-        return [layer["Ref"] for layer in self._property(function_id, "Layers")]
+        own = self.resources(FUNCTION)[function_id]["Properties"]
+        # SAM adds a function's list to that of all functions.
+        layers = [*self._globals().get("Layers", []), *own.get("Layers", [])]
+        return [layer["Ref"] for layer in layers]
 
     def resolve(self, value: Any, resolved_names: Mapping[str, str] | None = None) -> Any:
         """The value with every intrinsic in it replaced by what it stands for."""

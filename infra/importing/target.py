@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from botocore.config import Config
 
 from segue.adapters.aws import dynamodb_client, translated
-from segue.adapters.dynamodb import DynamoSessionStore, user_item, write_batch
+from segue.adapters.dynamodb import DynamoSessionStore, user_item
 from segue.domain.events import Event
 from segue.domain.users import User
 
@@ -36,7 +36,10 @@ class Target(Protocol):
         ...
 
     def put_users(self, users: Mapping[User, str]) -> None:
-        """Store up to MAX_BATCH profiles, each with the digest of all that is there of the user."""
+        """Store up to MAX_BATCH profiles, each with the digest of all that is there of the user.
+
+        What a user has changed by themselves, through the API, stays as they want it.
+        """
         ...
 
 
@@ -68,9 +71,27 @@ class DynamoTarget:
         self._sessions.put(events)
 
     def put_users(self, users: Mapping[User, str]) -> None:
-        items = [user_item(user) | {"imported": {"S": digest}} for user, digest in users.items()]
-        batch: Any = [{"PutRequest": {"Item": item}} for item in items]
-        write_batch(self._client, self._users_table, batch)
+        """One PutItem a user: a batch knows no condition."""
+        for user, digest in users.items():
+            self._put_user(user, {"S": digest})
+
+    def _put_user(self, user: User, digest: Any) -> None:
+        """A profile that its user has changed since then stays; only the digest is noted."""
+        item = user_item(user)
+        with translated("Users"):
+            try:
+                self._client.put_item(
+                    TableName=self._users_table,
+                    Item=item | {"imported": digest},
+                    ConditionExpression="attribute_not_exists(edited)",
+                )
+            except self._client.exceptions.ConditionalCheckFailedException:
+                self._client.update_item(
+                    TableName=self._users_table,
+                    Key={"user_id": item["user_id"]},
+                    UpdateExpression="SET imported = :digest",
+                    ExpressionAttributeValues={":digest": digest},
+                )
 
 
 def patient_client() -> "DynamoDBClient":

@@ -151,6 +151,16 @@ class TestKill:
             assert has_user(service, "first")
             assert has_user(service, "second")
 
+    def test_loses_no_event_that_was_accepted(self, options: Options) -> None:
+        path = f"/users/{USERS[0]}/events"
+        event = {"session_id": 1, "timestamp": "2022-08-31", "event_type": "PLAY", "track_id": "x"}
+        with serving(options) as service:
+            before = service.request("POST", path, {"events": [event]}).json()
+            assert before["accepted"] == 1
+            service.kill()
+        with serving(options) as service:
+            assert service.request("POST", path, {"events": [event]}).json()["repeated"] == 1
+
     def test_of_the_tables_too_loses_no_item(self, options: Options) -> None:
         with serving(options) as service:
             put_user(service, "user")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from segue.adapters import dynamodb, s3
+from segue.adapters import dynamodb, objects
 from segue.domain.errors import StoreUnavailable
 from segue.domain.events import Event, EventType
 from segue.domain.times import Window
@@ -24,7 +24,7 @@ EVENTS = [Event("1", str(place), place, EventType.PLAY, "t") for place in range(
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dynamodb.time, "sleep", lambda _: None)
-    monkeypatch.setattr(s3.time, "sleep", lambda _: None)
+    monkeypatch.setattr(objects.time, "sleep", lambda _: None)
 
 
 def failing(code: str, operation: str) -> ClientError:

@@ -1,17 +1,23 @@
 """What every store promises, whichever it is."""
 
+import random
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from uuid import uuid4
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from infra.importing import DynamoTarget
 from segue.domain.errors import InvalidRequest
 from segue.domain.events import Event, EventType
-from segue.domain.times import DAY, Window
-from segue.domain.users import User
-from segue.experiments.experiment import default_experiment
+from segue.domain.times import DAY, LATEST, Window
+from segue.domain.users import Attribute, User
+from segue.experiments.experiment import Mode, default_experiment
 from segue.experiments.records import Exposure, Record
-from tests.integration.conftest import Stores
+from segue.services.privacy import Privacy
+from tests.integration.conftest import Aws, Stores, stores_on
 
 NOW = 1_662_000_000_000
 EXPERIMENT = default_experiment("bundle")
@@ -85,6 +91,21 @@ def test_a_profile_comes_back_and_a_second_one_replaces_it(stores: Stores) -> No
     assert stores.users.get("1") == User("1")
 
 
+def test_every_attribute_of_a_profile_comes_back(stores: Stores) -> None:
+    given: dict[str, Attribute] = {
+        "age": 24,
+        "weight": 70.125,
+        "city": "Łódź",
+        "new": True,
+        "moods": ["calm", "loud"],
+    }
+    stores.users.put(User("1", attributes=given))
+    found = stores.users.get("1")
+    assert found is not None
+    assert found.attributes == given
+    assert [type(found.attributes[name]) for name in given] == [int, float, str, bool, list]
+
+
 def test_an_experiment_changes_only_from_the_version_that_was_read(stores: Stores) -> None:
     results = stores.results
     assert results.experiment("default") is None
@@ -154,6 +175,61 @@ def test_of_many_writers_of_one_record_exactly_one_wins(stores: Stores) -> None:
     assert stores.results.records(EXPERIMENT, limit=10).records == tuple(answers)
 
 
+def test_of_64_writers_who_try_again_at_random_each_user_has_one_record(stores: Stores) -> None:
+    def write(writer: int) -> list[Record]:
+        chance = random.Random(writer)
+        users = [str(user) for user in range(8) for _ in range(1 + chance.randrange(2))]
+        chance.shuffle(users)
+        mine = (
+            Record(exposure(user, str(writer)), successful=True, settled_at=NOW) for user in users
+        )
+        return [stores.results.add_record(EXPERIMENT, it) for it in mine]
+
+    with ThreadPoolExecutor(64) as pool:
+        answers = {record for found in pool.map(write, range(64)) for record in found}
+    assert len(answers) == 8
+    assert set(stores.results.records(EXPERIMENT, limit=100).records) == answers
+
+
+def test_every_experiment_is_listed_with_the_tag_of_its_version(stores: Stores) -> None:
+    results = stores.results
+    assert results.all_experiments() == []
+    other = replace(EXPERIMENT, name="other", mode=Mode.INTERLEAVE, k=20)
+    for experiment in (EXPERIMENT, other):
+        assert results.save_experiment(experiment, None)
+        results.add_record(experiment.live, record("1"))
+    found = results.all_experiments()
+    assert {experiment for experiment, _ in found} == {EXPERIMENT, other}
+    for experiment, tag in found:
+        assert results.save_experiment(experiment.next_epoch("bundle"), tag)
+
+
+def test_what_is_settled_live_is_no_record_of_the_replay(stores: Stores) -> None:
+    stores.results.add_exposure(EXPERIMENT.live, exposure("1", "a"))
+    stores.results.add_record(EXPERIMENT.live, record("1"))
+    assert stores.results.exposure(EXPERIMENT, "1") is None
+    assert stores.results.record(EXPERIMENT, "1") is None
+    assert stores.results.records(EXPERIMENT, limit=10).records == ()
+    assert stores.results.records(EXPERIMENT.live, limit=10).records == (record("1"),)
+
+
+def test_all_that_an_exposure_and_a_record_hold_comes_back(stores: Stores) -> None:
+    made = replace(
+        exposure("1", "a", "b"),
+        owners=("A", "B"),
+        before=0.25,
+        traits={"premium": "yes"},
+        figures={"latency": 1.5},
+        propensities={"A": 0.75, "B": 0.25},
+        seen={"A": (3, 4), "B": (0, 1)},
+    )
+    settled = Record(made, True, NOW, credits={"A": 1, "B": 0}, figures={"skip_rate": 0.5})
+    stores.results.add_exposure(EXPERIMENT, made)
+    stores.results.add_record(EXPERIMENT, settled)
+    assert stores.results.exposure(EXPERIMENT, "1") == made
+    assert stores.results.record(EXPERIMENT, "1") == settled
+
+
 @pytest.mark.parametrize("stores", ["moto"], indirect=True)
 @pytest.mark.parametrize("after", ["x", "../../secret", "0" * 63, "G" * 64])
 def test_a_made_up_position_is_refused(stores: Stores, after: str) -> None:
@@ -166,3 +242,132 @@ def test_a_session_stored_again_with_an_earlier_start_holds_each_event_once(stor
     stores.sessions.put(later)
     stores.sessions.put([play("1", NOW), *later])
     assert sorted(stores.sessions.events("1", Window(0, 2 * NOW))) == [play("1", NOW), *later]
+
+
+class TestAppend:
+    EVER = Window(0, LATEST)
+
+    def test_adds_to_what_is_there_and_tells_what_was_new(self, stores: Stores) -> None:
+        stores.sessions.put([play("1", NOW), play("1", NOW + 1)])
+        assert stores.sessions.append([play("1", NOW + 1), play("1", NOW + 2)]) == 1
+        assert stores.sessions.append([play("1", NOW + 2), play("1", NOW + 3)]) == 1
+        assert stores.sessions.append([]) == 0
+        found = stores.sessions.events("1", self.EVER)
+        assert sorted(found) == [play("1", NOW + place) for place in range(4)]
+
+    def test_an_import_of_the_same_session_takes_nothing_away(self, stores: Stores) -> None:
+        stores.sessions.append([play("1", NOW), play("1", NOW + 9)])
+        stores.sessions.put([play("1", NOW), play("1", NOW + 1)])
+        found = stores.sessions.events("1", self.EVER)
+        assert sorted(found) == [play("1", NOW + place) for place in (0, 1, 9)]
+
+    @pytest.mark.parametrize("time", [0, DAY - 1, DAY, NOW - NOW % DAY, LATEST - 1])
+    def test_holds_at_the_edges_of_days_and_of_time(self, stores: Stores, time: int) -> None:
+        assert stores.sessions.append([play("1", time)]) == 1
+        assert stores.sessions.append([play("1", time)]) == 0
+        assert stores.sessions.events("1", Window(time, time + 1)) == [play("1", time)]
+        assert stores.sessions.events("1", Window(0, time)) == []
+
+    def test_a_session_beyond_the_bound_of_an_item_comes_back_whole(self, stores: Stores) -> None:
+        events = [play("1", NOW + place % 3, track=f"track {place}") for place in range(2_300)]
+        for start in range(0, 2_300, 500):
+            assert stores.sessions.append(events[start : start + 500]) > 0
+        assert stores.sessions.append(events) == 0
+        assert sorted(stores.sessions.events("1", self.EVER)) == sorted(events)
+
+    def test_of_several_users_reaches_each(self, stores: Stores) -> None:
+        assert stores.sessions.append([play("1", NOW), play("2", NOW)]) == 2
+        assert stores.sessions.events("2", self.EVER) == [play("2", NOW)]
+
+    def test_what_is_deleted_is_gone_and_can_be_appended_again(self, stores: Stores) -> None:
+        events = [play("1", NOW + place, session=str(place)) for place in range(60)]
+        stores.sessions.put([*events[:30], play("2", NOW)])
+        stores.sessions.append(events[30:])
+        stores.users.put(User("1", ("rock",)))
+        for _ in range(2):
+            stores.sessions.delete("1")
+            stores.users.delete("1")
+        assert stores.users.get("1") is None
+        assert not stores.sessions.has_events("1")
+        assert stores.sessions.has_events("2")
+        assert stores.sessions.append(events) == 60
+
+    def test_by_many_writers_at_once_loses_nothing_and_counts_each_event_once(
+        self, stores: Stores
+    ) -> None:
+        """Every writer has some events of its own, some that all have, and tries some twice."""
+
+        def write(writer: int) -> int:
+            chance = random.Random(writer)
+            batch = [play("1", NOW + chance.randrange(40), session=f"s{writer % 2}")]
+            batch += [play("1", NOW + 100 + writer), play("1", NOW + 99)]
+            return sum(stores.sessions.append(batch) for _ in range(1 + chance.randrange(2)))
+
+        with ThreadPoolExecutor(16) as pool:
+            counts = list(pool.map(write, range(64)))
+        found = stores.sessions.events("1", self.EVER)
+        assert len(set(found)) == len(found) == sum(counts)
+        assert {e.time - NOW for e in found} >= {99, *range(100, 164)}
+
+    @pytest.mark.parametrize("stores", ["moto"], indirect=True)
+    @settings(
+        max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    )
+    @given(st.data())
+    def test_in_any_order_with_any_repeats_stores_the_union(
+        self, stores: Stores, data: st.DataObject
+    ) -> None:
+        user = uuid4().hex  # a new one for each example, in the same table
+        moments = st.integers(NOW - 2 * DAY, NOW + 2 * DAY)
+        event = st.builds(play, st.just(user), moments, st.sampled_from(["a", "b#c"]))
+        batches = st.lists(event, max_size=6)
+        imported = data.draw(batches)
+        expected: set[Event] = set()
+        for batch in data.draw(st.lists(batches | st.none(), max_size=5)):
+            if batch is None:
+                stores.sessions.put(imported)
+                expected |= set(imported)
+            else:
+                assert stores.sessions.append(batch) == len(set(batch) - expected)
+                expected |= set(batch)
+        assert set(stores.sessions.events(user, self.EVER)) == expected
+
+
+def test_an_erasure_reaches_every_epoch_and_side(stores: Stores) -> None:
+    results = stores.results
+    following = EXPERIMENT.next_epoch("bundle")
+    results.save_experiment(EXPERIMENT, None)
+    results.save_experiment(following, results.all_experiments()[0][1])
+    for epoch in (EXPERIMENT, EXPERIMENT.live, following, following.live):
+        for user in ("1", "2"):
+            results.add_exposure(epoch, exposure(user, "a"))
+            results.add_record(epoch, record(user))
+    privacy = Privacy(stores.sessions, stores.users, results)
+    assert len(privacy.export("1").parts) == 4
+    privacy.erase("1")
+    assert privacy.export("1").parts == ()
+    assert len(privacy.export("2").parts) == 4
+    for epoch in (EXPERIMENT, EXPERIMENT.live, following, following.live):
+        assert results.exposure(epoch, "1") is None
+        assert results.exposure(epoch, "2") is not None
+        assert results.tally(epoch).users == 1
+
+
+@pytest.mark.parametrize("aws", ["moto"], indirect=True)
+def test_a_profile_leaves_what_an_import_noted(aws: Aws) -> None:
+    target = DynamoTarget(aws.dynamodb, aws.names["SessionsTable"], aws.names["UsersTable"])
+    target.put_users({User("1", ("rock",), attributes={"age": 24}): "digest"})
+    stores_on(aws).users.put(User("1", ("pop",)))
+    assert target.imported() == {"1": "digest"}
+    assert stores_on(aws).users.get("1") == User("1", ("pop",))
+
+
+@pytest.mark.parametrize("aws", ["moto"], indirect=True)
+def test_an_import_leaves_a_profile_that_its_user_has_changed(aws: Aws) -> None:
+    target = DynamoTarget(aws.dynamodb, aws.names["SessionsTable"], aws.names["UsersTable"])
+    stores_on(aws).users.put(User("1", ("pop",)))
+    target.put_users({User("1", ("rock",)): "first", User("2", ("rock",)): "first"})
+    target.put_users({User("1", ("jazz",)): "second", User("2", ("jazz",)): "second"})
+    assert target.imported() == {"1": "second", "2": "second"}
+    assert stores_on(aws).users.get("1") == User("1", ("pop",))
+    assert stores_on(aws).users.get("2") == User("2", ("jazz",))

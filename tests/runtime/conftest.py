@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -93,28 +94,32 @@ def local_stack(template: Template, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="session")
-def opt(template: Template, build: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The layers, one over the other, as Lambda lays them out in /opt."""
-    opt = tmp_path_factory.mktemp("opt")
-    for layer in template.layers("PredictFunction"):
-        shutil.copytree(build / layer, opt, copy_function=os.link, dirs_exist_ok=True)
-    return opt
-
-
-@pytest.fixture(scope="session")
 def deployed(
-    template: Template, build: Path, opt: Path, bundle: Bundle, local_stack: Stack
+    template: Template,
+    build: Path,
+    bundle: Bundle,
+    local_stack: Stack,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Deploy:
     """A function by its logical id, built and configured."""
 
+    @cache
+    def opt(layers: tuple[str, ...]) -> Path:
+        """The layers, one over the other, as Lambda lays them out in /opt."""
+        folder = tmp_path_factory.mktemp("opt")
+        for layer in layers:
+            shutil.copytree(build / layer, folder, copy_function=os.link, dirs_exist_ok=True)
+        return folder
+
     def function(function_id: str) -> Function:
+        folder = opt(tuple(template.layers(function_id)))
         environment = {
             **template.environment(function_id, local_stack.names),
             **local_stack.settings,
-            "BUNDLE_PATH": str(opt / "bundle"),
+            "BUNDLE_PATH": str(folder / "bundle"),
             "SEGUE_AS_OF": format_time(bundle.manifest.cutoff),
         }
-        return Function(template.handler(function_id), build / function_id, opt, environment)
+        return Function(template.handler(function_id), build / function_id, folder, environment)
 
     return function
 

@@ -57,6 +57,15 @@ def ab_test(
         yield function
 
 
+@pytest.fixture(scope="module")
+def events(
+    runtime: Runtime, deployed: Deploy, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningFunction]:
+    log = tmp_path_factory.mktemp("events") / "log"
+    with running(runtime, deployed("EventsFunction"), log) as function:
+        yield function
+
+
 def body(answer: dict[str, Any]) -> Any:
     return json.loads(answer["body"])
 
@@ -129,6 +138,38 @@ class TestAbTest:
         assert ab_test.invoke(sample("delete_results"))["statusCode"] == 204
         assert body(ab_test.invoke(sample("results"))) == {"results": [], "next": None}
 
+    def test_an_experiment_is_put_listed_and_shown(self, ab_test: RunningFunction) -> None:
+        assert ab_test.invoke(sample("save_experiment"))["statusCode"] in {200, 201}
+        names = [it["name"] for it in body(ab_test.invoke(sample("experiments")))["experiments"]]
+        assert names == ["default", "popularity"]
+        first, second = (body(ab_test.invoke(sample("recommendations"))) for _ in range(2))
+        assert first == second
+        assert len(first["tracks"]) == 10
+        assert first["recommendation_id"]
+
+
+class TestEvents:
+    def test_events_are_taken_once_and_given_back(self, events: RunningFunction) -> None:
+        for accepted, repeated in ((2, 0), (0, 2)):
+            receipt = body(events.invoke(sample("add_events")))
+            assert (receipt["accepted"], receipt["repeated"]) == (accepted, repeated)
+        page = body(events.invoke(sample("list_events")))
+        assert page["next"] is None
+        sent = json.loads(sample("add_events")["body"])["events"]
+        assert {row["session_id"] for row in sent} <= {row["session_id"] for row in page["events"]}
+
+    def test_what_is_held_is_handed_out_and_erased(self, events: RunningFunction) -> None:
+        sent = {**sample("add_events"), "path": "/users/newcomer/events"}
+        assert body(events.invoke(sent))["accepted"] == 2
+        assert len(body(events.invoke(sample("export_user")))["events"]) == 2
+        assert events.invoke(sample("erase_user"))["statusCode"] == 204
+        assert events.invoke(sample("export_user"))["statusCode"] == 404
+
+    def test_a_profile_is_kept(self, events: RunningFunction) -> None:
+        saved = body(events.invoke(sample("save_profile")))
+        assert saved["premium_user"] is True
+        assert body(events.invoke(sample("profile"))) == saved
+
 
 class TestFaults:
     def test_a_damaged_bundle_is_an_answer_and_not_a_crash(
@@ -173,9 +214,23 @@ class TestSurroundings:
         assert [line["service"] for line in metrics] == ["predict"]
         assert metrics[0]["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "Segue"
 
-    @pytest.mark.parametrize("function_id", ["PredictFunction", "AbTestFunction"])
+    @pytest.mark.parametrize(
+        ("function_id", "packages"),
+        [
+            ("PredictFunction", {"numpy", "onnxruntime"}),
+            ("AbTestFunction", {"numpy", "onnxruntime"}),
+            # It serves no model, and starts the sooner for it.
+            ("EventsFunction", set()),
+        ],
+    )
     def test_every_import_comes_from_the_layers_or_from_lambda(
-        self, deployed: Deploy, start: Start, runtime: Runtime, tmp_path: Path, function_id: str
+        self,
+        deployed: Deploy,
+        start: Start,
+        runtime: Runtime,
+        tmp_path: Path,
+        function_id: str,
+        packages: set[str],
     ) -> None:
         modules = start(probe(deployed(function_id), tmp_path)).invoke({})
         opt = deployed(function_id).opt
@@ -185,8 +240,9 @@ class TestSurroundings:
             for name, parents in ((name, Path(file).parents) for name, file in modules.items())
         }
         assert found["app"] == "task"
-        for package in ("segue", "numpy", "onnxruntime", "aws_lambda_powertools", "msgspec"):
+        for package in ("segue", "aws_lambda_powertools", "msgspec", *packages):
             assert found[package] == "opt"
+        assert packages == {"numpy", "onnxruntime"} & found.keys()
         assert found["boto3"] == found["awslambdaric"] == "provided"
         elsewhere = {name for name, origin in found.items() if origin == "python"}
         assert not {name for name in elsewhere if ROOT in Path(modules[name]).parents}

@@ -22,7 +22,12 @@ from segue.domain.events import Event, EventType
 from segue.domain.times import DAY, SECOND
 from segue.domain.users import User
 from segue.models.bundle import Bundle
+from segue.services.epochs import Epochs
 from segue.services.experiment import Experiments
+from segue.services.exposure import Exposer
+from segue.services.ingest import Ingest
+from segue.services.live import Live
+from segue.services.privacy import Privacy
 from segue.services.recommend import Recommender
 
 ROOT = Path(__file__).parents[2]
@@ -55,9 +60,16 @@ class World:
         self.recommender = Recommender(
             self.sessions, self.users, self.models, self.clock, self.cutoff
         )
-        self.experiments = Experiments(
-            self.recommender, self.sessions, self.models, self.results, self.clock
+        self.ingest = Ingest(self.sessions, self.users)
+        self.privacy = Privacy(self.sessions, self.users, self.results)
+        self.epochs = Epochs(self.models, self.results)
+        self.exposer = Exposer(
+            self.recommender, self.sessions, self.users, self.results, self.clock
         )
+        self.experiments = Experiments(
+            self.epochs, self.exposer, self.sessions, self.models, self.results, self.clock
+        )
+        self.live = Live(self.epochs, self.exposer, self.models, self.results, self.clock)
 
     def tracks(self, start: int, end: int) -> list[str]:
         """The ids of the catalogue's tracks in these places."""
@@ -109,7 +121,12 @@ class Function:
         self.module = module
 
     def call(
-        self, method: str, path: str, body: Any = None, query: dict[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        query: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
     ) -> tuple[int, dict[str, str], Any]:
         """Status, headers and parsed body of the answer; a body of bytes or text goes as it is."""
         text = body if isinstance(body, str) or body is None else json.dumps(body)
@@ -117,15 +134,15 @@ class Function:
             "resource": path,
             "path": path,
             "httpMethod": method,
-            "headers": {},
+            "headers": headers or {},
             "queryStringParameters": query,
             "requestContext": {"requestId": "request-1", "stage": "local", "path": path},
             "body": text,
             "isBase64Encoded": False,
         }
         answer = self.module.lambda_handler(event, LambdaContext())
-        headers = {name: values[0] for name, values in answer["multiValueHeaders"].items()}
-        return answer["statusCode"], headers, json.loads(answer["body"]) if answer["body"] else None
+        given = {name: values[0] for name, values in answer["multiValueHeaders"].items()}
+        return answer["statusCode"], given, json.loads(answer["body"]) if answer["body"] else None
 
 
 def load_function(name: str, monkeypatch: pytest.MonkeyPatch) -> Function:
@@ -163,5 +180,15 @@ def predict(world: World, monkeypatch: pytest.MonkeyPatch) -> Function:
 def ab_test(world: World, monkeypatch: pytest.MonkeyPatch) -> Function:
     """functions/ab_test over the world."""
     function = load_function("ab_test", monkeypatch)
-    monkeypatch.setattr(function.module, "experiments", world.experiments)
+    for name in ("experiments", "live", "epochs"):
+        monkeypatch.setattr(function.module, name, getattr(world, name))
+    return function
+
+
+@pytest.fixture
+def events(world: World, monkeypatch: pytest.MonkeyPatch) -> Function:
+    """functions/events over the world."""
+    function = load_function("events", monkeypatch)
+    for name in ("ingest", "privacy"):
+        monkeypatch.setattr(function.module, name, getattr(world, name))
     return function

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from segue.adapters.packing import (
     MAX_EVENTS,
     MAX_SPAN,
+    Growing,
+    grow,
     items,
     pack,
     session_id_of,
@@ -14,7 +16,7 @@ from segue.adapters.packing import (
     unpack,
 )
 from segue.domain.events import Event, EventType
-from segue.domain.times import LATEST
+from segue.domain.times import LATEST, format_time
 
 ids = st.text(min_size=1, max_size=5)
 moments = st.integers(0, 3 * MAX_SPAN) | st.integers(0, LATEST - 1)
@@ -55,6 +57,39 @@ def test_a_long_session_rolls_over_and_events_of_one_moment_stay_together() -> N
     later = [Event("u", "s", 6 + n, EventType.PLAY, "t") for n in range(MAX_EVENTS)]
     sizes = [len(item) for item in items(together + later)]
     assert sizes == [MAX_EVENTS + 10, MAX_EVENTS]
+
+
+@given(events, st.lists(events, max_size=4))
+def test_growing_items_hold_every_event_and_keep_their_bounds(
+    first: list[Event], later: list[list[Event]]
+) -> None:
+    """Of one user, whose id is not in the keys: stored as a table would store them."""
+    stored: dict[str, Growing] = {}
+    expected: set[Event] = set()
+    for batch in [first, *later]:
+        new = {event._replace(user_id="u") for event in batch} - expected
+        for item in grow(new, stored):
+            assert item.events > (stored[item.key].events if item.key in stored else set())
+            stored[item.key] = item
+        expected |= new
+    found = [event for item in stored.values() for event in item.events]
+    assert sorted(map(repr, found)) == sorted(map(repr, expected))
+    for key, item in stored.items():
+        for event in item.events:
+            assert session_id_of(key) == event.session_id
+            # Then a query that begins MAX_SPAN early, and ends where the window does, finds it.
+            assert format_time(max(0, event.time - MAX_SPAN)) < key < f"{format_time(event.time)}~~"
+
+
+def test_a_growing_item_that_is_full_leaves_room_to_a_further_one() -> None:
+    batches = [
+        {Event("u", "s", 5, EventType.LIKE, f"{batch} {n}") for n in range(400)}
+        for batch in range(6)
+    ]
+    stored: dict[str, Growing] = {}
+    for batch in batches:
+        stored |= {item.key: item for item in grow(batch, stored)}
+    assert [len(item.events) for item in stored.values()] == [MAX_EVENTS, MAX_EVENTS, 400]
 
 
 def test_another_versions_bytes_are_refused() -> None:

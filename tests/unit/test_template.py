@@ -47,10 +47,16 @@ class TestReader:
             ("POST", "/perform_ab_test", "AbTestFunction"),
             ("GET", "/ab_test/results", "AbTestFunction"),
             ("DELETE", "/ab_test/results", "AbTestFunction"),
+            ("GET", "/users/{user_id}/recommendations", "AbTestFunction"),
+            ("GET", "/experiments", "AbTestFunction"),
+            ("PUT", "/experiments/{name}", "AbTestFunction"),
             ("POST", "/users/{user_id}/events", "EventsFunction"),
             ("GET", "/users/{user_id}/events", "EventsFunction"),
             ("PUT", "/users/{user_id}", "EventsFunction"),
             ("GET", "/users/{user_id}", "EventsFunction"),
+            ("GET", "/users/{user_id}/export", "EventsFunction"),
+            ("DELETE", "/users/{user_id}", "EventsFunction"),
+            ("GET", "/ab_test/report", "AbReportFunction"),
         ]
 
     def test_gives_a_function_the_global_environment_and_its_own(self, template: Template) -> None:
@@ -68,7 +74,19 @@ class TestReader:
         for function_id in template.functions():
             module = template.handler(function_id).partition(".")[0]
             assert (template.code_uri(function_id) / f"{module}.py").is_file()
-            assert template.layers(function_id) == ["CoreLayer", "RuntimeLayer", "ModelsLayer"]
+            assert template.layers(function_id)[:2] == ["CoreLayer", "RuntimeLayer"]
+
+    def test_adds_a_functions_layers_to_those_of_all(self, template: Template) -> None:
+        own = {
+            function_id: template.layers(function_id)[2:] for function_id in template.functions()
+        }
+        assert own == {
+            "PredictFunction": ["ModelsLayer"],
+            "AbTestFunction": ["ModelsLayer"],
+            "EventsFunction": [],
+            "AbReportFunction": ["StatsLayer"],
+            "MaintenanceFunction": [],
+        }
 
     def test_resolves_intrinsics(self, tmp_path: Path) -> None:
         template = read(
@@ -223,7 +241,7 @@ class TestStack:
                 assert "*" not in action
             assert "*" not in listed(statement["Resource"])
 
-    def test_only_the_ab_test_function_touches_the_bucket_and_only_below_ab(
+    def test_the_bucket_is_touched_only_below_ab_and_nothing_that_answers_tests_deletes(
         self, template: Template
     ) -> None:
         granted = {
@@ -241,14 +259,26 @@ class TestStack:
             ("AbTestFunction", "s3:GetObject", objects),
             ("AbTestFunction", "s3:PutObject", objects),
             ("AbTestFunction", "s3:ListBucket", bucket),
+            ("EventsFunction", "s3:GetObject", objects),
+            ("EventsFunction", "s3:PutObject", objects),
+            ("EventsFunction", "s3:DeleteObject", objects),
+            ("EventsFunction", "s3:ListBucket", bucket),
+            ("AbReportFunction", "s3:GetObject", objects),
+            ("AbReportFunction", "s3:ListBucket", bucket),
+            ("MaintenanceFunction", "s3:GetObject", objects),
+            ("MaintenanceFunction", "s3:PutObject", objects),
+            ("MaintenanceFunction", "s3:DeleteObject", objects),
+            ("MaintenanceFunction", "s3:ListBucket", bucket),
         }
 
-    def test_clients_may_not_delete(self, template: Template) -> None:
+    def test_clients_may_not_delete_or_change_experiments(self, template: Template) -> None:
         policy = template.resources("AWS::IAM::ManagedPolicy")["ClientPolicy"]
         (statement,) = policy["Properties"]["PolicyDocument"]["Statement"]
         paths = [arn["Fn::Sub"].partition("${Stage}/")[2] for arn in statement["Resource"]]
         methods = {path.partition("/")[0] for path in paths}
         assert methods == {"GET", "POST", "PUT"}
+        # What a client may put is a profile, and never an experiment.
+        assert [path for path in paths if path.startswith("PUT")] == ["PUT/users/*"]
 
     def test_logs_are_kept_for_a_while_and_not_for_ever(self, template: Template) -> None:
         groups = template.resources("AWS::Logs::LogGroup")
@@ -260,8 +290,9 @@ class TestStack:
 def events(template: Template) -> Iterator[dict[str, Any]]:
     for function in template.resources(FUNCTION).values():
         for event in function["Properties"]["Events"].values():
-            assert event["Type"] == "Api"
-            yield event["Properties"]
+            assert event["Type"] in {"Api", "Schedule"}
+            if event["Type"] == "Api":
+                yield event["Properties"]
 
 
 def allow_statements(template: Template) -> Iterator[dict[str, Any]]:

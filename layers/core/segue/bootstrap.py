@@ -1,52 +1,134 @@
-"""Wiring: the only place that knows which adapter fulfils which port."""
+"""Wiring: the only place that knows which adapter fulfils which port.
 
-from dataclasses import dataclass
+Each piece is made once a process, at its cold start. What carries the models is imported where it
+is wired: a function that serves none starts without ONNX Runtime.
+"""
+
 from functools import cache
+from typing import TYPE_CHECKING
 
+from segue.adapters.archive import S3Archive
 from segue.adapters.aws import dynamodb_client, s3_client
-from segue.adapters.directory import DirectoryModelStore, SystemClock
 from segue.adapters.dynamodb import DynamoSessionStore, DynamoUserStore
+from segue.adapters.objects import Objects
 from segue.adapters.s3 import S3ResultStore
 from segue.config import Settings
-from segue.services.experiment import Experiments
-from segue.services.recommend import Recommender
+from segue.services.ingest import Ingest
+from segue.services.maintenance import Maintenance
+from segue.services.privacy import Privacy
 
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
-@dataclass(frozen=True, slots=True)
-class Adapters:
-    """The outside world as the settings describe it."""
-
-    settings: Settings
-    sessions: DynamoSessionStore
-    users: DynamoUserStore
-    models: DirectoryModelStore
-    clock: SystemClock
-
-
-@cache
-def adapters() -> Adapters:
-    """Made once a process, at its cold start. Raises KeyError naming a setting that is absent."""
-    settings = Settings.from_env()
-    client = dynamodb_client()
-    return Adapters(
-        settings,
-        DynamoSessionStore(client, settings.sessions_table),
-        DynamoUserStore(client, settings.users_table),
-        DirectoryModelStore(settings.bundle),
-        SystemClock(),
-    )
+    from segue.adapters.directory import DirectoryModelStore
+    from segue.services.epochs import Epochs
+    from segue.services.experiment import Experiments
+    from segue.services.exposure import Exposer
+    from segue.services.live import Live
+    from segue.services.recommend import Recommender
+    from segue.services.report.reports import Reports
 
 
 @cache
-def recommender() -> Recommender:
+def ingest() -> Ingest:
+    """What ``functions/events`` calls."""
+    return Ingest(_sessions(), _users())
+
+
+@cache
+def privacy() -> Privacy:
+    """What ``functions/events`` calls to hand out or erase what is held of one user."""
+    return Privacy(_sessions(), _users(), _results())
+
+
+@cache
+def recommender() -> "Recommender":
     """What ``functions/predict`` calls."""
-    world = adapters()
-    return Recommender(world.sessions, world.users, world.models, world.clock, world.settings.as_of)
+    from segue.adapters.directory import SystemClock
+    from segue.services.recommend import Recommender
+
+    return Recommender(_sessions(), _users(), _models(), SystemClock(), _settings().as_of)
 
 
 @cache
-def experiments() -> Experiments:
-    """What ``functions/ab_test`` calls."""
-    world = adapters()
-    results = S3ResultStore(s3_client(), world.settings.bucket)
-    return Experiments(recommender(), world.sessions, world.models, results, world.clock)
+def experiments() -> "Experiments":
+    """What ``functions/ab_test`` calls to replay a test, and for its results."""
+    from segue.adapters.directory import SystemClock
+    from segue.services.experiment import Experiments
+
+    return Experiments(epochs(), _exposer(), _sessions(), _models(), _results(), SystemClock())
+
+
+@cache
+def live() -> "Live":
+    """What ``functions/ab_test`` calls to recommend by experiment."""
+    from segue.adapters.directory import SystemClock
+    from segue.services.live import Live
+
+    return Live(epochs(), _exposer(), _models(), _results(), SystemClock(), _settings().as_of)
+
+
+@cache
+def epochs() -> "Epochs":
+    """What ``functions/ab_test`` calls to list and change experiments."""
+    from segue.services.epochs import Epochs
+
+    return Epochs(_models(), _results())
+
+
+@cache
+def reports() -> "Reports":
+    """What ``functions/ab_report`` calls. It alone has SciPy."""
+    from segue.services.report.reports import Reports
+
+    return Reports(_results())
+
+
+@cache
+def maintenance() -> Maintenance:
+    """What ``functions/maintenance`` calls."""
+    from segue.adapters.directory import SystemClock
+
+    archive = S3Archive(Objects(s3_client(), _settings().bucket))
+    return Maintenance(_sessions(), _results(), archive, SystemClock())
+
+
+@cache
+def _exposer() -> "Exposer":
+    from segue.adapters.directory import SystemClock
+    from segue.services.exposure import Exposer
+
+    return Exposer(recommender(), _sessions(), _users(), _results(), SystemClock())
+
+
+@cache
+def _results() -> S3ResultStore:
+    return S3ResultStore(s3_client(), _settings().bucket)
+
+
+@cache
+def _settings() -> Settings:
+    """Raises KeyError naming a setting that is absent."""
+    return Settings.from_env()
+
+
+@cache
+def _dynamodb() -> "DynamoDBClient":
+    return dynamodb_client()
+
+
+@cache
+def _sessions() -> DynamoSessionStore:
+    return DynamoSessionStore(_dynamodb(), _settings().sessions_table)
+
+
+@cache
+def _users() -> DynamoUserStore:
+    return DynamoUserStore(_dynamodb(), _settings().users_table)
+
+
+@cache
+def _models() -> "DirectoryModelStore":
+    from segue.adapters.directory import DirectoryModelStore
+
+    return DirectoryModelStore(_settings().bundle)

@@ -1,14 +1,19 @@
 """What the services need of the outside world. ``segue.adapters`` fulfils it, tests replace it."""
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from segue.domain.events import Event
 from segue.domain.times import Window
 from segue.domain.users import User
 from segue.experiments.experiment import Experiment
+from segue.experiments.manifest import Compaction
 from segue.experiments.records import Exposure, Record, RecordPage
-from segue.models.bundle import Bundle
+from segue.experiments.tally import Tally
+
+# It brings ONNX Runtime along, which not every function has a use for.
+if TYPE_CHECKING:
+    from segue.models.bundle import Bundle
 
 
 class Clock(Protocol):
@@ -32,19 +37,36 @@ class SessionStore(Protocol):
         """Store whole sessions; storing the same again changes nothing."""
         ...
 
+    def append(self, events: Iterable[Event]) -> int:
+        """Add events to their sessions; how many of them were not there before.
+
+        Safe under concurrent writers, and after a failure to be called again with the same.
+        """
+        ...
+
+    def delete(self, user_id: str) -> None:
+        """Delete all events of the user."""
+        ...
+
 
 class UserStore(Protocol):
     """Profiles, by user. Raises StoreUnavailable."""
 
     def get(self, user_id: str) -> User | None: ...
 
-    def put(self, user: User) -> None: ...
+    def put(self, user: User) -> None:
+        """Store the profile in place of the one before."""
+        ...
+
+    def delete(self, user_id: str) -> None:
+        """Delete the profile, if there is one."""
+        ...
 
 
 class ModelStore(Protocol):
     """Where the models come from."""
 
-    def current(self) -> Bundle:
+    def current(self) -> "Bundle":
         """The bundle to serve, whole and in working order.
 
         Raises BundleMissing or BundleCorrupt where there is none.
@@ -57,6 +79,10 @@ class ResultStore(Protocol):
 
     def experiment(self, name: str) -> tuple[Experiment, str] | None:
         """The experiment and the tag of its version, or None where it was never saved."""
+        ...
+
+    def all_experiments(self) -> list[tuple[Experiment, str]]:
+        """Every experiment that was saved, each with the tag of its version."""
         ...
 
     def save_experiment(self, experiment: Experiment, replaces: str | None) -> bool:
@@ -84,4 +110,34 @@ class ResultStore(Protocol):
 
     def records(self, experiment: Experiment, *, limit: int, after: str = "") -> RecordPage:
         """A page of the epoch's records in a fixed order, behind the position ``after``."""
+        ...
+
+    def tally(self, experiment: Experiment) -> Tally:
+        """The counts of all the epoch's records, at a cost that does not grow with them."""
+        ...
+
+    def exposures(
+        self, experiment: Experiment, *, after: str = ""
+    ) -> tuple[tuple[Exposure, ...], str | None]:
+        """Some pending exposures behind the position ``after``; where to go on, None at the end."""
+        ...
+
+    def drop_exposure(self, experiment: Experiment, user_id: str) -> None:
+        """Forget what the user was recommended; the record, if there is one, stays."""
+        ...
+
+    def erase(self, experiment: Experiment, user_id: str) -> None:
+        """Take all that is held of the user out of the epoch, its counts included."""
+        ...
+
+
+class ResultArchive(Protocol):
+    """Where records are kept compactly; answers are the same before and after. Like ResultStore."""
+
+    def compact(self, experiment: Experiment, after: str = "") -> Compaction:
+        """Compact some of the epoch's records behind the position ``after``."""
+        ...
+
+    def sweep(self, experiment: Experiment, now: int) -> int:
+        """Delete what compactions left behind that did not live to finish; how many files."""
         ...

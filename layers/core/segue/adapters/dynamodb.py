@@ -1,16 +1,21 @@
 """Sessions and users in DynamoDB."""
 
+import random
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from botocore.exceptions import ClientError
 
 from segue.adapters import packing
-from segue.adapters.aws import translated
+from segue.adapters.aws import error_code, translated
 from segue.domain.errors import StoreUnavailable
 from segue.domain.events import Event
-from segue.domain.times import Window, format_time
-from segue.domain.users import User
+from segue.domain.times import LATEST, Window, format_time
+from segue.domain.users import User, attributes_from_json, attributes_to_json
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -18,6 +23,8 @@ if TYPE_CHECKING:
 # DynamoDB takes no more items in one batch.
 MAX_BATCH = 25
 _BATCH_TRIES = 8
+# With every round of tries at least one writer of an item succeeds.
+_APPEND_TRIES = 20
 
 
 class DynamoSessionStore:
@@ -31,9 +38,8 @@ class DynamoSessionStore:
         """One Query with BETWEEN; further pages only beyond a megabyte. Raises StoreUnavailable."""
         events: set[Event] = set()
         for item in self._items(user_id, window):
-            session_id = packing.session_id_of(item["start"]["S"])
-            # A session that was stored again with an earlier start stands in two items.
-            events.update(packing.unpack(user_id, session_id, item["events"]["B"]))
+            # A session may stand in several items, and an event of it in more than one.
+            events.update(_unpack(user_id, item))
         return [event for event in events if event.time in window]
 
     def has_events(self, user_id: str) -> bool:
@@ -54,22 +60,102 @@ class DynamoSessionStore:
         while batch := list(islice(requests, MAX_BATCH)):
             write_batch(self._client, self._table, batch)
 
+    def append(self, events: Iterable[Event]) -> int:
+        """One Query a user, one conditional PutItem an item that grows. Raises StoreUnavailable.
+
+        What was written then stays written, and is no obstacle to a second try.
+        """
+        by_user: dict[str, set[Event]] = defaultdict(set)
+        for event in events:
+            by_user[event.user_id].add(event)
+        return sum(self._append(user_id, theirs) for user_id, theirs in by_user.items())
+
+    def delete(self, user_id: str) -> None:
+        """Query the keys, then delete in batches. Raises StoreUnavailable."""
+        keys = self._pages(
+            KeyConditionExpression="user_id = :user",
+            ExpressionAttributeNames={"#start": "start"},
+            ExpressionAttributeValues={":user": {"S": user_id}},
+            ProjectionExpression="user_id, #start",
+        )
+        requests = ({"DeleteRequest": {"Key": key}} for key in keys)
+        while batch := list(islice(requests, MAX_BATCH)):
+            write_batch(self._client, self._table, batch)
+
+    def _append(self, user_id: str, missing: set[Event]) -> int:
+        added = 0
+        for attempt in range(_APPEND_TRIES):
+            growing, known = self._stored(user_id, missing)
+            missing -= known
+            for item in packing.grow(missing, growing):
+                if self._replace(user_id, item):
+                    added += len(missing & item.events)
+                    missing -= item.events
+            if not missing:
+                return added
+            time.sleep(random.uniform(0, 0.02 * 2 ** min(attempt, 4)))
+        raise StoreUnavailable("Sessions: too many writers at once")
+
+    def _stored(
+        self, user_id: str, events: set[Event]
+    ) -> tuple[dict[str, packing.Growing], set[Event]]:
+        """The growing items around the events, by key, and every event that is stored there."""
+        times = [event.time for event in events]
+        growing: dict[str, packing.Growing] = {}
+        known: set[Event] = set()
+        for item in self._items(user_id, Window(min(times), max(times))):
+            found = frozenset(_unpack(user_id, item))
+            known |= found
+            if "version" in item:
+                key = item["start"]["S"]
+                growing[key] = packing.Growing(key, item["version"]["S"], found)
+        return growing, known
+
+    def _replace(self, user_id: str, item: packing.Growing) -> bool:
+        """Whether the item still had its version, and so was replaced."""
+        unchanged = "#version = :version" if item.version else "attribute_not_exists(#version)"
+        condition: dict[str, Any] = {
+            "ConditionExpression": unchanged,
+            "ExpressionAttributeNames": {"#version": "version"},
+        }
+        if item.version:
+            condition["ExpressionAttributeValues"] = {":version": {"S": item.version}}
+        content = _item(user_id, item.key, packing.ordered(item.events))
+        # Not a number: an item that was erased and made anew must not have an old one's version.
+        content["version"] = {"S": uuid4().hex}
+        with translated("Sessions"):
+            try:
+                self._client.put_item(TableName=self._table, Item=content, **condition)
+            except ClientError as error:
+                if error_code(error) == "ConditionalCheckFailedException":
+                    return False
+                raise
+        return True
+
     def _items(self, user_id: str, window: Window) -> Iterator[Any]:
-        query = {
-            "TableName": self._table,
-            "KeyConditionExpression": "user_id = :user AND #start BETWEEN :from AND :to",
-            "ExpressionAttributeNames": {"#start": "start", "#events": "events"},
-            "ExpressionAttributeValues": {
+        return self._pages(
+            KeyConditionExpression="user_id = :user AND #start BETWEEN :from AND :to",
+            ExpressionAttributeNames={
+                "#start": "start",
+                "#events": "events",
+                "#version": "version",
+            },
+            ExpressionAttributeValues={
                 ":user": {"S": user_id},
                 # A session that began before the window may reach into it.
                 ":from": {"S": format_time(max(0, window.start - packing.MAX_SPAN))},
-                ":to": {"S": format_time(window.end)},
+                # "~~" comes behind every key of that moment.
+                ":to": {"S": f"{format_time(min(window.end, LATEST - 1))}~~"},
             },
-            "ProjectionExpression": "#start, #events",
-        }
+            ProjectionExpression="#start, #events, #version",
+        )
+
+    def _pages(self, **query: Any) -> Iterator[Any]:
+        # What was appended a moment ago has to be seen: by a recommendation, and by a retry.
+        query |= {"TableName": self._table, "ConsistentRead": True}
         while True:
             with translated("Sessions"):
-                answer = self._client.query(**query)  # type: ignore[arg-type]
+                answer = self._client.query(**query)
             yield from answer["Items"]
             if "LastEvaluatedKey" not in answer:
                 return
@@ -91,12 +177,29 @@ class DynamoUserStore:
         if item is None:
             return None
         genres = tuple(genre["S"] for genre in item["favourite_genres"]["L"])
-        return User(user_id, genres, item["premium"]["BOOL"])
+        attributes = attributes_from_json(item.get("attributes", {}).get("S"))
+        return User(user_id, genres, item["premium"]["BOOL"], attributes)
 
     def put(self, user: User) -> None:
-        """One PutItem. Raises StoreUnavailable."""
+        """One UpdateItem: what an import noted in the item stays. Raises StoreUnavailable."""
+        # An import that comes later leaves a profile alone that was edited.
+        item = user_item(user) | {"edited": {"BOOL": True}}
+        key = {"user_id": item.pop("user_id")}
+        # "attributes" is a word that DynamoDB keeps for itself: hence the number signs.
+        change = "SET " + ", ".join(f"#{name} = :{name}" for name in item)
         with translated("Users"):
-            self._client.put_item(TableName=self._table, Item=user_item(user))
+            self._client.update_item(
+                TableName=self._table,
+                Key=key,
+                UpdateExpression=change + ("" if user.attributes else " REMOVE #attributes"),
+                ExpressionAttributeNames={f"#{name}": name for name in ("attributes", *item)},
+                ExpressionAttributeValues={f":{name}": value for name, value in item.items()},
+            )
+
+    def delete(self, user_id: str) -> None:
+        """One DeleteItem. Raises StoreUnavailable."""
+        with translated("Users"):
+            self._client.delete_item(TableName=self._table, Key={"user_id": {"S": user_id}})
 
 
 def write_batch(client: "DynamoDBClient", table: str, batch: list[Any]) -> None:
@@ -116,21 +219,30 @@ def write_batch(client: "DynamoDBClient", table: str, batch: list[Any]) -> None:
 
 def user_item(user: User) -> dict[str, Any]:
     """A profile as a DynamoDB item."""
-    return {
+    item: dict[str, Any] = {
         "user_id": {"S": user.user_id},
         "favourite_genres": {"L": [{"S": genre} for genre in user.favourite_genres]},
         "premium": {"BOOL": user.premium},
     }
+    # As JSON: DynamoDB's own numbers are decimals, and would not come back as they went.
+    attributes = attributes_to_json(user.attributes)
+    return item | ({"attributes": {"S": attributes}} if attributes else {})
 
 
-def _put_request(item: list[Event]) -> Any:
-    first = item[0]
+def _put_request(session: list[Event]) -> Any:
+    first = session[0]
+    key = packing.sort_key(first.time, first.session_id)
+    return {"PutRequest": {"Item": _item(first.user_id, key, session)}}
+
+
+def _item(user_id: str, key: str, events: list[Event]) -> dict[str, Any]:
     return {
-        "PutRequest": {
-            "Item": {
-                "user_id": {"S": first.user_id},
-                "start": {"S": packing.sort_key(first.time, first.session_id)},
-                "events": {"B": packing.pack(item)},
-            }
-        }
+        "user_id": {"S": user_id},
+        "start": {"S": key},
+        "events": {"B": packing.pack(events)},
     }
+
+
+def _unpack(user_id: str, item: Any) -> list[Event]:
+    session_id = packing.session_id_of(item["start"]["S"])
+    return packing.unpack(user_id, session_id, item["events"]["B"])

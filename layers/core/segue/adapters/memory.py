@@ -3,12 +3,14 @@
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from threading import Lock
 
 from segue.domain.events import Event
 from segue.domain.times import Window
 from segue.domain.users import User
 from segue.experiments.experiment import Experiment
 from segue.experiments.records import Exposure, Record, RecordPage
+from segue.experiments.tally import Tally
 from segue.models.bundle import Bundle
 
 
@@ -25,6 +27,7 @@ class FixedClock:
 @dataclass
 class MemorySessionStore:
     stored: set[Event] = field(default_factory=set)
+    _lock: Lock = field(default_factory=Lock)
 
     def events(self, user_id: str, window: Window) -> list[Event]:
         return [e for e in self.stored if e.user_id == user_id and e.time in window]
@@ -34,6 +37,15 @@ class MemorySessionStore:
 
     def put(self, events: Iterable[Event]) -> None:
         self.stored.update(events)
+
+    def append(self, events: Iterable[Event]) -> int:
+        with self._lock:
+            new = set(events) - self.stored
+            self.stored |= new
+            return len(new)
+
+    def delete(self, user_id: str) -> None:
+        self.stored = {event for event in self.stored if event.user_id != user_id}
 
 
 @dataclass
@@ -45,6 +57,9 @@ class MemoryUserStore:
 
     def put(self, user: User) -> None:
         self.users[user.user_id] = user
+
+    def delete(self, user_id: str) -> None:
+        self.users.pop(user_id, None)
 
 
 @dataclass
@@ -64,11 +79,14 @@ class MemoryResultStore:
     def experiment(self, name: str) -> tuple[Experiment, str] | None:
         return self.experiments.get(name)
 
+    def all_experiments(self) -> list[tuple[Experiment, str]]:
+        return list(self.experiments.values())
+
     def save_experiment(self, experiment: Experiment, replaces: str | None) -> bool:
         found = self.experiments.get(experiment.name)
         if (found[1] if found else None) != replaces:
             return False
-        self.experiments[experiment.name] = experiment, f"{int(replaces or 0) + 1}"
+        self.experiments[experiment.name] = experiment, f'"{experiment.epoch}"'
         return True
 
     def record(self, experiment: Experiment, user_id: str) -> Record | None:
@@ -92,3 +110,21 @@ class MemoryResultStore:
         page = users[start : start + limit]
         records = tuple(self.settled[(*epoch, user)] for user in page)
         return RecordPage(records, page[-1] if start + limit < len(users) else None)
+
+    def tally(self, experiment: Experiment) -> Tally:
+        epoch = experiment.name, experiment.epoch
+        return Tally.of(it for (*key, _), it in self.settled.items() if tuple(key) == epoch)
+
+    def exposures(
+        self, experiment: Experiment, *, after: str = ""
+    ) -> tuple[tuple[Exposure, ...], str | None]:
+        epoch = experiment.name, experiment.epoch
+        found = [it for (*key, _), it in self.pending.items() if tuple(key) == epoch]
+        return tuple(it for it in found if it.user_id > after), None
+
+    def drop_exposure(self, experiment: Experiment, user_id: str) -> None:
+        self.pending.pop((experiment.name, experiment.epoch, user_id), None)
+
+    def erase(self, experiment: Experiment, user_id: str) -> None:
+        self.drop_exposure(experiment, user_id)
+        self.settled.pop((experiment.name, experiment.epoch, user_id), None)

@@ -3,11 +3,17 @@
 One item holds one session: a seventh of the items that single events would take, to write, to read
 and to pay for. A session beyond MAX_EVENTS or MAX_SPAN rolls over into further items, so that an
 item stays small, and a query that begins MAX_SPAN early misses none.
+
+Whole sessions, as an import brings them, are *stored* items and overwrite each other. Events that
+come one by one go into *growing* items, whose keys are never an import's: of each session one for
+each day, and further parts where that is full. A session may so stand in items of both kinds;
+whoever reads takes their union.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from itertools import groupby
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import count, groupby
 
 import msgspec
 
@@ -55,20 +61,57 @@ def session_id_of(key: str) -> str:
     return key.split("#", 1)[1]
 
 
+def growing_key(time: int, session_id: str, part: int) -> str:
+    """``<day>~<part>#<session id>``: where the session's events of the day of ``time`` go."""
+    return f"{format_time(time - time % DAY)}~{part}#{session_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Growing:
+    """An item that grows; ``version`` is another after every change, None before the first."""
+
+    key: str
+    version: str | None
+    events: frozenset[Event]
+
+
+def grow(new: Iterable[Event], stored: Mapping[str, Growing]) -> Iterator[Growing]:
+    """The growing items that change so as to hold one user's new events: where there is room.
+
+    ``stored``: by key, as they stand; their versions are kept.
+    """
+    groups: dict[tuple[str, int], list[Event]] = defaultdict(list)
+    for event in ordered(new):
+        groups[event.session_id, event.time // DAY].append(event)
+    for (session_id, day), events in groups.items():
+        parts = count()
+        while events:
+            key = growing_key(day * DAY, session_id, next(parts))
+            item = stored.get(key, Growing(key, None, frozenset()))
+            room = max(0, MAX_EVENTS - len(item.events))
+            if room:
+                yield Growing(key, item.version, item.events | set(events[:room]))
+            events = events[room:]
+
+
 def items(events: Iterable[Event]) -> Iterator[list[Event]]:
-    """Group whole sessions into items: time order, each event once."""
+    """Group whole sessions into stored items: time order, each event once."""
     sessions: dict[tuple[str, str], set[Event]] = defaultdict(set)
     for event in events:
         sessions[event.user_id, event.session_id].add(event)
     for session in sessions.values():
-        ordered = sorted(session, key=lambda e: (e.time, _CODES[e.type], e.track_id or ""))
-        yield from _roll_over(ordered)
+        yield from _roll_over(ordered(session))
 
 
-def _roll_over(ordered: list[Event]) -> Iterator[list[Event]]:
+def ordered(events: Iterable[Event]) -> list[Event]:
+    """In the one order in which items hold them: by time, then by kind and track."""
+    return sorted(events, key=lambda e: (e.time, _CODES[e.type], e.track_id or ""))
+
+
+def _roll_over(session: list[Event]) -> Iterator[list[Event]]:
     item: list[Event] = []
     # Events of one moment stay together: an item's key is its first moment, and must be its own.
-    for time, moment in groupby(ordered, key=lambda event: event.time):
+    for time, moment in groupby(session, key=lambda event: event.time):
         if item and (len(item) >= MAX_EVENTS or time - item[0].time >= MAX_SPAN):
             yield item
             item = []

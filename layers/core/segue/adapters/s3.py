@@ -6,30 +6,24 @@
     ab/{experiment}/epoch={e}/raw/{hh}/{sha256(user)}.json       one record a user, written once
     ab/{experiment}/epoch={e}/pending/{hh}/{sha256(user)}.json   exposures that await their outcome
 
-No key holds a time, so a retry finds the object that its first try may have written.
+No key holds a time, so a retry finds the object that its first try may have written. Raw records
+move into the archive as time goes by; ``segue.adapters.archive`` has the rest of an epoch's keys.
 """
 
-import random
-import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from hashlib import sha256
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
-from botocore.exceptions import ClientError
 
-from segue.adapters.aws import error_code, translated
-from segue.domain.errors import InvalidRequest, StoreUnavailable
-from segue.experiments.experiment import Experiment
+from segue.adapters.archive import S3Archive, digest_of, pending_prefix, raw_prefix, user_key
+from segue.adapters.objects import JSON, Objects
+from segue.domain.errors import StoreUnavailable
+from segue.experiments.experiment import Experiment, is_live
+from segue.experiments.manifest import user_hash
 from segue.experiments.records import Exposure, Record, RecordPage
+from segue.experiments.tally import Tally
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-
-_CONFLICT_TRIES = 6
-_READERS = 16
-_DIGITS = frozenset("0123456789abcdef")
 
 T = TypeVar("T", Experiment, Exposure, Record)
 
@@ -38,126 +32,114 @@ class S3ResultStore:
     """Results as objects of one bucket."""
 
     def __init__(self, client: "S3Client", bucket: str) -> None:
-        self._client = client
-        self._bucket = bucket
+        self._objects = Objects(client, bucket)
+        self._archive = S3Archive(self._objects)
 
     def experiment(self, name: str) -> tuple[Experiment, str] | None:
         """One GetObject. Raises StoreUnavailable."""
         return self._read(_experiment_key(name), Experiment)
 
+    def all_experiments(self) -> list[tuple[Experiment, str]]:
+        """One listing, and one GetObject an experiment. Raises StoreUnavailable."""
+        names = (folder.split("/")[1] for folder in self._objects.folders("ab/"))
+        found = (self.experiment(name) for name in names if not is_live(name))
+        return [each for each in found if each]
+
     def save_experiment(self, experiment: Experiment, replaces: str | None) -> bool:
         """One PutObject with If-Match or If-None-Match. Raises StoreUnavailable."""
         key, body = _experiment_key(experiment.name), msgspec.json.encode(experiment)
         if replaces is None:
-            return self._write(lambda: self._put(key, body, IfNoneMatch="*"))
-        return self._write(lambda: self._put(key, body, IfMatch=replaces))
+            return self._objects.create(key, body, JSON)
+        return self._objects.swap(key, body, JSON, replaces)
 
     def record(self, experiment: Experiment, user_id: str) -> Record | None:
-        """One GetObject. Raises StoreUnavailable."""
-        found = self._read(_key(experiment, "raw", user_id), Record)
-        return found[0] if found else None
+        """One GetObject; up to three more if there is no raw record. Raises StoreUnavailable."""
+        found = self._read(_raw_key(experiment, user_id), Record)
+        return found[0] if found else self._archive.find(experiment, user_id)
 
     def add_record(self, experiment: Experiment, record: Record) -> Record:
         """The record that is stored: this, or the one that was there. Raises StoreUnavailable."""
-        return self._add(_key(experiment, "raw", record.exposure.user_id), record)
+        user_id = record.exposure.user_id
+        if self._add(_raw_key(experiment, user_id), record):
+            return record
+        stored = self.record(experiment, user_id)
+        if stored is None:
+            raise StoreUnavailable("results: a record was erased while it was being read")
+        return stored
 
     def exposure(self, experiment: Experiment, user_id: str) -> Exposure | None:
         """One GetObject. Raises StoreUnavailable."""
-        found = self._read(_key(experiment, "pending", user_id), Exposure)
+        found = self._read(_pending_key(experiment, user_id), Exposure)
         return found[0] if found else None
 
     def add_exposure(self, experiment: Experiment, exposure: Exposure) -> Exposure:
         """The exposure that is stored: this, or the one that was there. Raises StoreUnavailable."""
-        return self._add(_key(experiment, "pending", exposure.user_id), exposure)
+        if self._add(_pending_key(experiment, exposure.user_id), exposure):
+            return exposure
+        stored = self.exposure(experiment, exposure.user_id)
+        if stored is None:
+            raise StoreUnavailable("results: an exposure was settled while it was being read")
+        return stored
 
     def records(self, experiment: Experiment, *, limit: int, after: str = "") -> RecordPage:
-        """One ListObjectsV2 and ``limit`` GetObjects, in the order of the users' hashes.
+        """A page of raw and archived records, in the order of the users' hashes.
 
         ``after``: the hash behind which to go on. Raises StoreUnavailable, and InvalidRequest for
         an ``after`` that is no such hash.
         """
-        prefix = f"{_epoch(experiment)}/raw/"
-        with translated("results"):
-            answer = self._client.list_objects_v2(
-                Bucket=self._bucket,
-                Prefix=prefix,
-                MaxKeys=limit,
-                StartAfter=_object_key(prefix, after) if after else "",
-            )
-        keys = [entry["Key"] for entry in answer.get("Contents", [])]
-        with ThreadPoolExecutor(_READERS) as pool:
-            found = list(pool.map(lambda key: self._read(key, Record), keys))
-        # An object that was listed and is gone by now was erased in between.
-        records = tuple(entry[0] for entry in found if entry)
-        return RecordPage(records, _hash_of(keys[-1]) if answer["IsTruncated"] else None)
+        return self._archive.records(experiment, limit=limit, after=after)
 
-    def _add(self, key: str, value: T) -> T:
-        body = msgspec.json.encode(value)
-        if self._write(lambda: self._put(key, body, IfNoneMatch="*")):
-            return value
-        found = self._read(key, type(value))
-        if found is None:
-            raise StoreUnavailable("results: a record was erased while it was being read")
-        return found[0]
+    def tally(self, experiment: Experiment) -> Tally:
+        """Reads the manifest and what is not compacted yet. Raises StoreUnavailable."""
+        return self._archive.tally(experiment)
 
-    def _put(self, key: str, body: bytes, **condition: str) -> None:
-        self._client.put_object(
-            Bucket=self._bucket,
-            Key=key,
-            Body=body,
-            ContentType="application/json",
-            **condition,  # type: ignore[arg-type]
+    def exposures(
+        self, experiment: Experiment, *, after: str = ""
+    ) -> tuple[tuple[Exposure, ...], str | None]:
+        """One ListObjectsV2 and up to 1,000 GetObjects. Raises StoreUnavailable."""
+        prefix = pending_prefix(experiment)
+        entries, more = self._objects.listed(prefix, after=user_key(prefix, after) if after else "")
+        found = self._objects.read_all([entry.key for entry in entries])
+        # An object that was listed and is gone by now was settled or erased in between.
+        exposures = tuple(
+            _decoded(entry.key, body, Exposure)
+            for entry, body in zip(entries, found, strict=True)
+            if body is not None
         )
+        return exposures, digest_of(entries[-1]) if more else None
 
-    def _write(self, put: Callable[[], None]) -> bool:
-        """Whether the condition held. A conflict with a write in flight is tried again."""
-        for attempt in range(_CONFLICT_TRIES):
-            with translated("results"):
-                try:
-                    put()
-                    return True
-                except ClientError as error:
-                    code = error_code(error)
-                    # A compare-and-swap of an object that is gone answers NoSuchKey.
-                    if code in {"PreconditionFailed", "NoSuchKey"}:
-                        return False
-                    if code != "ConditionalRequestConflict":
-                        raise
-            time.sleep(random.uniform(0, 0.05 * 2**attempt))
-        raise StoreUnavailable("results: too many writers at once")
+    def drop_exposure(self, experiment: Experiment, user_id: str) -> None:
+        """One DeleteObjects. Raises StoreUnavailable."""
+        self._objects.delete([_pending_key(experiment, user_id)])
+
+    def erase(self, experiment: Experiment, user_id: str) -> None:
+        """Deletes objects and rewrites the user's part of the archive. Raises StoreUnavailable."""
+        self._archive.erase(experiment, user_id)
+
+    def _add(self, key: str, value: Exposure | Record) -> bool:
+        return self._objects.create(key, msgspec.json.encode(value), JSON)
 
     def _read(self, key: str, kind: type[T]) -> tuple[T, str] | None:
-        with translated("results"):
-            try:
-                answer = self._client.get_object(Bucket=self._bucket, Key=key)
-                body = answer["Body"].read()
-            except ClientError as error:
-                if error_code(error) == "NoSuchKey":
-                    return None
-                raise
-        try:
-            return msgspec.json.decode(body, type=kind), answer["ETag"]
-        except msgspec.DecodeError as error:
-            raise StoreUnavailable(f"results: {key} cannot be read: {error}") from error
+        found = self._objects.read(key)
+        if found is None:
+            return None
+        return _decoded(key, found[0], kind), found[1]
+
+
+def _decoded(key: str, body: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.DecodeError as error:
+        raise StoreUnavailable(f"results: {key} cannot be read: {error}") from error
 
 
 def _experiment_key(name: str) -> str:
     return f"ab/{name}/experiment.json"
 
 
-def _epoch(experiment: Experiment) -> str:
-    return f"ab/{experiment.name}/epoch={experiment.epoch}"
+def _raw_key(experiment: Experiment, user_id: str) -> str:
+    return user_key(raw_prefix(experiment), user_hash(user_id))
 
 
-def _key(experiment: Experiment, state: str, user_id: str) -> str:
-    return _object_key(f"{_epoch(experiment)}/{state}/", sha256(user_id.encode()).hexdigest())
-
-
-def _object_key(prefix: str, digest: str) -> str:
-    if len(digest) != 64 or not _DIGITS.issuperset(digest):
-        raise InvalidRequest("not a position that an earlier page gave", field="next")
-    return f"{prefix}{digest[:2]}/{digest}.json"
-
-
-def _hash_of(key: str) -> str:
-    return key.rsplit("/", 1)[1].removesuffix(".json")
+def _pending_key(experiment: Experiment, user_id: str) -> str:
+    return user_key(pending_prefix(experiment), user_hash(user_id))

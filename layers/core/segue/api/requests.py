@@ -18,6 +18,7 @@ from segue.api.reading import (
     read_moment,
 )
 from segue.domain.errors import InvalidRequest, UnknownModel
+from segue.experiments.experiment import DEFAULT_NAME, check_name
 from segue.services.recommend import Query
 from segue.services.similar import SimilarQuery
 
@@ -44,6 +45,7 @@ class TestBody(Struct, forbid_unknown_fields=True):
     """The body of ``POST /perform_ab_test``."""
 
     user_id: UserId
+    experiment: str = DEFAULT_NAME
 
 
 def parse_predict(model_id: str, event: APIGatewayProxyEvent) -> Query:
@@ -63,9 +65,11 @@ def parse_predict(model_id: str, event: APIGatewayProxyEvent) -> Query:
     )
 
 
-def parse_test(event: APIGatewayProxyEvent) -> str:
-    """The user's id. Raises InvalidRequest naming the field."""
-    return str(read_body(event, TestBody).user_id)
+def parse_test(event: APIGatewayProxyEvent) -> tuple[str, str]:
+    """The user's id and the experiment's name. Raises InvalidRequest naming the field."""
+    body = read_body(event, TestBody)
+    check_name(body.experiment, "experiment")
+    return str(body.user_id), body.experiment
 
 
 def parse_page(event: APIGatewayProxyEvent) -> tuple[int, str]:

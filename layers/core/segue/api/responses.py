@@ -55,6 +55,8 @@ def result_row(record: Record) -> dict[str, object]:
         "settled_at": format_time(record.settled_at),
         "bundle": exposure.bundle,
         "error": exposure.error,
+        "credits": record.credits or None,
+        "propensities": exposure.propensities or None,
     }
 
 

@@ -21,7 +21,8 @@ def results_response(page: RecordPage, limit: int, event: APIGatewayProxyEvent) 
         return json_response({"results": [result_row(r) for r in page.records], "next": page.next})
     headers = {"Content-Disposition": 'attachment; filename="results.csv"'}
     if page.next:
-        query = urlencode({"format": "csv", "limit": limit, "next": page.next})
+        asked = event.query_string_parameters or {}
+        query = urlencode({**asked, "format": "csv", "limit": limit, "next": page.next})
         headers["Link"] = f'<?{query}>; rel="next"'
     return Response(200, "text/csv; charset=utf-8", _csv(page), headers)
 

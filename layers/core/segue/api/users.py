@@ -1,6 +1,7 @@
 """What a user's client sends and is answered: listening events and the profile."""
 
 import base64
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import msgspec
@@ -13,6 +14,7 @@ from segue.domain.events import Event
 from segue.domain.times import LATEST, Window, format_time
 from segue.domain.users import User, json_id
 from segue.services.ingest import EventPage, Position, Profile, Receipt
+from segue.services.privacy import Dossier, Part
 
 MAX_EVENTS = 500
 # They fit, with the longest ids there are.
@@ -20,9 +22,7 @@ _MAX_BODY = 1024 * 1024
 
 _Text = Annotated[str, Meta(max_length=256)]
 # Beyond, a number is no measurement, and no store is asked to keep it to the last digit.
-_Number = (
-    Annotated[int, Meta(ge=-(10**15), le=10**15)] | Annotated[float, Meta(ge=-1e15, le=1e15)]
-)
+_Number = Annotated[int, Meta(ge=-(10**15), le=10**15)] | Annotated[float, Meta(ge=-1e15, le=1e15)]
 _Attribute = bool | _Number | _Text | Annotated[list[_Text], Meta(max_length=100)]
 
 
@@ -99,6 +99,27 @@ def profile_body(user: User) -> dict[str, object]:
         "favourite_genres": user.favourite_genres,
         "premium_user": user.premium,
         "attributes": dict(user.attributes),
+    }
+
+
+def dossier_body(dossier: Dossier, page: EventPage) -> dict[str, object]:
+    """Everything held about a user: on each page all but the events, and a page of those."""
+    return {
+        "profile": dossier.user and profile_body(dossier.user),
+        "experiments": [_part_row(part) for part in dossier.parts],
+        **page_body(page),
+    }
+
+
+def _part_row(part: Part) -> dict[str, object]:
+    return {
+        "experiment": part.experiment.name,
+        "epoch": part.experiment.epoch,
+        "exposure": asdict(part.exposure),
+        "outcome": part.record
+        and {"successful": part.record.successful}
+        | {"settled_at": part.record.settled_at, "credits": part.record.credits}
+        | {"figures": part.record.figures},
     }
 
 

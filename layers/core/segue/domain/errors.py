@@ -7,8 +7,10 @@
     ├── NotFound
     │   ├── UnknownModel      no such model in the active bundle
     │   ├── UnknownUser       neither a profile nor a single event
+    │   ├── UnknownExperiment no experiment of that name
     │   ├── UnknownTrack      not in the catalogue of the active bundle
     │   └── UnknownRoute      no such path, or not with this method
+    ├── StaleVersion          what is to be changed is another version than the caller has seen
     ├── EpochConflict         the experiment's epoch is frozen to another bundle
     ├── InvalidRecord         one row of input data cannot be used; says why, reason by reason
     ├── InvalidData           a data folder or feature schema cannot be used at all
@@ -64,8 +66,16 @@ class UnknownTrack(NotFound):
     """The track is not in the catalogue of the active bundle."""
 
 
+class UnknownExperiment(NotFound):
+    """No experiment of that name was ever put."""
+
+
 class UnknownRoute(NotFound):
     """No such path, or not with this method."""
+
+
+class StaleVersion(SegueError):
+    """What is to be changed has changed since the caller last saw it."""
 
 
 class EpochConflict(SegueError):

@@ -1,8 +1,51 @@
 """An experiment: which models compete, for whom, over what stretch of time."""
 
+import math
+import re
+from collections import Counter
+from collections.abc import Container
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
+from segue.domain.errors import InvalidRequest
 from segue.domain.times import DAY
+
+FEWEST_ARMS, MOST_ARMS = 2, 8
+LONGEST_WINDOW = 365 * DAY
+# No dot: what lies behind one tells an experiment's live side.
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_GROUP = re.compile(r"[A-Za-z0-9_-]{1,32}")
+_LIVE = ".live"
+
+
+class Mode(StrEnum):
+    """How listeners come by their recommendations."""
+
+    # Each has one arm, by fixed shares.
+    FIXED = "fixed"
+    # Each has one arm, more likely one that has done well so far.
+    THOMPSON = "thompson"
+    # Each has one list, drafted from both arms.
+    INTERLEAVE = "interleave"
+
+
+class Better(StrEnum):
+    """Which way a figure should go."""
+
+    HIGHER = "higher"
+    LOWER = "lower"
+
+
+class Figure(StrEnum):
+    """What a guardrail can watch: one number a listener.
+
+    Mean distance of a list's tracks (1 less their cosine), share of the window's plays that were
+    skipped, milliseconds that the recommendation took.
+    """
+
+    DIVERSITY = "diversity"
+    SKIP_RATE = "skip_rate"
+    LATENCY = "latency"
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,12 +58,22 @@ class Arm:
 
 
 @dataclass(frozen=True, slots=True)
+class Guardrail:
+    """A figure that an arm must not worsen by more than ``margin``, in the figure's unit."""
+
+    figure: Figure
+    better: Better
+    margin: float
+
+
+@dataclass(frozen=True, slots=True)
 class Experiment:
     """What every record of an epoch has in common; a change of any of it takes a new epoch.
 
     ``arms[0]`` is the control. ``bundle`` is the version of the models that the epoch is frozen
     to: results of different models must never be counted together. ``window`` is how long after
-    the recommendation a play counts, in milliseconds.
+    the recommendation a play counts, in milliseconds; ``k`` the length of the lists, None being
+    the mean of the user's sessions.
     """
 
     name: str
@@ -28,10 +81,33 @@ class Experiment:
     bundle: str
     epoch: int = 1
     window: int = 30 * DAY
+    k: int | None = None
+    mode: Mode = Mode.FIXED
+    guardrails: tuple[Guardrail, ...] = ()
 
     def next_epoch(self, bundle: str) -> "Experiment":
         """The same experiment begun afresh: new records, a new salt, perhaps new models."""
         return replace(self, epoch=self.epoch + 1, bundle=bundle)
+
+    @property
+    def salt(self) -> str:
+        """What a user's id is hashed with: a new one for each epoch."""
+        return f"{self.name}:{self.epoch}"
+
+    @property
+    def live(self) -> "Experiment":
+        """The side of the experiment on which listeners are really shown what is recommended.
+
+        A replay asks what a listener would have played anyway; this, what they play when it is
+        recommended. The two are different questions, so their records never meet: the live side
+        has a name, and with it assignments and records, of its own.
+        """
+        return replace(self, name=self.name + _LIVE)
+
+
+def is_live(name: str) -> bool:
+    """Whether it is the name of a live side."""
+    return name.endswith(_LIVE)
 
 
 DEFAULT_NAME = "default"
@@ -40,3 +116,48 @@ DEFAULT_NAME = "default"
 def default_experiment(bundle: str) -> Experiment:
     """Autoencoder against classifier, half and half."""
     return Experiment(DEFAULT_NAME, (Arm("A", 1, 0.5), Arm("B", 2, 0.5)), bundle)
+
+
+def check_name(name: str, field: str = "name") -> None:
+    """Raises InvalidRequest for what is no experiment's name; ``field`` is where it was given."""
+    if not _NAME.fullmatch(name):
+        raise InvalidRequest(
+            "must be 1 to 64 of a-z, 0-9, '-' and '_', beginning with a letter or digit",
+            field=field,
+        )
+
+
+def check(experiment: Experiment, models: Container[int]) -> None:
+    """Raises InvalidRequest, naming the field, for what cannot be run with these models."""
+    check_name(experiment.name)
+    arms = experiment.arms
+    if not FEWEST_ARMS <= len(arms) <= MOST_ARMS:
+        raise InvalidRequest(f"there must be {FEWEST_ARMS} to {MOST_ARMS} arms", field="arms")
+    if experiment.mode is Mode.INTERLEAVE and len(arms) != 2:
+        raise InvalidRequest("mode interleave takes exactly 2 arms", field="arms")
+    for place, arm in enumerate(arms):
+        _check_arm(arm, f"arms[{place}]", models)
+    if not math.isclose(sum(arm.share for arm in arms), 1, abs_tol=1e-9):
+        raise InvalidRequest("the shares must sum to 1", field="arms")
+    _refuse_repeats([arm.group for arm in arms], "arms", "groups")
+    if not DAY <= experiment.window <= LONGEST_WINDOW:
+        raise InvalidRequest("must be from 1 to 365 days", field="window_days")
+    _refuse_repeats([rail.figure for rail in experiment.guardrails], "guardrails", "figures")
+    for place, rail in enumerate(experiment.guardrails):
+        if not 0 < rail.margin < math.inf:
+            raise InvalidRequest("must be positive", field=f"guardrails[{place}].margin")
+
+
+def _check_arm(arm: Arm, field: str, models: Container[int]) -> None:
+    if not _GROUP.fullmatch(arm.group):
+        raise InvalidRequest("must be 1 to 32 letters, digits, '-' and '_'", field=f"{field}.group")
+    if arm.model_id not in models:
+        raise InvalidRequest(f"there is no model {arm.model_id}", field=f"{field}.model_id")
+    if not 0 < arm.share < 1:
+        raise InvalidRequest("must be between 0 and 1", field=f"{field}.share")
+
+
+def _refuse_repeats(names: list[str], field: str, what: str) -> None:
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise InvalidRequest(f"{what} must differ; {repeated[0]} occurs twice", field=field)

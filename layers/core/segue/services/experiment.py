@@ -2,16 +2,14 @@
 
 from dataclasses import dataclass
 
-from segue.domain.errors import EpochConflict, ModelFailed
-from segue.domain.plays import label_plays
-from segue.domain.times import Window
-from segue.experiments.assignment import assign
-from segue.experiments.experiment import DEFAULT_NAME, Arm, Experiment, default_experiment
-from segue.experiments.records import Exposure, Record, RecordPage, is_success
+from segue.domain.errors import UnknownExperiment
+from segue.experiments.experiment import DEFAULT_NAME, Experiment
+from segue.experiments.outcome import judge, window_of
+from segue.experiments.records import Exposure, Record, RecordPage
 from segue.models.bundle import Bundle
-from segue.models.registry import model_name
 from segue.ports import Clock, ModelStore, ResultStore, SessionStore
-from segue.services.recommend import Query, Recommender
+from segue.services.epochs import Epochs, refuse_other_bundle
+from segue.services.exposure import Exposer
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,91 +25,68 @@ class Experiments:
 
     def __init__(
         self,
-        recommender: Recommender,
+        epochs: Epochs,
+        exposer: Exposer,
         sessions: SessionStore,
         models: ModelStore,
         results: ResultStore,
         clock: Clock,
     ) -> None:
-        self._recommender = recommender
+        self._epochs = epochs
+        self._exposer = exposer
         self._sessions = sessions
         self._models = models
         self._results = results
         self._clock = clock
 
-    def perform(self, user_id: str) -> Record | Pending:
+    def perform(self, user_id: str, name: str = DEFAULT_NAME) -> Record | Pending:
         """The user's outcome in the running epoch: found once, the same ever after.
 
         Recommends as of the bundle's cut-off, which is the last moment that no model has seen
-        beyond. Raises UnknownUser, EpochConflict, BundleError and StoreUnavailable.
+        beyond. Raises UnknownExperiment, UnknownUser, EpochConflict, BundleError and
+        StoreUnavailable.
         """
         bundle = self._models.current()
-        experiment, _ = self._running(bundle)
+        experiment = self._epochs.running(name)
         if record := self._results.record(experiment, user_id):
             return record
         exposure = self._results.exposure(experiment, user_id) or self._expose(
             experiment, bundle, user_id
         )
-        window = Window(exposure.as_of, exposure.as_of + experiment.window)
-        if self._clock.now() < window.end:
-            return Pending(self._results.add_exposure(experiment, exposure), window.end)
-        return self._results.add_record(experiment, self._settle(exposure, window))
+        settles_at = window_of(experiment, exposure).end
+        if self._clock.now() < settles_at:
+            return Pending(self._results.add_exposure(experiment, exposure), settles_at)
+        return self.settle(experiment, exposure)
 
-    def results(self, *, limit: int, after: str = "") -> RecordPage:
-        """A page of the running epoch's records."""
-        found = self._results.experiment(DEFAULT_NAME)
-        if found is None:
+    def settle(self, experiment: Experiment, exposure: Exposure) -> Record:
+        """The outcome, recorded for good, of an exposure whose window has passed.
+
+        ``experiment``: the epoch of the exposure, and the live side of it for a live one.
+        Raises StoreUnavailable.
+        """
+        window = window_of(experiment, exposure)
+        events = self._sessions.events(exposure.user_id, window)
+        return self._results.add_record(experiment, judge(exposure, events, self._clock.now()))
+
+    def results(
+        self, name: str = DEFAULT_NAME, *, live: bool = False, limit: int, after: str = ""
+    ) -> RecordPage:
+        """A page of the running epoch's records, replayed or live. Raises UnknownExperiment."""
+        found = self._results.experiment(name)
+        if found is None and name == DEFAULT_NAME:
             return RecordPage((), None)
-        return self._results.records(found[0], limit=limit, after=after)
+        if found is None:
+            raise UnknownExperiment(f"there is no experiment {name!r}")
+        experiment = found[0].live if live else found[0]
+        return self._results.records(experiment, limit=limit, after=after)
 
-    def clear(self) -> None:
-        """Begin the next epoch; the records so far stay where they are, and out of every answer."""
-        bundle = self._models.current()
-        first, tag = self._running(bundle)
-        experiment = first
-        # A swap that fails may have been ours, its answer lost; a later epoch has cleared all the
-        # same, and to go on would count as another attempt at the test.
-        while experiment.epoch == first.epoch:
-            following = experiment.next_epoch(bundle.version)
-            if self._results.save_experiment(following, tag):
-                return
-            experiment, tag = self._running(bundle)
+    def clear(self, name: str = DEFAULT_NAME) -> None:
+        """Begin the next epoch; the records so far stay where they are, and out of every answer.
 
-    def _running(self, bundle: Bundle) -> tuple[Experiment, str]:
-        """The experiment and its version's tag; begun here where nobody has begun it yet."""
-        while True:
-            if found := self._results.experiment(DEFAULT_NAME):
-                return found
-            # Whoever else is first makes the same experiment, or one that we then read.
-            self._results.save_experiment(default_experiment(bundle.version), None)
+        Raises UnknownExperiment.
+        """
+        self._epochs.begin_next(name)
 
     def _expose(self, experiment: Experiment, bundle: Bundle, user_id: str) -> Exposure:
-        _refuse_other_bundle(experiment, bundle)
-        arm = assign(experiment, user_id)
-        as_of = bundle.manifest.cutoff
-        tracks, error = self._ask(arm, user_id, as_of)
-        name = model_name(arm.model_id, bundle)
-        now = self._clock.now()
-        return Exposure(user_id, arm.group, name, bundle.version, tracks, as_of, now, error)
-
-    def _ask(self, arm: Arm, user_id: str, as_of: int) -> tuple[tuple[str, ...], str | None]:
-        """The arm's recommendation, or what failed: a model's failure counts against its arm."""
-        query = Query(user_id, arm.model_id, as_of=as_of)
-        try:
-            return self._recommender.recommend(query).tracks, None
-        except ModelFailed as error:
-            return (), str(error)
-
-    def _settle(self, exposure: Exposure, window: Window) -> Record:
-        plays = label_plays(self._sessions.events(exposure.user_id, window))
-        completed = {play.track_id for play in plays if play.completed}
-        return Record(exposure, is_success(exposure, completed), self._clock.now())
-
-
-def _refuse_other_bundle(experiment: Experiment, bundle: Bundle) -> None:
-    if experiment.bundle != bundle.version:
-        raise EpochConflict(
-            f"epoch {experiment.epoch} compares the models of bundle {experiment.bundle}, and "
-            f"bundle {bundle.version} is served now; results of both must not be mixed: begin a "
-            "new epoch with DELETE /ab_test/results"
-        )
+        refuse_other_bundle(experiment, bundle)
+        return self._exposer.expose(experiment, bundle, user_id, bundle.manifest.cutoff, None)

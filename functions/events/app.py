@@ -1,0 +1,64 @@
+"""Listening events and profiles: in, and out again, to the last of what is held."""
+
+from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.metrics import MetricUnit
+
+from segue import bootstrap
+from segue.api.app import create_app, create_handler, metrics
+from segue.api.reading import read_user_id
+from segue.api.responses import json_response
+from segue.api.users import (
+    dossier_body,
+    page_body,
+    parse_events,
+    parse_profile,
+    parse_window,
+    profile_body,
+    receipt_body,
+)
+
+app = create_app()
+ingest = bootstrap.ingest()
+privacy = bootstrap.privacy()
+
+
+@app.post("/users/<user_id>/events")
+def add(user_id: str) -> Response[str]:
+    receipt = ingest.add(read_user_id(user_id), parse_events(app.current_event))
+    metrics.add_metric("Events", MetricUnit.Count, receipt.accepted)
+    metrics.add_metric("Rejected events", MetricUnit.Count, len(receipt.rejections))
+    return json_response(receipt_body(receipt))
+
+
+@app.get("/users/<user_id>/events")
+def events(user_id: str) -> Response[str]:
+    window, limit, after = parse_window(app.current_event)
+    page = ingest.events(read_user_id(user_id), window, limit=limit, after=after)
+    return json_response(page_body(page))
+
+
+@app.get("/users/<user_id>")
+def profile(user_id: str) -> Response[str]:
+    return json_response(profile_body(ingest.profile(read_user_id(user_id))))
+
+
+@app.put("/users/<user_id>")
+def save_profile(user_id: str) -> Response[str]:
+    user = ingest.save_profile(read_user_id(user_id), parse_profile(app.current_event))
+    return json_response(profile_body(user))
+
+
+@app.get("/users/<user_id>/export")
+def export(user_id: str) -> Response[str]:
+    known, (window, limit, after) = read_user_id(user_id), parse_window(app.current_event)
+    page = ingest.events(known, window, limit=limit, after=after)
+    return json_response(dossier_body(privacy.export(known), page))
+
+
+@app.delete("/users/<user_id>")
+def erase(user_id: str) -> Response[str]:
+    privacy.erase(read_user_id(user_id))
+    return Response(204)
+
+
+lambda_handler = create_handler(app)

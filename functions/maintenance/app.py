@@ -1,0 +1,28 @@
+"""Run by a schedule: settles outcomes whose window has passed, and compacts records."""
+
+from typing import Any
+
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from segue import bootstrap
+from segue.api.app import logger, metrics
+from segue.domain.errors import StoreUnavailable
+
+# No step takes longer. What is left undone is the next run's.
+RESERVE_MILLISECONDS = 180_000
+
+maintenance = bootstrap.maintenance()
+
+
+@metrics.log_metrics(capture_cold_start_metric=True)
+@logger.inject_lambda_context(clear_state=True)
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG001
+    work = maintenance.run(lambda: context.get_remaining_time_in_millis() > RESERVE_MILLISECONDS)
+    logger.info("done", settled=work.settled, archived=work.archived, swept=work.swept)
+    metrics.add_metric("Settled outcomes", MetricUnit.Count, work.settled)
+    metrics.add_metric("Archived records", MetricUnit.Count, work.archived)
+    metrics.add_metric("Maintenance faults", MetricUnit.Count, len(work.faults))
+    if work.faults:
+        # A run that could not do all of it has failed, and whoever watches is told.
+        raise StoreUnavailable("; ".join(work.faults))

@@ -1,0 +1,429 @@
+"""The records of an epoch, compacted: a few files and a manifest in place of an object a user.
+
+::
+
+    ab/{experiment}/epoch={e}/raw/{hh}/{sha256(user)}.json   where a record is written, once
+    ab/{experiment}/epoch={e}/archive/{hh}-{hh}-{id}.parquet the records of these shards, as a set
+    ab/{experiment}/epoch={e}/manifest.json                  which files count, and their counts
+
+A compaction writes new files, then the manifest that names them, by compare-and-swap, and only
+then deletes what they replace. Whatever stops it leaves every record in a file that the manifest
+names or in its raw object, and perhaps in both: readers take the union by user, the archived
+record before the raw one. Files are written once and never changed; their names never recur.
+
+Readers look at the raw objects first and at the manifest afterwards, so that a record that moves
+from there to here is seen in one of the two.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from typing import NamedTuple, TypeVar
+from uuid import uuid4
+
+import msgspec
+
+from segue.adapters.objects import JSON, Entry, Objects
+from segue.adapters.parquet import Column, Kind, read_texts, write_parquet
+from segue.domain.errors import InvalidRequest, StoreUnavailable
+from segue.domain.times import DAY
+from segue.experiments.experiment import Experiment
+from segue.experiments.manifest import (
+    SHARDS,
+    Compaction,
+    File,
+    Manifest,
+    shard_of,
+    split,
+    user_hash,
+)
+from segue.experiments.records import Record, RecordPage
+from segue.experiments.tally import Tally
+
+# Of one compaction: what one request lists, and deletes.
+BATCH = 1_000
+# How often a reader or writer starts over because a compaction or an erasure came between.
+_TRIES = 8
+_READERS = 16
+# No compaction lives as long: a file of this age that no manifest names is nobody's any more.
+_ABANDONED = DAY
+
+_DIGITS = frozenset("0123456789abcdef")
+_PARQUET = "application/vnd.apache.parquet"
+
+T = TypeVar("T")
+
+
+class Stored(NamedTuple):
+    """A record, and the very bytes that were written of it."""
+
+    record: Record
+    body: bytes
+
+
+class Changed(Exception):
+    """What was being read or replaced has been replaced by somebody else."""
+
+
+class S3Archive:
+    """Compacts, reads and erases the records of an epoch. All of it raises StoreUnavailable."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+
+    def compact(self, experiment: Experiment, after: str = "") -> Compaction:
+        """Archive up to BATCH raw records behind the position ``after``. Safe to repeat or race."""
+        prefix = raw_prefix(experiment)
+        for _ in range(_TRIES):
+            # The manifest first: an erasure deletes the raw object before it changes the manifest,
+            # so whoever read the object in between will not get the manifest changed.
+            manifest, tag = self._manifest(experiment)
+            entries, more = self._objects.listed(
+                prefix, after=user_key(prefix, after) if after else "", limit=BATCH
+            )
+            listed = [digest_of(entry) for entry in entries]
+            found, unreadable = self._read_raw(prefix, listed)
+            try:
+                archived = self._archive(experiment, manifest, tag, found)
+            except Changed:
+                continue
+            self._objects.delete([user_key(prefix, digest) for digest in found])
+            return Compaction(archived, unreadable, listed[-1] if more else None)
+        raise StoreUnavailable("results: too many compactions at once")
+
+    def records(self, experiment: Experiment, *, limit: int, after: str = "") -> RecordPage:
+        """A page of the union of archived and raw records, in the order of the users' hashes.
+
+        Reads one listing, the manifest, the one or two files that the page spans, and its raw
+        objects.
+        """
+        for _ in range(_TRIES):
+            try:
+                return self._page(experiment, limit, after)
+            except Changed:
+                continue
+        raise StoreUnavailable("results: changed faster than they could be read")
+
+    def find(self, experiment: Experiment, user_id: str) -> Record | None:
+        """The user's archived record. Reads the manifest, then users, then records of one file."""
+        digest = user_hash(user_id)
+        for _ in range(_TRIES):
+            manifest, _tag = self._manifest(experiment)
+            file = manifest.file_of(shard_of(digest))
+            if file is None:
+                return None
+            try:
+                if digest not in self._hashes(file):
+                    return None
+                return self._load(file)[digest].record
+            except Changed:
+                continue
+        raise StoreUnavailable("results: changed faster than they could be read")
+
+    def tally(self, experiment: Experiment) -> Tally:
+        """The counts of all records. Reads the manifest and the raw objects, of which few are left.
+
+        Where there are any, also the users of the files that they would go into.
+        """
+        raw = self._all_raw(experiment)
+        for _ in range(_TRIES):
+            manifest, _tag = self._manifest(experiment)
+            try:
+                known = self._known(manifest, raw)
+            except Changed:
+                continue
+            fresh = [it.record for digest, it in raw.items() if digest not in known]
+            return manifest.tally.plus(Tally.of(fresh))
+        raise StoreUnavailable("results: changed faster than they could be read")
+
+    def erase(self, experiment: Experiment, user_id: str) -> None:
+        """Take the user out of pending exposures, raw objects, archive and counts.
+
+        The manifest changes even if the user is in no file: a compaction that has read the raw
+        object, deleted here, must not succeed.
+        """
+        digest = user_hash(user_id)
+        prefixes = (pending_prefix(experiment), raw_prefix(experiment))
+        self._objects.delete([user_key(prefix, digest) for prefix in prefixes])
+        for _ in range(_TRIES):
+            manifest, tag = self._manifest(experiment)
+            try:
+                self._erase(experiment, manifest, tag, digest)
+                return
+            except Changed:
+                continue
+        raise StoreUnavailable("results: too many writers at once")
+
+    def sweep(self, experiment: Experiment, now: int) -> int:
+        """Delete files that a compaction left behind which did not live to commit them."""
+        entries, _ = self._objects.listed(_archive_prefix(experiment))
+        manifest, _tag = self._manifest(experiment)
+        named = {file.key for file in manifest.files}
+        abandoned = [
+            entry.key
+            for entry in entries
+            if entry.key not in named and entry.modified < now - _ABANDONED
+        ]
+        self._objects.delete(abandoned)
+        return len(abandoned)
+
+    def _archive(
+        self, experiment: Experiment, manifest: Manifest, tag: str | None, raw: Mapping[str, Stored]
+    ) -> int:
+        """Merge raw records into the files and commit; how many of them were not there already."""
+        old: list[File] = []
+        new: list[File] = []
+        fresh: list[Record] = []
+        try:
+            for file, part in _by_file(manifest, raw):
+                held = self._load(file) if file else {}
+                added = {digest: it for digest, it in part.items() if digest not in held}
+                if added:
+                    new += self._write_files(experiment, file, held | added)
+                    old += [file] if file else []
+                    fresh += [it.record for it in added.values()]
+        except Changed:
+            self._objects.delete([file.key for file in new])
+            raise
+        if fresh:
+            tally = manifest.tally.plus(Tally.of(fresh))
+            self._commit(experiment, tag, manifest.replaced(old, new, tally), old, new)
+        return len(fresh)
+
+    def _erase(
+        self, experiment: Experiment, manifest: Manifest, tag: str | None, digest: str
+    ) -> None:
+        file = manifest.file_of(shard_of(digest))
+        held = self._load(file) if file else {}
+        stored = held.pop(digest, None)
+        if file is None or stored is None:
+            untouched = manifest.replaced([], [], manifest.tally)
+            self._commit(experiment, tag, untouched, [], [])
+            return
+        new = self._write_file(experiment, file.first, file.end, held)
+        tally = manifest.tally.minus(Tally.of([stored.record]))
+        self._commit(experiment, tag, manifest.replaced([file], [new], tally), [file], [new])
+
+    def _commit(
+        self,
+        experiment: Experiment,
+        tag: str | None,
+        manifest: Manifest,
+        old: Sequence[File],
+        new: Sequence[File],
+    ) -> None:
+        """Let these files count instead of those. Raises Changed if somebody else was faster."""
+        key, body = _manifest_key(experiment), msgspec.json.encode(manifest)
+        if tag is None:
+            committed = self._objects.create(key, body, JSON)
+        else:
+            committed = self._objects.swap(key, body, JSON, tag)
+        if not committed:
+            current, _ = self._manifest(experiment)
+            named = {file.key for file in current.files}
+            # It may be ours: committed, the answer lost, and refused when it was tried again.
+            if current != manifest:
+                self._objects.delete([file.key for file in new if file.key not in named])
+                raise Changed
+        self._objects.delete([file.key for file in old])
+
+    def _page(self, experiment: Experiment, limit: int, after: str) -> RecordPage:
+        prefix = raw_prefix(experiment)
+        start = user_key(prefix, after) if after else ""
+        entries, more = self._objects.listed(prefix, after=start, limit=limit)
+        raw = [digest_of(entry) for entry in entries]
+        manifest, _ = self._manifest(experiment)
+        archived = self._archived(manifest, after, limit)
+        digests = sorted({*archived, *raw})
+        page = digests[:limit]
+        found = self._readable(prefix, [digest for digest in page if digest not in archived])
+        if not all(digest in archived or digest in found for digest in page):
+            raise Changed
+        records = tuple((archived.get(it) or found[it]).record for it in page)
+        return RecordPage(records, page[-1] if more or len(digests) > limit else None)
+
+    def _archived(self, manifest: Manifest, after: str, limit: int) -> dict[str, Stored]:
+        """The archived records behind a position: more than ``limit``, or all there are."""
+        found: dict[str, Stored] = {}
+        start = shard_of(after) if after else 0
+        for file in manifest.files:
+            if file.end > start and len(found) <= limit:
+                held = self._load(file)
+                found |= {digest: it for digest, it in held.items() if digest > after}
+        return found
+
+    def _known(self, manifest: Manifest, digests: Iterable[str]) -> set[str]:
+        """The users, of all in the files that these would go into, that are archived."""
+        files = {file.key: file for file, _ in _by_file(manifest, dict.fromkeys(digests)) if file}
+        with ThreadPoolExecutor(_READERS) as pool:
+            return set().union(*pool.map(self._hashes, files.values()))
+
+    def _all_raw(self, experiment: Experiment) -> dict[str, Stored]:
+        prefix, after, more = raw_prefix(experiment), "", True
+        found: dict[str, Stored] = {}
+        while more:
+            entries, more = self._objects.listed(prefix, after=after)
+            found |= self._readable(prefix, [digest_of(entry) for entry in entries])
+            after = entries[-1].key if entries else ""
+        return found
+
+    def _readable(self, prefix: str, digests: Sequence[str]) -> dict[str, Stored]:
+        """Raw records by their users' hashes. Raises StoreUnavailable naming what is no record."""
+        found, unreadable = self._read_raw(prefix, digests)
+        for key in unreadable:
+            raise StoreUnavailable(f"results: {key} cannot be read")
+        return found
+
+    def _read_raw(
+        self, prefix: str, digests: Sequence[str]
+    ) -> tuple[dict[str, Stored], tuple[str, ...]]:
+        """Raw records by their users' hashes, and the keys of what is no record.
+
+        What has gone since it was listed was archived or erased in between.
+        """
+        found: dict[str, Stored] = {}
+        unreadable = []
+        keys = [user_key(prefix, digest) for digest in digests]
+        for digest, key, body in zip(digests, keys, self._objects.read_all(keys), strict=True):
+            try:
+                if body is not None:
+                    found[digest] = _decoded(body)
+            except msgspec.DecodeError:
+                unreadable.append(key)
+        return found, tuple(unreadable)
+
+    def _manifest(self, experiment: Experiment) -> tuple[Manifest, str | None]:
+        """The manifest and its version's tag; an empty one and None before the first commit."""
+        key = _manifest_key(experiment)
+        found = self._objects.read(key)
+        if found is None:
+            return Manifest(experiment.name, experiment.epoch), None
+        body, tag = found
+        try:
+            return msgspec.json.decode(body, type=Manifest), tag
+        except msgspec.DecodeError as error:
+            raise StoreUnavailable(f"results: {key} cannot be read: {error}") from error
+
+    def _write_files(
+        self, experiment: Experiment, file: File | None, entries: Mapping[str, Stored]
+    ) -> list[File]:
+        """What is to take the place of a file; of all of them where there is none yet."""
+        first, end = (file.first, file.end) if file else (0, SHARDS)
+        return [self._write_file(experiment, *run) for run in split(first, end, entries)]
+
+    def _write_file(
+        self, experiment: Experiment, first: int, end: int, entries: Mapping[str, Stored]
+    ) -> File:
+        """Write records in the order of their users' hashes."""
+        rows = [entries[digest] for digest in sorted(entries)]
+        body, columns = write_parquet(_columns(rows))
+        name = f"{first:02x}-{end - 1:02x}-{uuid4().hex}.parquet"
+        key = f"{_archive_prefix(experiment)}{name}"
+        self._objects.create(key, body, _PARQUET)
+        checksum = sha256(body).hexdigest()
+        return File(key, first, end, len(rows), checksum, columns)
+
+    def _load(self, file: File) -> dict[str, Stored]:
+        """A file's records by their users' hashes, in their order. Raises Changed if it is gone."""
+        found = self._objects.read(file.key)
+        if found is None:
+            raise Changed
+        body, _ = found
+        if sha256(body).hexdigest() != file.sha256:
+            raise StoreUnavailable(f"results: {file.key} is not what the manifest says it is")
+        start, length = file.columns["record"]
+        stored = [_decoded(text) for text in read_texts(body[start : start + length])]
+        return {user_hash(it.record.exposure.user_id): it for it in stored}
+
+    def _hashes(self, file: File) -> set[str]:
+        """The hashes of a file's users, without their records. Raises Changed if it is gone."""
+        if not file.records:
+            return set()
+        found = self._objects.read(file.key, file.columns["user_id"])
+        if found is None:
+            raise Changed
+        try:
+            return {user_hash(text.decode()) for text in read_texts(found[0])}
+        except (OSError, EOFError, zlib.error, struct.error, UnicodeDecodeError) as error:
+            raise StoreUnavailable(f"results: {file.key} cannot be read: {error}") from error
+
+
+def epoch_prefix(experiment: Experiment) -> str:
+    """Below which all of an epoch lies."""
+    return f"ab/{experiment.name}/epoch={experiment.epoch}/"
+
+
+def raw_prefix(experiment: Experiment) -> str:
+    """Below which the epoch's raw records lie."""
+    return f"{epoch_prefix(experiment)}raw/"
+
+
+def pending_prefix(experiment: Experiment) -> str:
+    """Below which the epoch's exposures lie that await their outcome."""
+    return f"{epoch_prefix(experiment)}pending/"
+
+
+def user_key(prefix: str, digest: str) -> str:
+    """Where the user's object lies. Raises InvalidRequest for what is no hash of a user."""
+    if len(digest) != 64 or not _DIGITS.issuperset(digest):
+        raise InvalidRequest("not a position that an earlier page gave", field="next")
+    return f"{prefix}{digest[:2]}/{digest}.json"
+
+
+def digest_of(entry: Entry) -> str:
+    """The user's hash in an object's key."""
+    return entry.key.rsplit("/", 1)[1].removesuffix(".json")
+
+
+def _archive_prefix(experiment: Experiment) -> str:
+    return f"{epoch_prefix(experiment)}archive/"
+
+
+def _manifest_key(experiment: Experiment) -> str:
+    return f"{epoch_prefix(experiment)}manifest.json"
+
+
+def _decoded(body: bytes) -> Stored:
+    """Raises msgspec.DecodeError."""
+    return Stored(msgspec.json.decode(body, type=Record), body)
+
+
+def _by_file(
+    manifest: Manifest, entries: Mapping[str, T]
+) -> Iterator[tuple[File | None, dict[str, T]]]:
+    """Entries by their users' hashes, grouped by the file that they belong into."""
+    if not manifest.files and entries:
+        yield None, dict(entries)
+    for file in manifest.files:
+        part = {d: it for d, it in entries.items() if file.first <= shard_of(d) < file.end}
+        if part:
+            yield file, part
+
+
+def _columns(rows: Sequence[Stored]) -> list[Column]:
+    """What Athena finds: the original service's names where it had one, and the record itself."""
+    records = [row.record for row in rows]
+    exposures = [record.exposure for record in records]
+
+    def texts(name: str, values: Iterable[str]) -> Column:
+        return Column(name, Kind.TEXT, [value.encode() for value in values])
+
+    return [
+        Column("record", Kind.TEXT, [row.body for row in rows]),
+        texts("user_id", (it.user_id for it in exposures)),
+        texts("group", (it.group for it in exposures)),
+        texts("model", (it.model for it in exposures)),
+        texts("bundle", (it.bundle for it in exposures)),
+        Column("recomm_successful", Kind.TRUTH, [record.successful for record in records]),
+        Column("created_at", Kind.TIME, [it.created_at for it in exposures]),
+        Column("as_of", Kind.TIME, [it.as_of for it in exposures]),
+        Column("settled_at", Kind.TIME, [record.settled_at for record in records]),
+        Column(
+            "error",
+            Kind.TEXT,
+            [None if it.error is None else it.error.encode() for it in exposures],
+            optional=True,
+        ),
+    ]

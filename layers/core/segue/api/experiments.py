@@ -1,0 +1,129 @@
+"""Experiments, and what they show a listener: requests and answers."""
+
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import unquote
+
+from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
+from msgspec import Meta, Struct
+
+from segue.api.reading import MAX_LIST, ListLength, read_body, read_count
+from segue.domain.errors import InvalidRequest
+from segue.domain.times import DAY, format_time
+from segue.domain.users import json_id
+from segue.experiments.experiment import (
+    DEFAULT_NAME,
+    Arm,
+    Better,
+    Experiment,
+    Figure,
+    Guardrail,
+    Mode,
+    check_name,
+)
+
+# It brings ONNX Runtime along, which not every function has a use for.
+if TYPE_CHECKING:
+    from segue.services.live import Shown
+
+_Days = Annotated[int, Meta(ge=1, le=365)]
+
+
+class ArmBody(Struct, forbid_unknown_fields=True):
+    """One of ``arms``."""
+
+    group: str
+    model_id: int
+    share: float
+
+
+class GuardrailBody(Struct, forbid_unknown_fields=True):
+    """One of ``guardrails``."""
+
+    figure: Figure
+    better: Better
+    margin: float
+
+
+class ExperimentBody(Struct, forbid_unknown_fields=True):
+    """The body of ``PUT /experiments/{name}``; the first arm is the control."""
+
+    arms: Annotated[list[ArmBody], Meta(max_length=100)]
+    window_days: _Days = 30
+    k: ListLength | None = None
+    mode: Mode = Mode.FIXED
+    guardrails: Annotated[list[GuardrailBody], Meta(max_length=100)] = []
+
+
+def parse_experiment(name: str, event: APIGatewayProxyEvent) -> tuple[Experiment, frozenset[str]]:
+    """The experiment as it is to be, and the tags of ``If-Match``.
+
+    Which bundle and epoch it is of, the service decides. Raises InvalidRequest naming the field.
+    """
+    body = read_body(event, ExperimentBody)
+    experiment = Experiment(
+        name=unquote(name),
+        arms=tuple(Arm(arm.group, arm.model_id, arm.share) for arm in body.arms),
+        bundle="",
+        window=body.window_days * DAY,
+        k=body.k,
+        mode=body.mode,
+        guardrails=tuple(Guardrail(it.figure, it.better, it.margin) for it in body.guardrails),
+    )
+    tags = (event.headers.get("If-Match") or "").split(",")
+    return experiment, frozenset(tag.strip() for tag in tags if tag.strip())
+
+
+def parse_experiment_name(event: APIGatewayProxyEvent) -> str:
+    """``experiment`` of the query string. Raises InvalidRequest."""
+    name = (event.query_string_parameters or {}).get("experiment", DEFAULT_NAME)
+    check_name(name, "experiment")
+    return name
+
+
+def parse_side(event: APIGatewayProxyEvent) -> tuple[str, bool]:
+    """``experiment`` and ``live`` of the query string. Raises InvalidRequest naming the field."""
+    live = (event.query_string_parameters or {}).get("live", "false")
+    if live not in ("true", "false"):
+        raise InvalidRequest("must be true or false", field="live")
+    return parse_experiment_name(event), live == "true"
+
+
+def parse_list_length(event: APIGatewayProxyEvent) -> int | None:
+    """``k`` of the query string. Raises InvalidRequest naming the field."""
+    parameters = event.query_string_parameters or {}
+    if "k" not in parameters:
+        return None
+    return read_count(parameters, "k", default=MAX_LIST, greatest=MAX_LIST)
+
+
+def experiment_row(experiment: Experiment, tag: str) -> dict[str, object]:
+    """An experiment as it was put, with what the service added; ``etag`` is for ``If-Match``."""
+    return {
+        "name": experiment.name,
+        "arms": experiment.arms,
+        "window_days": experiment.window // DAY,
+        "k": experiment.k,
+        "mode": experiment.mode,
+        "guardrails": experiment.guardrails,
+        "epoch": experiment.epoch,
+        "salt": experiment.salt,
+        "bundle": experiment.bundle,
+        "etag": tag,
+    }
+
+
+def shown_body(shown: "Shown") -> dict[str, object]:
+    """What a listener is shown, and by which arm of which experiment."""
+    exposure = shown.exposure
+    recorded = shown.recommendation_id is not None
+    return {
+        "recommendation_id": shown.recommendation_id,
+        "user_id": json_id(exposure.user_id),
+        "experiment": shown.experiment.name,
+        "epoch": shown.experiment.epoch,
+        "group": exposure.group,
+        "model": exposure.model,
+        "tracks": exposure.tracks,
+        "as_of": format_time(exposure.as_of),
+        "settles_at": format_time(shown.settles_at) if recorded else None,
+    }

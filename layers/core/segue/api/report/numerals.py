@@ -1,0 +1,68 @@
+"""Numbers as the report's page writes them. Differences of rates are in percentage points."""
+
+from collections.abc import Callable, Sequence
+
+_NO_BREAK = "\u00a0"
+
+
+def percent(value: float) -> str:
+    """``30 %``; as few digits as a chart's axis has use for."""
+    return f"{100 * value:.3g}{_NO_BREAK}%"
+
+
+def percent1(value: float | None) -> str:
+    """``30.1 %``, or a dash where there is none."""
+    return "-" if value is None else f"{100 * value:.1f}{_NO_BREAK}%"
+
+
+def points(value: float) -> str:
+    """``+1.5 pp``."""
+    return f"{100 * value:+.1f}{_NO_BREAK}pp"
+
+
+def axis_points(value: float) -> str:
+    """``+20 pp``; as few digits as a chart's axis has use for."""
+    # A tick next to nothing is nothing.
+    return f"{100 * value:+.3g}{_NO_BREAK}pp" if abs(value) > 1e-9 else f"0{_NO_BREAK}pp"
+
+
+def loss(value: float) -> str:
+    """What a choice gives away on average."""
+    return f"under 0.01{_NO_BREAK}pp" if value < 0.0001 else f"{100 * value:.2f}{_NO_BREAK}pp"
+
+
+def count(value: float) -> str:
+    """``1,234``."""
+    return f"{value:,.0f}"
+
+
+def ratio(counts: Sequence[int]) -> str:
+    """``14 / 20``."""
+    return f"{counts[0]:,} / {counts[1]:,}"
+
+
+def power_of_ten(exponent: float) -> str:
+    """What stands at a place of a logarithmic axis."""
+    return f"{10**exponent:,g}" if -3 <= exponent <= 4 else f"1e{exponent:.0f}"
+
+
+def p_value(value: float | None) -> str:
+    """A p-value, or why there is none."""
+    if value is None:
+        return "too many users for it"
+    return "under 0.0001" if value < 0.0001 else f"{value:.4f}"
+
+
+def figure(value: float | None) -> str:
+    """A number of any unit, or a dash where there is none."""
+    return "-" if value is None else f"{value:.3g}"
+
+
+def signed(value: float) -> str:
+    """A difference of any unit."""
+    return f"{value:+.3g}"
+
+
+def interval(ends: Sequence[float], form: Callable[[float], str]) -> str:
+    """``+1.0 pp to +2.0 pp``."""
+    return f"{form(ends[0])} to {form(ends[1])}"

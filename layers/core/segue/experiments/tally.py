@@ -1,0 +1,158 @@
+"""What a report needs to know of an epoch's records: counts that can be added and taken away.
+
+They are kept beside the archived records, so that a report on a million users reads none of them.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from segue.domain.times import SECOND
+from segue.experiments.records import Record
+
+MINUTE = 60 * SECOND
+# What would take more steps than this is told in steps twice as long.
+MOST_STEPS = 256
+
+# Stands for a group where an interleaved list had no winner.
+DRAW = "draw"
+# A figure of every arm: the share of its users for whom the model gave no answer.
+FAILED_CALLS = "failed_calls"
+
+# Successes and users, as in 14/20.
+Outcomes = tuple[int, int]
+# How many values, their sum, and the sum of their squares.
+Moments = tuple[int, float, float]
+ByGroup = Mapping[str, Outcomes]
+
+K = TypeVar("K")
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Outcomes by arm: over time, by what is known of the listener; and what goes with them.
+
+    ``course[start][group]`` counts what was settled in the ``step`` milliseconds from ``start``
+    on. Of interleaved lists it counts those that a group won, and as DRAW those that none did.
+    ``segments[trait][value][group]`` counts by a trait of the listener, ``before[percent][group]``
+    by the share of plays that they completed beforehand, to the next 5 %.
+    ``figures[name][group]`` sums what guardrails watch, ``earned[group]`` the inversely weighted
+    outcomes of adaptive allocation (off-policy: of all users, as if all had been in that group).
+    """
+
+    step: int = MINUTE
+    course: Mapping[int, ByGroup] = field(default_factory=dict)
+    segments: Mapping[str, Mapping[str, ByGroup]] = field(default_factory=dict)
+    before: Mapping[int, ByGroup] = field(default_factory=dict)
+    figures: Mapping[str, Mapping[str, Moments]] = field(default_factory=dict)
+    earned: Mapping[str, Moments] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, records: Iterable[Record]) -> "Tally":
+        """Each record counted once."""
+        sums = _Sums()
+        for record in records:
+            sums.add(record)
+        return _bounded(
+            cls(MINUTE, sums.course, sums.segments, sums.before, sums.figures, sums.earned)
+        )
+
+    def plus(self, other: "Tally") -> "Tally":
+        """Both together."""
+        return self._joined(other, 1)
+
+    def minus(self, other: "Tally") -> "Tally":
+        """Without the records of ``other``, all of which were counted here."""
+        return self._joined(other, -1)
+
+    def outcomes(self) -> dict[str, Outcomes]:
+        """Successes and users of each arm."""
+        total: dict[str, Outcomes] = {}
+        for arms in self.course.values():
+            for group, outcomes in arms.items():
+                _count(total, group, outcomes)
+        return total
+
+    @property
+    def users(self) -> int:
+        """How many records were counted."""
+        return sum(users for _, users in self.outcomes().values())
+
+    def _joined(self, other: "Tally", sign: int) -> "Tally":
+        step = max(self.step, other.step)
+        return _bounded(
+            Tally(
+                step,
+                _sum(_in_steps(self.course, step), _in_steps(other.course, step), sign),
+                _sum(self.segments, other.segments, sign),
+                _sum(self.before, other.before, sign),
+                _sum(self.figures, other.figures, sign),
+                _sum(self.earned, other.earned, sign),
+            )
+        )
+
+
+class _Sums:
+    """A tally in the making."""
+
+    def __init__(self) -> None:
+        self.course: dict[int, dict[str, Outcomes]] = defaultdict(dict)
+        self.segments: dict[str, dict[str, dict[str, Outcomes]]] = defaultdict(
+            lambda: defaultdict(dict)
+        )
+        self.before: dict[int, dict[str, Outcomes]] = defaultdict(dict)
+        self.figures: dict[str, dict[str, Moments]] = defaultdict(dict)
+        self.earned: dict[str, Moments] = {}
+
+    def add(self, record: Record) -> None:
+        exposure, success = record.exposure, int(record.successful)
+        interleaved = bool(exposure.owners)
+        group = (record.winner or DRAW) if interleaved else exposure.group
+        outcome = (1, 1) if interleaved else (success, 1)
+        _count(self.course[record.settled_at // MINUTE * MINUTE], group, outcome)
+        for trait, value in exposure.traits.items():
+            _count(self.segments[trait][value], group, outcome)
+        if exposure.before is not None:
+            _count(self.before[round(20 * exposure.before) * 5], group, outcome)
+        failed = {FAILED_CALLS: float(exposure.error is not None)}
+        for name, figure in (failed | dict(exposure.figures) | dict(record.figures)).items():
+            _measure(self.figures[name], group, figure)
+        for other, probability in exposure.propensities.items():
+            _measure(self.earned, other, success / probability if other == group else 0.0)
+
+
+def _measure(cells: dict[str, Moments], key: str, value: float) -> None:
+    n, total, squares = cells.get(key, (0, 0.0, 0.0))
+    cells[key] = n + 1, total + value, squares + value**2
+
+
+def _count(cells: dict[K, Outcomes], key: K, outcomes: Outcomes) -> None:
+    successes, users = cells.get(key, (0, 0))
+    cells[key] = successes + outcomes[0], users + outcomes[1]
+
+
+def _sum(one: Any, other: Any, sign: int) -> Any:
+    """Nested mappings of tuples of numbers, added place by place; what one lacks counts as 0."""
+    if isinstance(other, tuple):
+        return tuple(a + sign * b for a, b in zip(one or (0,) * len(other), other, strict=True))
+    joined = dict(one or {})
+    for key, value in other.items():
+        joined[key] = _sum(joined.get(key), value, sign)
+    return joined
+
+
+def _in_steps(course: Mapping[int, ByGroup], step: int) -> Mapping[int, ByGroup]:
+    told: dict[int, dict[str, Outcomes]] = defaultdict(dict)
+    for start, arms in course.items():
+        for group, outcomes in arms.items():
+            _count(told[start // step * step], group, outcomes)
+    return told
+
+
+def _bounded(tally: Tally) -> Tally:
+    step, course = tally.step, tally.course
+    while len(course) > MOST_STEPS:
+        step *= 2
+        course = _in_steps(course, step)
+    return replace(tally, step=step, course=course)

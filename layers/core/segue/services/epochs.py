@@ -1,0 +1,100 @@
+"""Experiments and their epochs: which run, and how one is changed without mixing results."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+from segue.domain.errors import EpochConflict, StaleVersion, UnknownExperiment
+from segue.experiments.experiment import DEFAULT_NAME, Experiment, check, default_experiment
+from segue.models.bundle import Bundle
+from segue.ports import ModelStore, ResultStore
+
+# In place of versions' tags: whichever version there is.
+ANY = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """An experiment as it is stored, the tag of that version, and whether it is a new one."""
+
+    experiment: Experiment
+    tag: str
+    created: bool
+
+
+class Epochs:
+    """Everything raises StoreUnavailable; what needs the models, BundleError."""
+
+    def __init__(self, models: ModelStore, results: ResultStore) -> None:
+        self._models = models
+        self._results = results
+
+    def running(self, name: str = DEFAULT_NAME) -> Experiment:
+        """The experiment; the default one is begun here where nobody has begun it yet.
+
+        Raises UnknownExperiment.
+        """
+        return self._running(name)[0]
+
+    def all(self) -> list[tuple[Experiment, str]]:
+        """Every experiment with the tag of its version, by name."""
+        self._running(DEFAULT_NAME)
+        return sorted(self._results.all_experiments(), key=lambda found: found[0].name)
+
+    def save(self, wanted: Experiment, if_match: Collection[str]) -> Saved:
+        """Let the experiment be as wanted, of the bundle that is served.
+
+        Where that changes anything, a new epoch begins; ``wanted.epoch`` counts for nothing.
+        ``if_match``: the tags of which the stored version must bear one; none: any, or none at
+        all. Raises InvalidRequest naming the field, and StaleVersion.
+        """
+        bundle = self._models.current()
+        check(wanted, bundle.manifest.models)
+        wanted = replace(wanted, bundle=bundle.version)
+        while True:
+            found = self._results.experiment(wanted.name)
+            _refuse_stale(found[1] if found else None, if_match)
+            if found and found[0] == replace(wanted, epoch=found[0].epoch):
+                return Saved(*found, created=False)
+            following = replace(wanted, epoch=found[0].epoch + 1 if found else 1)
+            self._results.save_experiment(following, found[1] if found else None)
+            # A swap that failed may have been ours, its answer lost: what is stored decides.
+            stored = self._results.experiment(wanted.name)
+            if stored and stored[0] == following:
+                return Saved(*stored, created=found is None)
+
+    def begin_next(self, name: str = DEFAULT_NAME) -> None:
+        """Begin the next epoch, of the bundle that is served. Raises UnknownExperiment."""
+        bundle = self._models.current()
+        first, tag = self._running(name)
+        experiment = first
+        # A swap that fails may have been ours, its answer lost; a later epoch serves all the same,
+        # and to go on would count as another attempt at the test.
+        while experiment.epoch == first.epoch:
+            if self._results.save_experiment(experiment.next_epoch(bundle.version), tag):
+                return
+            experiment, tag = self._running(name)
+
+    def _running(self, name: str) -> tuple[Experiment, str]:
+        while True:
+            if found := self._results.experiment(name):
+                return found
+            if name != DEFAULT_NAME:
+                raise UnknownExperiment(f"there is no experiment {name!r}")
+            # Whoever else is first makes the same experiment, or one that we then read.
+            bundle = self._models.current()
+            self._results.save_experiment(default_experiment(bundle.version), None)
+
+
+def refuse_other_bundle(experiment: Experiment, bundle: Bundle) -> None:
+    """Raises EpochConflict where the epoch is frozen to another bundle."""
+    if experiment.bundle != bundle.version:
+        raise EpochConflict(
+            f"epoch {experiment.epoch} compares the models of bundle {experiment.bundle}, and "
+            f"bundle {bundle.version} is served now; results of both must not be mixed: begin a "
+            "new epoch with DELETE /ab_test/results"
+        )
+
+
+def _refuse_stale(tag: str | None, if_match: Collection[str]) -> None:
+    if if_match and tag not in if_match and not (ANY in if_match and tag):
+        raise StaleVersion("the experiment is not the version that If-Match names")

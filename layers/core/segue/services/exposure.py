@@ -1,0 +1,148 @@
+"""Makes exposures: assigns the arm, asks its model, and notes what the analysis will need."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from random import Random
+from time import perf_counter
+
+import numpy as np
+
+from segue.domain.errors import ModelFailed
+from segue.domain.plays import Play, label_plays
+from segue.domain.times import Window
+from segue.experiments.assignment import assign, choose, seed
+from segue.experiments.bandit import propensities
+from segue.experiments.experiment import Arm, Experiment, Figure, Mode
+from segue.experiments.interleaving import team_draft
+from segue.experiments.records import Exposure
+from segue.models.bundle import Bundle
+from segue.models.registry import model_name
+from segue.ports import Clock, ResultStore, SessionStore, UserStore
+from segue.ranking.space import track_vectors
+from segue.services.recommend import Query, Recommender
+
+
+@dataclass(frozen=True, slots=True)
+class _List:
+    """What a listener is recommended and how that came about, as ``Exposure`` has it."""
+
+    group: str
+    model: str
+    tracks: tuple[str, ...]
+    error: str | None
+    owners: tuple[str, ...] = ()
+    propensities: Mapping[str, float] = field(default_factory=dict)
+    seen: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+
+class Exposer:
+    """Makes the one exposure that a user has in an epoch; whoever asks for it stores it."""
+
+    def __init__(
+        self,
+        recommender: Recommender,
+        sessions: SessionStore,
+        users: UserStore,
+        results: ResultStore,
+        clock: Clock,
+    ) -> None:
+        self._recommender = recommender
+        self._sessions = sessions
+        self._users = users
+        self._results = results
+        self._clock = clock
+
+    def expose(
+        self, experiment: Experiment, bundle: Bundle, user_id: str, as_of: int, k: int | None
+    ) -> Exposure:
+        """Recommend as of the moment ``as_of``; ``k`` comes before the experiment's own.
+
+        Raises UnknownUser, UnknownModel, BundleError and StoreUnavailable.
+        """
+        # The control's; each arm that is asked puts its own model in.
+        query = Query(user_id, experiment.arms[0].model_id, k or experiment.k, as_of)
+        start = perf_counter()
+        made = self._list(experiment, bundle, query)
+        latency = 1_000 * (perf_counter() - start)
+        before = Window(max(0, as_of - experiment.window), as_of)
+        plays = label_plays(self._sessions.events(user_id, before))
+        return Exposure(
+            user_id=user_id,
+            group=made.group,
+            model=made.model,
+            bundle=bundle.version,
+            tracks=made.tracks,
+            as_of=as_of,
+            created_at=self._clock.now(),
+            error=made.error,
+            owners=made.owners,
+            before=_completed(plays),
+            traits=self._traits(user_id, plays),
+            figures={Figure.LATENCY: latency} | _diversity(made.tracks, bundle),
+            propensities=made.propensities,
+            seen=made.seen,
+        )
+
+    def _list(self, experiment: Experiment, bundle: Bundle, query: Query) -> _List:
+        if experiment.mode is Mode.INTERLEAVE:
+            return self._interleaved(experiment, bundle, query)
+        if experiment.mode is Mode.THOMPSON:
+            return self._sampled(experiment, bundle, query)
+        return self._of(assign(experiment, query.user_id), bundle, query)
+
+    def _sampled(self, experiment: Experiment, bundle: Bundle, query: Query) -> _List:
+        outcomes = self._results.tally(experiment).outcomes()
+        seen = {arm.group: outcomes.get(arm.group, (0, 0)) for arm in experiment.arms}
+        shares = propensities(list(seen.values()))
+        made = self._of(choose(experiment, query.user_id, shares), bundle, query)
+        logged = dict(zip(seen, shares, strict=True))
+        return _List(
+            made.group, made.model, made.tracks, made.error, propensities=logged, seen=seen
+        )
+
+    def _interleaved(self, experiment: Experiment, bundle: Bundle, query: Query) -> _List:
+        lists = [self._of(arm, bundle, query) for arm in experiment.arms]
+        random = Random(seed(experiment.name, experiment.epoch, query.user_id))
+        length = max(len(made.tracks) for made in lists)
+        picks = team_draft({made.group: made.tracks for made in lists}, length, random)
+        errors = [made.error for made in lists if made.error]
+        return _List(
+            group="+".join(made.group for made in lists),
+            model="+".join(made.model for made in lists),
+            tracks=tuple(track for track, _ in picks),
+            error="; ".join(errors) or None,
+            owners=tuple(group for _, group in picks),
+        )
+
+    def _of(self, arm: Arm, bundle: Bundle, query: Query) -> _List:
+        """The arm's list, or what failed: a model's failure counts against its arm."""
+        name = model_name(arm.model_id, bundle)
+        asked = replace(query, model_id=arm.model_id)
+        try:
+            return _List(arm.group, name, self._recommender.recommend(asked).tracks, None)
+        except ModelFailed as error:
+            return _List(arm.group, name, (), str(error))
+
+    def _traits(self, user_id: str, plays: Sequence[Play]) -> dict[str, str]:
+        user = self._users.get(user_id)
+        return {
+            "premium": "yes" if user and user.premium else "no",
+            "listener": "returning" if plays else "new",
+        }
+
+
+def _completed(plays: Sequence[Play]) -> float | None:
+    return sum(play.completed for play in plays) / len(plays) if plays else None
+
+
+def _diversity(tracks: Sequence[str], bundle: Bundle) -> dict[str, float]:
+    """Mean of 1 - cosine over all pairs of the list's tracks; nothing for a list without pairs."""
+    vectors = track_vectors(bundle)
+    if vectors is None or len(tracks) < 2:
+        return {}
+    rows = vectors[bundle.catalogue.positions(tracks)].astype(np.float64)
+    units = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(float).tiny)
+    count = len(units)
+    # The cosines of all ordered pairs sum to the squared length of the sum, less each with itself.
+    cosines = float((units.sum(axis=0) ** 2).sum() - (units**2).sum())
+    return {Figure.DIVERSITY: 1 - cosines / (count * (count - 1))}

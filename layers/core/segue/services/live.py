@@ -1,0 +1,80 @@
+"""Live experiments: what a listener is really shown."""
+
+from dataclasses import dataclass
+
+from segue.domain.errors import ModelFailed
+from segue.experiments.experiment import DEFAULT_NAME, Experiment
+from segue.experiments.outcome import window_of
+from segue.experiments.records import Exposure, recommendation_id
+from segue.ports import Clock, ModelStore, ResultStore
+from segue.services.epochs import Epochs
+from segue.services.exposure import Exposer
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What to show. ``recommendation_id`` names the exposure, by whose tracks the arm is judged.
+
+    It is None where this list is no part of the experiment, and shown for the listener's sake.
+    """
+
+    experiment: Experiment
+    exposure: Exposure
+    recommendation_id: str | None
+
+    @property
+    def settles_at(self) -> int:
+        """When the outcome of an exposure is known, in milliseconds since 1970 UTC."""
+        return window_of(self.experiment, self.exposure).end
+
+
+class Live:
+    """Recommends by experiment; ``as_of`` stands in for "now" (None: the clock)."""
+
+    def __init__(
+        self,
+        epochs: Epochs,
+        exposer: Exposer,
+        models: ModelStore,
+        results: ResultStore,
+        clock: Clock,
+        as_of: int | None = None,
+    ) -> None:
+        self._epochs = epochs
+        self._exposer = exposer
+        self._models = models
+        self._results = results
+        self._clock = clock
+        self._as_of = as_of
+
+    def recommend(self, user_id: str, k: int | None = None, name: str = DEFAULT_NAME) -> Shown:
+        """The user's exposure in the running epoch, made once and shown till its window has passed.
+
+        From then on, and where the epoch's models are no longer those that are served, a new list
+        each time, which is not recorded. Raises UnknownExperiment, UnknownUser, UnknownModel,
+        ModelFailed, BundleError and StoreUnavailable.
+        """
+        experiment = self._epochs.running(name).live
+        found = self._exposed(experiment, user_id)
+        now = self._clock.now() if self._as_of is None else self._as_of
+        if found and not found.failed and now < window_of(experiment, found).end:
+            return _shown(experiment, found, recorded=True)
+        bundle = self._models.current()
+        made = self._exposer.expose(experiment, bundle, user_id, now, k)
+        if found or experiment.bundle != bundle.version:
+            return _shown(experiment, made, recorded=False)
+        return _shown(experiment, self._results.add_exposure(experiment, made), recorded=True)
+
+    def _exposed(self, experiment: Experiment, user_id: str) -> Exposure | None:
+        if exposure := self._results.exposure(experiment, user_id):
+            return exposure
+        record = self._results.record(experiment, user_id)
+        return record.exposure if record else None
+
+
+def _shown(experiment: Experiment, exposure: Exposure, *, recorded: bool) -> Shown:
+    """Raises ModelFailed where there is nothing to show, now that it is on record."""
+    if exposure.failed:
+        raise ModelFailed(exposure.error)
+    named = recommendation_id(experiment.salt, exposure.user_id) if recorded else None
+    return Shown(experiment, exposure, named)

@@ -1,0 +1,100 @@
+"""What has to be done from time to time: settle outcomes, compact records, clear up."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from secrets import token_hex
+
+from segue.domain.errors import StoreUnavailable
+from segue.experiments.experiment import Experiment
+from segue.experiments.outcome import judge, window_of
+from segue.experiments.records import Exposure
+from segue.ports import Clock, ResultArchive, ResultStore, SessionStore
+
+# Each waits for one user's events at a time.
+_SETTLERS = 16
+
+HasTime = Callable[[], bool]
+
+
+@dataclass
+class Work:
+    """What a run did. ``faults`` says what it could not do; the next run tries again."""
+
+    settled: int
+    archived: int
+    swept: int
+    faults: list[str]
+
+
+class Maintenance:
+    """Does the work that there is, a step at a time; whatever stops it, nothing is lost."""
+
+    def __init__(
+        self, sessions: SessionStore, results: ResultStore, archive: ResultArchive, clock: Clock
+    ) -> None:
+        self._sessions = sessions
+        self._results = results
+        self._archive = archive
+        self._clock = clock
+
+    def run(self, has_time: HasTime) -> Work:
+        """One step of each kind for every running epoch, and more while there is time.
+
+        A fault in one of them does not keep the others from their turn.
+        """
+        work = Work(0, 0, 0, [])
+        found = [experiment for experiment, _ in self._results.all_experiments()]
+        sides = [side for experiment in found for side in (experiment, experiment.live)]
+        for step in (self._settle, self._compact, self._sweep):
+            for side in sides:
+                try:
+                    step(side, work, has_time)
+                except StoreUnavailable as error:
+                    work.faults.append(f"{side.name}: {error}")
+        return work
+
+    def _settle(self, experiment: Experiment, work: Work, has_time: HasTime) -> None:
+        """Record the outcome of exposures whose window has passed."""
+        with ThreadPoolExecutor(_SETTLERS) as pool:
+            for page in self._pages(experiment):
+                due = [it for it in page if self._clock.now() >= window_of(experiment, it).end]
+                work.settled += sum(pool.map(lambda it: self._settle_one(experiment, it), due))
+                if not has_time():
+                    return
+
+    def _settle_one(self, experiment: Experiment, exposure: Exposure) -> bool:
+        window = window_of(experiment, exposure)
+        events = self._sessions.events(exposure.user_id, window)
+        # Whoever was erased since the page was read must not come back as a record.
+        if self._results.exposure(experiment, exposure.user_id) is None:
+            return False
+        self._results.add_record(experiment, judge(exposure, events, self._clock.now()))
+        self._results.drop_exposure(experiment, exposure.user_id)
+        return True
+
+    def _pages(self, experiment: Experiment) -> Iterator[tuple[Exposure, ...]]:
+        """All pending exposures, from a position drawn by lot on and around to it again.
+
+        A run that always began at the first would never reach the last where time is short.
+        """
+        start = token_hex(32)
+        for begin, end in ((start, None), ("", start)):
+            after: str | None = begin
+            while after is not None:
+                page, after = self._results.exposures(experiment, after=after)
+                yield page
+                if after and end and after >= end:
+                    break
+
+    def _compact(self, experiment: Experiment, work: Work, has_time: HasTime) -> None:
+        after: str | None = ""
+        while after is not None:
+            batch = self._archive.compact(experiment, after)
+            work.archived += batch.archived
+            work.faults += [f"{key} is no record" for key in batch.unreadable]
+            after = batch.next if has_time() else None
+
+    def _sweep(self, experiment: Experiment, work: Work, has_time: HasTime) -> None:
+        if has_time():
+            work.swept += self._archive.sweep(experiment, self._clock.now())

@@ -1,0 +1,140 @@
+"""What an experiment's counts say, as a document of plain values.
+
+docs/statistics.md explains the figures.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from segue.domain.times import DAY, format_time
+from segue.experiments.experiment import Experiment, Mode
+from segue.experiments.statistics.comparison import compare
+from segue.experiments.statistics.counts import Counts
+from segue.experiments.statistics.evalue import finite_exp
+from segue.experiments.statistics.fixed_horizon import wilson
+from segue.experiments.statistics.multiplicity import decisive_together
+from segue.experiments.statistics.power import detectable_difference, progress
+from segue.experiments.statistics.sample_ratio import SampleRatio, check_sample_ratio
+from segue.experiments.tally import Tally
+from segue.services.report.details import breakdowns, check_guardrails, covariate, off_policy
+from segue.services.report.pairs import Pair, Ruling, course, densities, rule
+
+Document = dict[str, Any]
+
+# Gains in rate that the table of needed users is for.
+DIFFERENCES = (0.01, 0.02, 0.05, 0.1)
+
+
+def document(experiment: Experiment, tally: Tally, *, live: bool = False) -> Document:
+    """Everything that there is to say about an epoch, the verdicts first.
+
+    All of it is values that JSON has. Of a pair of arms, "A" is the control and "B" the other,
+    whatever their groups are called.
+    """
+    outcomes = tally.outcomes()
+    arms = [Counts(*outcomes.get(arm.group, (0, 0))) for arm in experiment.arms]
+    shares = [arm.share for arm in experiment.arms]
+    pairs = [
+        Pair(experiment.mode, experiment.arms[0], arm, arms[0], counts)
+        for arm, counts in zip(experiment.arms[1:], arms[1:], strict=True)
+    ]
+    rulings = rule(experiment.mode, arms, shares, pairs)
+    decisive = decisive_together([ruling.log_e for ruling in rulings])
+    verdicts = [_verdict(pair, ruling) for pair, ruling in zip(pairs, rulings, strict=True)]
+    always = {
+        "verdicts": verdicts,
+        "experiment": _experiment(experiment, tally, live),
+        "arms": _arms(experiment, arms),
+        "course": [course(pair, tally) | {"decisive": decisive} for pair in pairs],
+        "densities": None if experiment.mode is Mode.INTERLEAVE else densities(experiment, arms),
+        "off_policy": off_policy(tally),
+    }
+    # All else rests on shares of users that outcomes have no part in.
+    return always | (_fixed(experiment, tally, pairs) if experiment.mode is Mode.FIXED else {})
+
+
+def _fixed(experiment: Experiment, tally: Tally, pairs: Sequence[Pair]) -> Document:
+    users = [pairs[0].a.users, *(pair.b.users for pair in pairs)]
+    ratio = check_sample_ratio(users, [arm.share for arm in experiment.arms])
+    return {
+        "comparisons": [_comparison(pair) for pair in pairs],
+        "sample_ratio": _sample_ratio(ratio),
+        "power": [_power(pair) for pair in pairs],
+        "guardrails": check_guardrails(experiment, tally),
+        "breakdowns": [it for pair in pairs for it in breakdowns(pair, tally)],
+        "covariate": [it for pair in pairs for it in covariate(pair, tally)],
+    }
+
+
+def _experiment(experiment: Experiment, tally: Tally, live: bool) -> Document:
+    times = sorted(tally.course)
+    return {
+        "name": experiment.name,
+        "side": "live" if live else "replay",
+        "mode": experiment.mode,
+        "epoch": experiment.epoch,
+        "bundle": experiment.bundle,
+        "window_days": experiment.window / DAY,
+        "users": tally.users,
+        "first_settled": format_time(times[0]) if times else None,
+        "last_settled": format_time(times[-1] + tally.step) if times else None,
+    }
+
+
+def _verdict(pair: Pair, ruling: Ruling) -> Document:
+    return {
+        **pair.names,
+        "decision": ruling.decision,
+        "better": ruling.better,
+        "reason": ruling.reason,
+        "E": finite_exp(ruling.log_e),
+        "log_E": ruling.log_e,
+        "p_anytime": min(1.0, finite_exp(-ruling.log_e)),
+    }
+
+
+def _arms(experiment: Experiment, counts: Sequence[Counts]) -> list[Document]:
+    """Of interleaved lists, users are those that the arm won."""
+    rated = experiment.mode is not Mode.INTERLEAVE
+    return [
+        {
+            "group": arm.group,
+            "model_id": arm.model_id,
+            "share": arm.share,
+            "users": outcome.users,
+            "successes": outcome.successes if rated else None,
+            "rate": outcome.rate if rated else None,
+            "interval": list(wilson(outcome)) if rated else None,
+        }
+        for arm, outcome in zip(experiment.arms, counts, strict=True)
+    ]
+
+
+def _comparison(pair: Pair) -> Document:
+    figures = compare(pair.a, pair.b, pair.share).as_json()
+    # Of two arms; the verdicts above know how many there are.
+    del figures["verdict"], figures["reason"]
+    return {**pair.names, **figures}
+
+
+def _sample_ratio(ratio: SampleRatio) -> Document:
+    return {
+        "chi2": ratio.chi_square,
+        "p": ratio.p_value,
+        "E": ratio.e_value,
+        "log_E": ratio.log_e,
+        "off": ratio.is_off,
+    }
+
+
+def _power(pair: Pair) -> Document:
+    """How many users one look at the end would take, and the part of them that there is."""
+    rate, users = pair.a.rate, pair.a.users + pair.b.users
+    needed = [
+        {"difference": gain, "users": found.users_needed, "done": found.done}
+        for gain in DIFFERENCES
+        if rate is not None and rate + gain <= 1
+        if (found := progress(pair.a, pair.b, gain, pair.share))
+    ]
+    detectable = detectable_difference(0.5 if rate is None else rate, users, share=pair.share)
+    return {**pair.names, "detectable_difference": detectable, "needed": needed}

@@ -1,0 +1,250 @@
+"""GET /experiments, PUT /experiments/{name}."""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from segue.domain.times import DAY
+from segue.experiments.experiment import Experiment, default_experiment
+from segue.experiments.records import Exposure, Record
+from tests.unit.conftest import Function, World
+
+NAME = "/experiments/test"
+
+
+def arm(group: str, model_id: int = 1, share: float = 0.5) -> dict[str, object]:
+    return {"group": group, "model_id": model_id, "share": share}
+
+
+TWO = [arm("A"), arm("B", 2)]
+
+
+def put(function: Function, path: str = NAME, **fields: Any) -> tuple[int, Any]:
+    status, headers, body = function.call("PUT", path, {"arms": TWO} | fields)
+    if status < 300:
+        assert headers["ETag"] == body["etag"]
+    return status, body
+
+
+def test_the_default_one_is_autoencoder_against_classifier(ab_test: Function, world: World) -> None:
+    _, _, body = ab_test.call("GET", "/experiments")
+    (row,) = body["experiments"]
+    assert row == {
+        "name": "default",
+        "arms": [arm("A", 1), arm("B", 2)],
+        "window_days": 30,
+        "k": None,
+        "mode": "fixed",
+        "guardrails": [],
+        "epoch": 1,
+        "salt": "default:1",
+        "bundle": world.bundle.version,
+        "etag": '"1"',
+    }
+
+
+def test_what_was_put_is_listed(ab_test: Function) -> None:
+    rail = {"figure": "skip_rate", "better": "lower", "margin": 0.02}
+    status, row = put(ab_test, window_days=14, k=20, mode="thompson", guardrails=[rail])
+    assert status == 201
+    assert (row["window_days"], row["k"], row["mode"], row["guardrails"]) == (
+        14,
+        20,
+        "thompson",
+        [rail],
+    )
+    _, _, body = ab_test.call("GET", "/experiments")
+    assert [it["name"] for it in body["experiments"]] == ["default", "test"]
+    assert row in body["experiments"]
+
+
+def test_a_change_begins_a_new_epoch_with_a_new_salt(ab_test: Function) -> None:
+    put(ab_test)
+    status, row = put(ab_test, window_days=14)
+    assert (status, row["epoch"], row["salt"]) == (200, 2, "test:2")
+
+
+def test_the_same_again_changes_nothing(ab_test: Function) -> None:
+    first = put(ab_test)[1]
+    assert put(ab_test) == (200, first)
+
+
+def test_another_bundle_is_a_change(
+    ab_test: Function, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(ab_test)
+    monkeypatch.setattr(type(world.bundle), "version", "another")
+    row = put(ab_test)[1]
+    assert (row["epoch"], row["bundle"]) == (2, "another")
+
+
+def test_a_change_leaves_the_records_of_the_epoch_before(ab_test: Function, world: World) -> None:
+    world.play("1", world.tracks(0, 9))
+    ab_test.call("POST", "/perform_ab_test", {"user_id": 1})
+    put(ab_test, "/experiments/default", window_days=14)
+    assert ab_test.call("GET", "/ab_test/results")[2]["results"] == []
+    assert len(world.results.settled) == 1
+
+
+def test_each_experiment_is_replayed_listed_and_cleared_by_itself(
+    ab_test: Function, world: World
+) -> None:
+    world.play("1", world.tracks(0, 9))
+    put(ab_test)
+    other = {"experiment": "test"}
+    assert ab_test.call("POST", "/perform_ab_test", {"user_id": 1} | other)[0] == 200
+
+    def listed(query: dict[str, str] | None = None) -> int:
+        return len(ab_test.call("GET", "/ab_test/results", query=query)[2]["results"])
+
+    assert (listed(), listed(other)) == (0, 1)
+    ab_test.call("DELETE", "/ab_test/results")
+    assert listed(other) == 1
+    ab_test.call("DELETE", "/ab_test/results", query=other)
+    assert listed(other) == 0
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+@pytest.mark.parametrize(("name", "status"), [("nosuch", 404), ("default.live", 422)])
+def test_results_of_no_experiment_are_refused(
+    ab_test: Function, method: str, name: str, status: int
+) -> None:
+    assert ab_test.call(method, "/ab_test/results", query={"experiment": name})[0] == status
+
+
+class TestIfMatch:
+    def put(self, function: Function, tag: str, days: int = 30) -> int:
+        event = {"If-Match": tag}
+        status: int
+        status, _, _ = function.call("PUT", NAME, {"arms": TWO, "window_days": days}, headers=event)
+        return status
+
+    def test_of_the_version_that_is_stored_changes_it(self, ab_test: Function) -> None:
+        tag = put(ab_test)[1]["etag"]
+        assert self.put(ab_test, tag, 14) == 200
+        assert self.put(ab_test, "*", 15) == 200
+        assert self.put(ab_test, f'"x", {put(ab_test)[1]["etag"]}', 16) == 200
+
+    @pytest.mark.parametrize("tag", ['"x"', '"1"', "1"])
+    def test_of_another_version_changes_nothing(self, ab_test: Function, tag: str) -> None:
+        put(ab_test)
+        put(ab_test, window_days=14)
+        assert self.put(ab_test, tag, 15) == 412
+        assert put(ab_test, window_days=14)[1]["epoch"] == 2
+
+    @pytest.mark.parametrize("tag", ['"1"', "*"])
+    def test_where_there_is_none_yet_fails(self, ab_test: Function, tag: str) -> None:
+        assert self.put(ab_test, tag) == 412
+
+
+def test_a_swap_whose_answer_was_lost_counts_once(
+    ab_test: Function, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = world.results.save_experiment
+
+    def saved_though_it_seems_not(*arguments: Any) -> bool:
+        save(*arguments)
+        return False
+
+    monkeypatch.setattr(world.results, "save_experiment", saved_though_it_seems_not)
+    assert put(ab_test)[0] == 201
+    assert put(ab_test, window_days=14)[1]["epoch"] == 2
+
+
+def test_a_swap_that_somebody_else_won_is_tried_on_what_they_made_of_it(
+    ab_test: Function, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(ab_test)
+    save = world.results.save_experiment
+    theirs = [world.results.experiments["test"]]
+
+    def beaten_once(experiment: Experiment, replaces: str | None) -> bool:
+        while theirs:
+            found, tag = theirs.pop()
+            save(found.next_epoch("theirs"), tag)
+        return save(experiment, replaces)
+
+    monkeypatch.setattr(world.results, "save_experiment", beaten_once)
+    assert put(ab_test, window_days=14)[1]["epoch"] == 3
+
+
+@pytest.mark.parametrize(
+    ("field", "fields"),
+    [
+        ("arms", {"arms": [arm("A", share=0.4), arm("B")]}),
+        ("arms", {"arms": [arm("A", share=0.5), arm("B", share=0.500001)]}),
+        ("arms", {"arms": [arm("A", share=0.9999999)]}),
+        ("arms", {"arms": [arm(f"g{place}", share=1 / 9) for place in range(9)]}),
+        ("arms", {"arms": [arm("A"), arm("A", 2)]}),
+        ("arms", {"arms": []}),
+        ("arms", {"arms": "A"}),
+        ("arms[1].model_id", {"arms": [arm("A"), arm("B", 99)]}),
+        ("arms[1].group", {"arms": [arm("A"), arm("B+C")]}),
+        ("arms[0].share", {"arms": [arm("A", share=0), arm("B", share=1)]}),
+        ("arms[0].share", {"arms": [arm("A", share=-0.5), arm("B", share=1.5)]}),
+        ("arms[0].share", {"arms": [arm("A") | {"share": "half"}, arm("B")]}),
+        ("arms", {"mode": "interleave", "arms": [arm(g, share=1 / 3) for g in "ABC"]}),
+        ("mode", {"mode": "random"}),
+        ("window_days", {"window_days": 0}),
+        ("window_days", {"window_days": 366}),
+        ("k", {"k": 101}),
+        ("guardrails[0].figure", {"guardrails": [{"figure": "x", "better": "lower", "margin": 1}]}),
+        (
+            "guardrails[0].margin",
+            {"guardrails": [{"figure": "latency", "better": "lower", "margin": 0}]},
+        ),
+        (
+            "guardrails",
+            {"guardrails": [{"figure": "latency", "better": "lower", "margin": 1}] * 2},
+        ),
+        ("salt", {"salt": "mine"}),
+    ],
+)
+def test_an_invalid_field_is_named(
+    ab_test: Function, world: World, field: str, fields: dict[str, Any]
+) -> None:
+    status, body = put(ab_test, **fields)
+    assert (status, body.get("field")) == (422, field)
+    assert "test" not in world.results.experiments
+
+
+@pytest.mark.parametrize("name", ["Test", "te.st", "default.live", "a%2Fb", "x" * 65, "%C5%BC"])
+def test_an_invalid_name_is_refused(ab_test: Function, name: str) -> None:
+    status, body = put(ab_test, f"/experiments/{name}")
+    assert (status, body["field"]) == (422, "name")
+
+
+def test_eight_arms_whose_shares_are_rounded_are_fine(ab_test: Function) -> None:
+    shares = [0.1] * 7 + [0.3]
+    arms = [arm(f"g{place}", share=share) for place, share in enumerate(shares)]
+    assert put(ab_test, arms=arms)[0] == 201
+
+
+def test_an_experiment_that_was_stored_before_there_were_modes_is_read() -> None:
+    stored = {
+        "name": "default",
+        "arms": [arm("A", 1), arm("B", 2)],
+        "bundle": "b",
+        "epoch": 1,
+        "window": 30 * DAY,
+    }
+    read = msgspec.json.decode(json.dumps(stored), type=Experiment)
+    assert read == default_experiment("b")
+
+
+def test_a_record_that_was_stored_before_there_were_modes_is_read() -> None:
+    exposure = {
+        "user_id": "1",
+        "group": "A",
+        "model": "autoencoder",
+        "bundle": "b",
+        "tracks": ["t"],
+        "as_of": 5,
+        "created_at": 6,
+        "error": None,
+    }
+    stored = {"exposure": exposure, "successful": True, "settled_at": 7}
+    read = msgspec.json.decode(json.dumps(stored), type=Record)
+    assert read == Record(Exposure("1", "A", "autoencoder", "b", ("t",), 5, 6), True, 7)

@@ -1,0 +1,193 @@
+"""POST and GET /users/{user_id}/events, PUT and GET /users/{user_id}."""
+
+from typing import Any
+
+import pytest
+
+from segue.domain.events import Event, EventType
+from segue.domain.times import DAY
+from segue.domain.users import User
+from tests.unit.conftest import Function, World
+
+EVENTS = "/users/429/events"
+START = 1_660_000_000_000
+
+
+def event(number: int, **changes: object) -> dict[str, object]:
+    return {
+        "session_id": "s",
+        "timestamp": START + number,
+        "event_type": "PLAY",
+        "track_id": f"t{number}",
+    } | changes
+
+
+def send(function: Function, *records: object) -> tuple[int, Any]:
+    status, _, body = function.call("POST", EVENTS, {"events": list(records)})
+    return status, body
+
+
+def listed(function: Function, path: str = EVENTS, **query: str) -> list[dict[str, Any]]:
+    status, _, body = function.call("GET", path, query=query)
+    assert status == 200
+    found: list[dict[str, Any]] = body["events"]
+    return found
+
+
+class TestSending:
+    def test_stores_events_and_counts_them(self, events: Function, world: World) -> None:
+        status, body = send(events, event(1), event(2, event_type="skip", track_id="t1"))
+        assert status == 200
+        assert body == {"accepted": 2, "repeated": 0, "rejected": 0, "rejections": []}
+        assert world.sessions.stored == {
+            Event("429", "s", START + 1, EventType.PLAY, "t1"),
+            Event("429", "s", START + 2, EventType.SKIP, "t1"),
+        }
+
+    def test_repeats_are_harmless_and_counted(self, events: Function, world: World) -> None:
+        send(events, event(1))
+        _, body = send(events, event(1), event(2), event(2))
+        assert (body["accepted"], body["repeated"]) == (1, 2)
+        assert len(world.sessions.stored) == 2
+
+    def test_each_record_stands_alone(self, events: Function, world: World) -> None:
+        records: list[object] = [
+            event(1, event_type="DANCE", session_id=None),
+            event(2),
+            "x",
+            None,
+            [],
+        ]
+        status, body = send(events, *records, event(3, user_id=430), event(4, user_id=429))
+        assert status == 200
+        assert (body["accepted"], body["rejected"]) == (2, 5)
+        assert body["rejections"] == [
+            {"index": 0, "reasons": ["session_id missing", "event_type unknown"]},
+            {"index": 2, "reasons": ["not an object"]},
+            {"index": 3, "reasons": ["not an object"]},
+            {"index": 4, "reasons": ["not an object"]},
+            {"index": 5, "reasons": ["user_id is not 429"]},
+        ]
+        assert {stored.user_id for stored in world.sessions.stored} == {"429"}
+
+    def test_takes_500_at_once_and_no_more(self, events: Function) -> None:
+        assert send(events, *map(event, range(500)))[1]["accepted"] == 500
+        status, body = send(events, *map(event, range(501)))
+        assert (status, body["field"]) == (422, "events")
+
+    @pytest.mark.parametrize("body", ["", "[]", "{}", '{"events": {}}', '{"events": [], "x": 1}'])
+    def test_refuses_what_is_no_batch(self, events: Function, body: str) -> None:
+        assert events.call("POST", EVENTS, body)[0] in {400, 422}
+
+    @pytest.mark.parametrize("user", ["x" * 65, "%20" * 65])
+    def test_refuses_what_is_no_user_id(self, events: Function, user: str) -> None:
+        status, _, body = events.call("POST", f"/users/{user}/events", {"events": []})
+        assert (status, body["field"]) == (422, "user_id")
+
+    def test_reads_the_users_id_as_the_path_encodes_it(
+        self, events: Function, world: World
+    ) -> None:
+        events.call("POST", "/users/u%C5%BCytkownik%2F1/events", {"events": [event(1)]})
+        assert {stored.user_id for stored in world.sessions.stored} == {"użytkownik/1"}
+
+    def test_is_seen_by_the_next_recommendation(
+        self, events: Function, predict: Function, world: World
+    ) -> None:
+        heard = world.tracks(0, 9)
+        records = [
+            event(0, timestamp=world.cutoff - DAY + place, track_id=track)
+            for place, track in enumerate(heard)
+        ]
+        send(events, *records)
+        body = {"user_id": 429, "novelty": "new"}
+        status, headers, tracks = predict.call("POST", "/models/1/predict", body)
+        assert (status, headers["X-Segue-Answered-By"]) == (200, "autoencoder")
+        assert len(tracks) == 9, "as many as the session had"
+        assert not set(heard) & set(tracks)
+
+
+class TestListing:
+    def test_is_in_time_order_and_fit_to_be_sent_again(self, events: Function) -> None:
+        send(events, event(3), event(1), event(2, event_type="ADVERTISEMENT", track_id=None))
+        rows = listed(events)
+        assert [row["timestamp"][-4:] for row in rows] == ["001Z", "002Z", "003Z"]
+        assert rows[0]["user_id"] == 429
+        assert send(events, *rows)[1]["repeated"] == 3
+
+    def test_keeps_to_the_window(self, events: Function) -> None:
+        send(events, *map(event, range(10)))
+        rows = listed(events, **{"from": str(START + 3), "to": "2022-08-08T23:06:40.006Z"})
+        assert [row["track_id"] for row in rows] == ["t3", "t4", "t5"]
+
+    def test_pages_hold_every_event_once(self, events: Function) -> None:
+        # All at the same moment: the order has to tell them apart all the same.
+        send(events, *(event(0, track_id=f"t{number}") for number in range(10)))
+        tracks, query = [], {"limit": "4"}
+        for expected in (4, 4, 2):
+            _, _, body = events.call("GET", EVENTS, query=query)
+            assert len(body["events"]) == expected
+            tracks += [row["track_id"] for row in body["events"]]
+            query["next"] = body["next"] or ""
+        assert body["next"] is None
+        assert sorted(tracks) == [f"t{number}" for number in range(10)]
+
+    def test_of_a_profile_alone_is_empty_and_of_nobody_not_found(
+        self, events: Function, world: World
+    ) -> None:
+        world.join("7", "rock")
+        assert listed(events, "/users/7/events") == []
+        status, _, body = events.call("GET", "/users/8/events")
+        assert (status, body["title"]) == (404, "Unknown user")
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("from", "yesterday"),
+            ("to", "9" * 19),
+            ("limit", "0"),
+            ("next", "x"),
+            ("next", "bnVsbA=="),
+            ("next", "é"),
+        ],
+    )
+    def test_names_an_invalid_field(self, events: Function, field: str, value: str) -> None:
+        status, _, body = events.call("GET", EVENTS, query={field: value})
+        assert (status, body["field"]) == (422, field)
+
+
+class TestProfile:
+    def test_comes_back(self, events: Function) -> None:
+        profile = {
+            "favourite_genres": ["rock", "jazz"],
+            "premium_user": True,
+            "attributes": {"age": 24, "weight": 70.5, "new": True, "city": "Łódź", "moods": ["x"]},
+        }
+        assert events.call("PUT", "/users/429", profile)[::2] == (200, {"user_id": 429} | profile)
+        assert events.call("GET", "/users/429")[::2] == (200, {"user_id": 429} | profile)
+
+    def test_keeps_the_attributes_where_none_are_sent(self, events: Function, world: World) -> None:
+        world.users.put(User("429", ("pop",), attributes={"age": 24}))
+        events.call("PUT", "/users/429", {"favourite_genres": ["rock"]})
+        assert world.users.get("429") == User("429", ("rock",), attributes={"age": 24})
+        events.call("PUT", "/users/429", {"attributes": {}})
+        assert world.users.get("429") == User("429")
+
+    def test_of_nobody_is_not_found(self, events: Function) -> None:
+        assert events.call("GET", "/users/429")[0] == 404
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("favourite_genres", "rock"),
+            ("favourite_genres", [1]),
+            ("premium_user", 1),
+            ("attributes", {"age": None}),
+            ("attributes", {"age": 1e16}),
+            ("attributes", {"age": {"years": 1}}),
+            ("name", "Anna"),
+        ],
+    )
+    def test_names_an_invalid_field(self, events: Function, field: str, value: object) -> None:
+        status, _, body = events.call("PUT", "/users/429", {field: value})
+        assert status == 422
+        assert body["field"].startswith(field)

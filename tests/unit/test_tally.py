@@ -1,0 +1,145 @@
+"""The counts that a report rests on."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from segue.experiments.manifest import MOST_RECORDS, SHARDS, shard_of, split, user_hash
+from segue.experiments.records import Exposure, Record
+from segue.experiments.tally import DRAW, FAILED_CALLS, MOST_STEPS, Tally
+
+MINUTE = 60_000
+SETTLED = 1_662_000_000_000
+
+
+def record(
+    user: int = 0,
+    group: str = "A",
+    *,
+    successful: bool = True,
+    settled_at: int = SETTLED,
+    premium: str = "no",
+    skips: float = 0.5,
+) -> Record:
+    exposure = Exposure(str(user), group, "m", "b", ("t",), 0, 0, traits={"premium": premium})
+    return Record(exposure, successful, settled_at, figures={"skip_rate": skips})
+
+
+RECORDS = st.lists(
+    st.builds(
+        record,
+        user=st.integers(0, 99),
+        group=st.sampled_from("AB"),
+        successful=st.booleans(),
+        settled_at=st.integers(SETTLED, SETTLED + 3_000 * MINUTE),
+        premium=st.sampled_from(["yes", "no"]),
+        # Sums of these are exact, whatever the order.
+        skips=st.integers(0, 8).map(lambda eighths: eighths / 8),
+    ),
+    max_size=40,
+)
+
+
+def told(tally: Tally) -> object:
+    """What the tally says, without the arms that have nobody left."""
+    cells = {
+        (start, group): outcomes
+        for start, arms in tally.course.items()
+        for group, outcomes in arms.items()
+    } | {
+        (trait, value, group): outcomes
+        for trait, values in tally.segments.items()
+        for value, arms in values.items()
+        for group, outcomes in arms.items()
+    }
+    figures = {
+        (name, group): moments
+        for name, arms in tally.figures.items()
+        for group, moments in arms.items()
+    }
+    return {key: it for key, it in cells.items() if it[1]}, {
+        key: it for key, it in figures.items() if it[0]
+    }
+
+
+@given(RECORDS, RECORDS)
+def test_a_tally_of_two_parts_is_their_sum(one: list[Record], other: list[Record]) -> None:
+    assert told(Tally.of(one).plus(Tally.of(other))) == told(Tally.of([*one, *other]))
+
+
+@given(RECORDS, RECORDS)
+def test_what_was_added_can_be_taken_away(one: list[Record], other: list[Record]) -> None:
+    both = Tally.of(one).plus(Tally.of(other))
+    left = both.minus(Tally.of(other))
+    assert left.outcomes().keys() >= Tally.of(one).outcomes().keys()
+    assert {g: n for g, n in left.outcomes().items() if n[1]} == Tally.of(one).outcomes()
+    assert left.users == len(one)
+
+
+def test_outcomes_are_counted_by_arm() -> None:
+    tally = Tally.of([record(1), record(2, successful=False), record(3, "B")])
+    assert tally.outcomes() == {"A": (1, 2), "B": (1, 1)}
+    assert tally.users == 3
+
+
+def test_the_course_is_told_in_few_steps_however_long_it_takes() -> None:
+    spread = [record(user, settled_at=SETTLED + user * 7 * MINUTE) for user in range(5_000)]
+    tally = Tally.of(spread)
+    assert MOST_STEPS / 2 <= len(tally.course) <= MOST_STEPS
+    assert tally.step == 256 * MINUTE
+    assert tally.users == 5_000
+    assert all(start % tally.step == 0 for start in tally.course)
+
+
+def test_what_is_known_of_a_listener_is_counted_by_its_value() -> None:
+    known = replace(record(1), exposure=replace(record(1).exposure, before=0.52))
+    tally = Tally.of([known, record(2, premium="yes", successful=False)])
+    assert tally.segments == {"premium": {"no": {"A": (1, 1)}, "yes": {"A": (0, 1)}}}
+    assert tally.before == {50: {"A": (1, 1)}}
+
+
+def test_figures_are_summed_with_their_squares() -> None:
+    failed = replace(record(2), exposure=replace(record(2).exposure, error="gave up"))
+    tally = Tally.of([record(1, skips=0.5), replace(failed, figures={"skip_rate": 0.25})])
+    assert tally.figures == {
+        "skip_rate": {"A": (2, 0.75, 0.3125)},
+        FAILED_CALLS: {"A": (2, 1.0, 1.0)},
+    }
+
+
+@pytest.mark.parametrize(
+    ("credits", "group"),
+    [({"A": 2, "B": 1}, "A"), ({"A": 0, "B": 1}, "B"), ({"A": 1, "B": 1}, DRAW)],
+)
+def test_an_interleaved_list_counts_for_the_arm_that_won_it(
+    credits: dict[str, int], group: str
+) -> None:
+    exposure = replace(record().exposure, group="A+B", owners=("A",))
+    tally = Tally.of([replace(record(), exposure=exposure, credits=credits)])
+    assert tally.outcomes() == {group: (1, 1)}
+
+
+def test_adaptively_allotted_outcomes_weigh_as_much_as_they_were_unlikely() -> None:
+    exposure = replace(record().exposure, propensities={"A": 0.25, "B": 0.75})
+    tally = Tally.of([replace(record(), exposure=exposure)])
+    assert tally.earned == {"A": (1, 4.0, 16.0), "B": (1, 0.0, 0.0)}
+
+
+def test_few_records_are_one_file_and_many_are_cut_in_halves() -> None:
+    users = {user_hash(str(user)): user for user in range(3 * MOST_RECORDS)}
+    few = dict(list(users.items())[:100])
+    assert [(first, end) for first, end, _ in split(0, SHARDS, few)] == [(0, SHARDS)]
+    files = list(split(0, SHARDS, users))
+    assert len(files) == 4
+    assert [first for first, _, _ in files] == [0, 64, 128, 192]
+    for first, end, entries in files:
+        assert list(entries) == sorted(entries)
+        assert all(first <= shard_of(digest) < end for digest in entries)
+    assert sum(len(entries) for _, _, entries in files) == len(users)
+
+
+def test_a_single_shard_is_not_cut() -> None:
+    users = {f"07{user:062x}": user for user in range(2 * MOST_RECORDS)}
+    assert [(first, end) for first, end, entries in split(0, SHARDS, users) if entries] == [(7, 8)]
