@@ -44,8 +44,7 @@ lint: .venv/test .venv-sam/done
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy functions/predict/app.py
-	$(BIN)/mypy functions/ab_test/app.py
+	for app in functions/*/app.py; do $(BIN)/mypy $$app || exit; done
 	$(BIN)/lint-imports
 	$(BIN)/cfn-lint template.yaml
 	.venv-sam/bin/sam validate --lint --region us-east-1
@@ -64,13 +63,15 @@ format: .venv/test  ## Put the code in order
 	$(BIN)/ruff format .
 
 audit: .venv/test  ## Known vulnerabilities of what is deployed
-	$(BIN)/pip-audit --require-hashes --disable-pip -r layers/runtime/requirements.txt
+	$(BIN)/pip-audit --require-hashes --disable-pip -r layers/runtime/requirements.txt -r layers/stats/requirements.txt
 
 lock: .venv/test  ## Renew the locked versions
 	cd layers/runtime && ../../$(BIN)/pip-compile --generate-hashes $(COMPILE)
+	cd layers/stats && ../../$(BIN)/pip-compile --generate-hashes $(COMPILE)
 	cd infra && ../$(BIN)/uv $(UV)
 	# pip, not uv: a plain PyTorch stands for the CPU's and for CUDA's build alike.
 	cd training && ../$(BIN)/pip-compile $(COMPILE) && sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements.txt
+	cd training/peers && ../../$(BIN)/uv $(subst requirements.txt,requirements.txt --universal,$(UV)) && sed -i '/^\(nvidia-\|cuda-\|triton\)/d' requirements.txt
 	cd tests && ../$(BIN)/uv $(UV)
 	cd tests && ../$(BIN)/uv $(subst requirements.,sam.,$(UV))
 
@@ -98,4 +99,4 @@ $(NEWMAN): tests/e2e/package.json tests/e2e/package-lock.json
 	@touch $@
 
 clean:  ## Remove all that was made, the local state included
-	rm -rf .venv .venv-sam .segue .aws-sam tests/e2e/node_modules
+	rm -rf .venv .venv-sam .venv-peers .segue .aws-sam tests/e2e/node_modules

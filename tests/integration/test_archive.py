@@ -353,7 +353,8 @@ def test_other_libraries_read_the_files(world: World, tmp_path: Path) -> None:
         "ł": "gave up"
     }
     counted = duckdb.sql(
-        f"SELECT \"group\", COUNT(*), SUM(recomm_successful::INT) FROM '{path}' GROUP BY 1 ORDER BY 1"
+        'SELECT "group", COUNT(*), SUM(recomm_successful::INT)'
+        f" FROM '{path}' GROUP BY 1 ORDER BY 1"
     ).fetchall()
     assert counted == [("A", 4, 1), ("B", 2, 1)]
 
