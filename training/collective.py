@@ -17,12 +17,14 @@ WINDOWS = (1, 7, 30, 365)
 # A track's completion rate is drawn towards everybody's until it was begun some ten times.
 DOUBT = 10.0
 
-# Track to track: how much ridge, in mean squared entries; how far the weight of much-played tracks
-# is taken back; how many neighbours are kept. The spectrum is whole up to so many listeners or
-# tracks, and so wide beyond.
+# Track to track: how much ridge, in mean squared entries, and how far the weight of much-played
+# tracks is taken back. Each track keeps so many neighbours (fewest, most), and between these as many
+# as come to so many in all, which keeps the bundle small. The spectrum is whole up to so many
+# listeners or tracks, and so wide beyond.
 RIDGE = 100.0
 DISCOUNT = 0.25
-NEIGHBOURS = 128
+NEIGHBOURS = (64, 256)
+ALL_NEIGHBOURS = 600_000
 WHOLE = 3_000
 SPECTRUM = 512
 BLOCK = 1_000
@@ -148,7 +150,8 @@ def track_to_track(
     audience = np.bincount(scaled.indices, minlength=len(supported))
     scale = audience.astype(np.float32) ** -DISCOUNT
     scaled.data = scaled.data * scale[scaled.indices]
-    kept = min(NEIGHBOURS, len(supported) - 1) or 1
+    kept = int(np.clip(ALL_NEIGHBOURS // len(supported), *NEIGHBOURS))
+    kept = min(kept, len(supported) - 1) or 1
     neighbours = np.zeros((len(supported), kept), np.int32)
     weights = np.zeros((len(supported), kept), np.float32)
     for start, block in _filtered(scaled):

@@ -20,7 +20,7 @@ from segue.domain.catalogue import Catalogue
 from segue.domain.errors import InvalidData
 from segue.features.encoder import FloatArray
 from segue.features.listeners import OWN_WIDTH
-from segue.models.bundle import FORMAT, MANIFEST, manifest_bytes
+from segue.models.bundle import FORMAT, LATENTS, MANIFEST, manifest_bytes
 from segue.models.signals import SIGNALS, TRAITS
 from training.autoencoder import TrainedAutoencoder
 from training.catalogue import EncodedCatalogue
@@ -152,7 +152,10 @@ def write_autoencoder(
     latents, (tracks, LATENT)."""
     rows = torch.from_numpy(features)
     latents = torch.cat([trained.space(block.float()) for block in rows.split(BLOCK)])
-    writer.array("autoencoder/latents.npy", latents.numpy())
+    # Half as many bytes; training goes on with the rounded numbers that serving reads.
+    latents = latents.half()
+    writer.array(LATENTS, latents.numpy())
+    latents = latents.float()
     writer.array("autoencoder/prior.npy", trained.prior)
     inputs = {"features": rows[:2].float()}
     writer.network("autoencoder/encoder.onnx", trained.space, inputs, "latents")

@@ -56,7 +56,9 @@ def test_function_and_layers_stay_small(template: Template, build: Path) -> None
     for function_id in template.functions():
         folders = (function_id, *template.layers(function_id))
         paths = (path for folder in folders for path in (build / folder).rglob("*"))
-        assert sum(path.stat().st_size for path in paths if path.is_file()) < 120e6
+        size = sum(path.stat().st_size for path in paths if path.is_file())
+        # The report is not in a hurry, and has SciPy; Lambda takes 250 MB.
+        assert size < (250e6 if "StatsLayer" in folders else 120e6), function_id
 
 
 @pytest.mark.parametrize("layer", ["CoreLayer", "RuntimeLayer"])

@@ -104,7 +104,7 @@ def test_a_group_that_never_varies_stays_silent() -> None:
 
 
 def test_tracks_of_one_artist_are_nearer_than_others(bundle: Bundle) -> None:
-    latents = bundle.array("autoencoder/latents.npy")
+    latents = bundle.latents
     artists = bundle.features[:, input_groups(bundle.encoder) == 2]
     same = (artists[:, None] == artists[None]).all(-1) & ~np.eye(len(artists), dtype=np.bool_)
     cosines = latents @ latents.T
@@ -128,7 +128,7 @@ def test_an_interest_contributes_what_the_density_loses_without_it(
     whole = np.exp(autoencoder.score(listener))
     heard, weights = interests(listener.history)
     density = bundle.session("autoencoder/density.onnx")
-    feeds = {name: bundle.array(f"autoencoder/{name}.npy") for name in ("latents", "prior")}
+    feeds = {"latents": bundle.latents, "prior": bundle.array("autoencoder/prior.npy")}
     rest = {"interests": heard[1:], "weights": weights[1:]}
     without = np.exp(density.run(["scores"], feeds | rest)[0])
     amounts = autoencoder.contributions(listener, tracks).amounts

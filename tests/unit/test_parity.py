@@ -48,7 +48,8 @@ def listener(world: World, user_id: str) -> Listener:
 def autoencoder_in_pytorch(world: World, golden: Listener) -> FloatArray:
     """From the features through the trained encoder to the scores, without ONNX or the bundle."""
     space = trained_networks()[0].space
-    latents = space(torch.from_numpy(world.bundle.features.astype(np.float32)))
+    # The bundle holds them in half precision.
+    latents = space(torch.from_numpy(world.bundle.features.astype(np.float32))).half().float()
     tracks, weights = interests(golden.history)
     prior = torch.from_numpy(trained_networks()[0].prior)
     density = TasteDensity()

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from segue.domain.errors import UnknownModel
-from segue.models.bundle import Bundle, Manifest
-from segue.ranking.space import LATENTS, track_vectors
+from segue.models.bundle import LATENTS, Bundle, Manifest
+from segue.ranking.space import track_vectors
 from segue.services.similar import SimilarQuery, similar_tracks
 from tests.unit.conftest import Function, World
 
@@ -25,7 +25,7 @@ def test_the_nearest_come_first_and_never_the_track_itself(
     predict: Function, world: World, track: str
 ) -> None:
     status, _, tracks = predict.call("GET", path(track))
-    latents = world.bundle.array(LATENTS)
+    latents = world.bundle.latents
     nearest = np.argsort(-(latents @ latents[17]), kind="stable")
     assert status == 200
     assert tracks == world.bundle.catalogue.track_ids(nearest[nearest != 17][:20])
@@ -77,4 +77,4 @@ def test_without_an_autoencoder_there_is_nothing_to_compare_by(bundle: Bundle, t
         similar_tracks(without, SimilarQuery(track, 5))
     # A diverse list does with the features then.
     assert track_vectors(without) is without.features
-    assert track_vectors(bundle) is bundle.array(LATENTS)
+    assert track_vectors(bundle) is bundle.latents

@@ -15,18 +15,15 @@ Readers look at the raw objects first and at the manifest afterwards, so that a 
 from there to here is seen in one of the two.
 """
 
-import struct
-import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from hashlib import sha256
-from typing import NamedTuple, TypeVar
-from uuid import uuid4
+from contextlib import suppress
+from typing import TypeVar
 
 import msgspec
 
+from segue.adapters.archive_files import ArchiveFiles, Changed, Stored, decoded
 from segue.adapters.objects import JSON, Entry, Objects
-from segue.adapters.parquet import Column, Kind, read_texts, write_parquet
 from segue.domain.errors import InvalidRequest, StoreUnavailable
 from segue.domain.times import DAY
 from segue.experiments.experiment import Experiment
@@ -51,20 +48,9 @@ _READERS = 16
 _ABANDONED = DAY
 
 _DIGITS = frozenset("0123456789abcdef")
-_PARQUET = "application/vnd.apache.parquet"
 
+R = TypeVar("R")
 T = TypeVar("T")
-
-
-class Stored(NamedTuple):
-    """A record, and the very bytes that were written of it."""
-
-    record: Record
-    body: bytes
-
-
-class Changed(Exception):
-    """What was being read or replaced has been replaced by somebody else."""
 
 
 class S3Archive:
@@ -72,26 +58,11 @@ class S3Archive:
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
+        self._files = ArchiveFiles(objects)
 
     def compact(self, experiment: Experiment, after: str = "") -> Compaction:
         """Archive up to BATCH raw records behind the position ``after``. Safe to repeat or race."""
-        prefix = raw_prefix(experiment)
-        for _ in range(_TRIES):
-            # The manifest first: an erasure deletes the raw object before it changes the manifest,
-            # so whoever read the object in between will not get the manifest changed.
-            manifest, tag = self._manifest(experiment)
-            entries, more = self._objects.listed(
-                prefix, after=user_key(prefix, after) if after else "", limit=BATCH
-            )
-            listed = [digest_of(entry) for entry in entries]
-            found, unreadable = self._read_raw(prefix, listed)
-            try:
-                archived = self._archive(experiment, manifest, tag, found)
-            except Changed:
-                continue
-            self._objects.delete([user_key(prefix, digest) for digest in found])
-            return Compaction(archived, unreadable, listed[-1] if more else None)
-        raise StoreUnavailable("results: too many compactions at once")
+        return _undisturbed(lambda: self._compact(experiment, after))
 
     def records(self, experiment: Experiment, *, limit: int, after: str = "") -> RecordPage:
         """A page of the union of archived and raw records, in the order of the users' hashes.
@@ -99,28 +70,11 @@ class S3Archive:
         Reads one listing, the manifest, the one or two files that the page spans, and its raw
         objects.
         """
-        for _ in range(_TRIES):
-            try:
-                return self._page(experiment, limit, after)
-            except Changed:
-                continue
-        raise StoreUnavailable("results: changed faster than they could be read")
+        return _undisturbed(lambda: self._page(experiment, limit, after))
 
     def find(self, experiment: Experiment, user_id: str) -> Record | None:
         """The user's archived record. Reads the manifest, then users, then records of one file."""
-        digest = user_hash(user_id)
-        for _ in range(_TRIES):
-            manifest, _tag = self._manifest(experiment)
-            file = manifest.file_of(shard_of(digest))
-            if file is None:
-                return None
-            try:
-                if digest not in self._hashes(file):
-                    return None
-                return self._load(file)[digest].record
-            except Changed:
-                continue
-        raise StoreUnavailable("results: changed faster than they could be read")
+        return _undisturbed(lambda: self._find(experiment, user_hash(user_id)))
 
     def tally(self, experiment: Experiment) -> Tally:
         """The counts of all records. Reads the manifest and the raw objects, of which few are left.
@@ -128,15 +82,7 @@ class S3Archive:
         Where there are any, also the users of the files that they would go into.
         """
         raw = self._all_raw(experiment)
-        for _ in range(_TRIES):
-            manifest, _tag = self._manifest(experiment)
-            try:
-                known = self._known(manifest, raw)
-            except Changed:
-                continue
-            fresh = [it.record for digest, it in raw.items() if digest not in known]
-            return manifest.tally.plus(Tally.of(fresh))
-        raise StoreUnavailable("results: changed faster than they could be read")
+        return _undisturbed(lambda: self._tally(experiment, raw))
 
     def erase(self, experiment: Experiment, user_id: str) -> None:
         """Take the user out of pending exposures, raw objects, archive and counts.
@@ -147,14 +93,7 @@ class S3Archive:
         digest = user_hash(user_id)
         prefixes = (pending_prefix(experiment), raw_prefix(experiment))
         self._objects.delete([user_key(prefix, digest) for prefix in prefixes])
-        for _ in range(_TRIES):
-            manifest, tag = self._manifest(experiment)
-            try:
-                self._erase(experiment, manifest, tag, digest)
-                return
-            except Changed:
-                continue
-        raise StoreUnavailable("results: too many writers at once")
+        _undisturbed(lambda: self._erase(experiment, digest))
 
     def sweep(self, experiment: Experiment, now: int) -> int:
         """Delete files that a compaction left behind which did not live to commit them."""
@@ -169,6 +108,33 @@ class S3Archive:
         self._objects.delete(abandoned)
         return len(abandoned)
 
+    def _compact(self, experiment: Experiment, after: str) -> Compaction:
+        # The manifest first: an erasure deletes the raw object before it changes the manifest, so
+        # whoever read the object in between will not get the manifest changed.
+        manifest, tag = self._manifest(experiment)
+        prefix = raw_prefix(experiment)
+        start = user_key(prefix, after) if after else ""
+        entries, more = self._objects.listed(prefix, after=start, limit=BATCH)
+        listed = {digest_of(entry): entry for entry in entries}
+        found, unreadable = self._read_raw(prefix, list(listed))
+        archived = self._archive(experiment, manifest, tag, found)
+        # Another version than was read may be there by now: of a user who was erased and is back.
+        self._objects.delete_unchanged([listed[digest] for digest in found])
+        return Compaction(archived, unreadable, digest_of(entries[-1]) if more else None)
+
+    def _find(self, experiment: Experiment, digest: str) -> Record | None:
+        manifest, _ = self._manifest(experiment)
+        file = manifest.file_of(shard_of(digest))
+        if file is None or digest not in self._files.hashes(file):
+            return None
+        return self._files.read(file)[digest].record
+
+    def _tally(self, experiment: Experiment, raw: Mapping[str, Stored]) -> Tally:
+        manifest, _ = self._manifest(experiment)
+        known = self._known(manifest, raw)
+        fresh = [it.record for digest, it in raw.items() if digest not in known]
+        return manifest.tally.plus(Tally.of(fresh))
+
     def _archive(
         self, experiment: Experiment, manifest: Manifest, tag: str | None, raw: Mapping[str, Stored]
     ) -> int:
@@ -178,7 +144,7 @@ class S3Archive:
         fresh: list[Record] = []
         try:
             for file, part in _by_file(manifest, raw):
-                held = self._load(file) if file else {}
+                held = self._files.read(file) if file else {}
                 added = {digest: it for digest, it in part.items() if digest not in held}
                 if added:
                     new += self._write_files(experiment, file, held | added)
@@ -192,17 +158,16 @@ class S3Archive:
             self._commit(experiment, tag, manifest.replaced(old, new, tally), old, new)
         return len(fresh)
 
-    def _erase(
-        self, experiment: Experiment, manifest: Manifest, tag: str | None, digest: str
-    ) -> None:
+    def _erase(self, experiment: Experiment, digest: str) -> None:
+        manifest, tag = self._manifest(experiment)
         file = manifest.file_of(shard_of(digest))
-        held = self._load(file) if file else {}
+        held = self._files.read(file) if file else {}
         stored = held.pop(digest, None)
         if file is None or stored is None:
             untouched = manifest.replaced([], [], manifest.tally)
             self._commit(experiment, tag, untouched, [], [])
             return
-        new = self._write_file(experiment, file.first, file.end, held)
+        new = self._files.write(_archive_prefix(experiment), file.first, file.end, held)
         tally = manifest.tally.minus(Tally.of([stored.record]))
         self._commit(experiment, tag, manifest.replaced([file], [new], tally), [file], [new])
 
@@ -250,7 +215,7 @@ class S3Archive:
         start = shard_of(after) if after else 0
         for file in manifest.files:
             if file.end > start and len(found) <= limit:
-                held = self._load(file)
+                held = self._files.read(file)
                 found |= {digest: it for digest, it in held.items() if digest > after}
         return found
 
@@ -258,7 +223,7 @@ class S3Archive:
         """The users, of all in the files that these would go into, that are archived."""
         files = {file.key: file for file, _ in _by_file(manifest, dict.fromkeys(digests)) if file}
         with ThreadPoolExecutor(_READERS) as pool:
-            return set().union(*pool.map(self._hashes, files.values()))
+            return set().union(*pool.map(self._files.hashes, files.values()))
 
     def _all_raw(self, experiment: Experiment) -> dict[str, Stored]:
         prefix, after, more = raw_prefix(experiment), "", True
@@ -289,7 +254,7 @@ class S3Archive:
         for digest, key, body in zip(digests, keys, self._objects.read_all(keys), strict=True):
             try:
                 if body is not None:
-                    found[digest] = _decoded(body)
+                    found[digest] = decoded(body)
             except msgspec.DecodeError:
                 unreadable.append(key)
         return found, tuple(unreadable)
@@ -310,44 +275,17 @@ class S3Archive:
         self, experiment: Experiment, file: File | None, entries: Mapping[str, Stored]
     ) -> list[File]:
         """What is to take the place of a file; of all of them where there is none yet."""
+        prefix = _archive_prefix(experiment)
         first, end = (file.first, file.end) if file else (0, SHARDS)
-        return [self._write_file(experiment, *run) for run in split(first, end, entries)]
+        return [self._files.write(prefix, *run) for run in split(first, end, entries)]
 
-    def _write_file(
-        self, experiment: Experiment, first: int, end: int, entries: Mapping[str, Stored]
-    ) -> File:
-        """Write records in the order of their users' hashes."""
-        rows = [entries[digest] for digest in sorted(entries)]
-        body, columns = write_parquet(_columns(rows))
-        name = f"{first:02x}-{end - 1:02x}-{uuid4().hex}.parquet"
-        key = f"{_archive_prefix(experiment)}{name}"
-        self._objects.create(key, body, _PARQUET)
-        checksum = sha256(body).hexdigest()
-        return File(key, first, end, len(rows), checksum, columns)
 
-    def _load(self, file: File) -> dict[str, Stored]:
-        """A file's records by their users' hashes, in their order. Raises Changed if it is gone."""
-        found = self._objects.read(file.key)
-        if found is None:
-            raise Changed
-        body, _ = found
-        if sha256(body).hexdigest() != file.sha256:
-            raise StoreUnavailable(f"results: {file.key} is not what the manifest says it is")
-        start, length = file.columns["record"]
-        stored = [_decoded(text) for text in read_texts(body[start : start + length])]
-        return {user_hash(it.record.exposure.user_id): it for it in stored}
-
-    def _hashes(self, file: File) -> set[str]:
-        """The hashes of a file's users, without their records. Raises Changed if it is gone."""
-        if not file.records:
-            return set()
-        found = self._objects.read(file.key, file.columns["user_id"])
-        if found is None:
-            raise Changed
-        try:
-            return {user_hash(text.decode()) for text in read_texts(found[0])}
-        except (OSError, EOFError, zlib.error, struct.error, UnicodeDecodeError) as error:
-            raise StoreUnavailable(f"results: {file.key} cannot be read: {error}") from error
+def _undisturbed(attempt: Callable[[], R]) -> R:
+    """What an attempt answers that nobody came between."""
+    for _ in range(_TRIES):
+        with suppress(Changed):
+            return attempt()
+    raise StoreUnavailable("results: changed faster than they could be read")
 
 
 def epoch_prefix(experiment: Experiment) -> str:
@@ -385,11 +323,6 @@ def _manifest_key(experiment: Experiment) -> str:
     return f"{epoch_prefix(experiment)}manifest.json"
 
 
-def _decoded(body: bytes) -> Stored:
-    """Raises msgspec.DecodeError."""
-    return Stored(msgspec.json.decode(body, type=Record), body)
-
-
 def _by_file(
     manifest: Manifest, entries: Mapping[str, T]
 ) -> Iterator[tuple[File | None, dict[str, T]]]:
@@ -400,30 +333,3 @@ def _by_file(
         part = {d: it for d, it in entries.items() if file.first <= shard_of(d) < file.end}
         if part:
             yield file, part
-
-
-def _columns(rows: Sequence[Stored]) -> list[Column]:
-    """What Athena finds: the original service's names where it had one, and the record itself."""
-    records = [row.record for row in rows]
-    exposures = [record.exposure for record in records]
-
-    def texts(name: str, values: Iterable[str]) -> Column:
-        return Column(name, Kind.TEXT, [value.encode() for value in values])
-
-    return [
-        Column("record", Kind.TEXT, [row.body for row in rows]),
-        texts("user_id", (it.user_id for it in exposures)),
-        texts("group", (it.group for it in exposures)),
-        texts("model", (it.model for it in exposures)),
-        texts("bundle", (it.bundle for it in exposures)),
-        Column("recomm_successful", Kind.TRUTH, [record.successful for record in records]),
-        Column("created_at", Kind.TIME, [it.created_at for it in exposures]),
-        Column("as_of", Kind.TIME, [it.as_of for it in exposures]),
-        Column("settled_at", Kind.TIME, [record.settled_at for record in records]),
-        Column(
-            "error",
-            Kind.TEXT,
-            [None if it.error is None else it.error.encode() for it in exposures],
-            optional=True,
-        ),
-    ]

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,8 @@ MOST_KEYS = 1_000
 JSON = "application/json"
 
 _CONFLICT_TRIES = 6
+# Why a deletion on a condition was not carried out: there is another version, or none any more.
+_CHANGED = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"})
 _READERS = 16
 
 
@@ -88,13 +90,21 @@ class Objects:
 
     def delete(self, keys: Sequence[str]) -> None:
         """Delete what there is of these, at most MOST_KEYS."""
-        if not keys:
+        self._delete([{"Key": key} for key in keys], frozenset())
+
+    def delete_unchanged(self, entries: Sequence[Entry]) -> None:
+        """Delete what still is the version that was listed, at most MOST_KEYS."""
+        self._delete([{"Key": it.key, "ETag": it.tag} for it in entries], _CHANGED)
+
+    def _delete(self, wanted: Sequence[dict[str, str]], ignored: Container[str]) -> None:
+        if not wanted:
             return
-        wanted: Any = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
+        request: Any = {"Objects": wanted, "Quiet": True}
         with translated("results"):
-            answer = self._client.delete_objects(Bucket=self._bucket, Delete=wanted)
+            answer = self._client.delete_objects(Bucket=self._bucket, Delete=request)
         for refused in answer.get("Errors", []):
-            raise StoreUnavailable(f"results: {refused.get('Key')}: {refused.get('Code')}")
+            if refused.get("Code") not in ignored:
+                raise StoreUnavailable(f"results: {refused.get('Key')}: {refused.get('Code')}")
 
     def _write(self, key: str, body: bytes, content_type: str, condition: dict[str, str]) -> bool:
         return written(

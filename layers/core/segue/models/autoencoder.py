@@ -22,7 +22,7 @@ class Autoencoder:
     history_days: ClassVar[int] = 30
 
     def __init__(self, bundle: Bundle) -> None:
-        self._latents = bundle.array("autoencoder/latents.npy")
+        self._latents = bundle.latents
         self._prior = bundle.array("autoencoder/prior.npy")
         self._network = bundle.session("autoencoder/density.onnx")
 

@@ -25,11 +25,12 @@ from numpy.typing import NDArray
 from segue.domain.catalogue import Catalogue
 from segue.domain.errors import BundleCorrupt, BundleMissing, InvalidData
 from segue.domain.times import parse_time
-from segue.features.encoder import Encoder
+from segue.features.encoder import Encoder, FloatArray
 from segue.features.schema import Schema, load_schema
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
+LATENTS = "autoencoder/latents.npy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,14 @@ class Bundle:
     def features(self) -> NDArray[np.float16]:
         """(tracks, track_width), the encoded catalogue."""
         return self.array("catalogue/features.npy")
+
+    @cached_property
+    def latents(self) -> FloatArray:
+        """(tracks, LATENT), the autoencoder's; of width 0 where the bundle carries none."""
+        if LATENTS not in self.manifest.files:
+            return np.zeros((len(self.catalogue), 0), np.float32)
+        # Stored in half precision; products of it are slow.
+        return self.array(LATENTS).astype(np.float32)
 
     @cached_property
     def catalogue(self) -> Catalogue:

@@ -78,7 +78,7 @@ def read_collective(bundle: Bundle) -> Collective:
         ridge=ridge,
         artist=bundle.catalogue.artists,
         genres=bundle.features[:, genre_columns(bundle.encoder)].astype(np.float32),
-        latents=_latents(bundle),
+        latents=bundle.latents,
     )
 
 
@@ -86,12 +86,6 @@ def genre_columns(encoder: Encoder) -> NDArray[np.bool_]:
     """(track_width,) which inputs are genres, or other labels of which a track has several."""
     kept = [np.full(one.width, one.feature.kind == "multi_hot") for one in encoder.track]
     return np.concatenate([np.empty(0, np.bool_), *kept])
-
-
-def _latents(bundle: Bundle) -> FloatArray:
-    if 1 not in bundle.manifest.models:
-        return np.zeros((len(bundle.catalogue), 0), np.float32)
-    return bundle.array("autoencoder/latents.npy").astype(np.float32, copy=False)
 
 
 def _strongest(history: History) -> NDArray[np.int32]:

@@ -5,12 +5,10 @@ from numpy.typing import NDArray
 
 from segue.models.bundle import Bundle
 
-LATENTS = "autoencoder/latents.npy"
-
 
 def track_vectors(bundle: Bundle) -> NDArray[np.floating] | None:
     """(tracks, width): the autoencoder's latent space, where the bundle carries it, else the
     features; None where tracks have neither."""
-    if LATENTS in bundle.manifest.files:
-        return bundle.array(LATENTS)
+    if bundle.latents.shape[1]:
+        return bundle.latents
     return bundle.features if bundle.features.shape[1] else None

@@ -7,7 +7,6 @@ import numpy as np
 from segue.domain.errors import UnknownModel, UnknownTrack
 from segue.models.bundle import Bundle
 from segue.ranking.filters import forbid, top
-from segue.ranking.space import LATENTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +24,9 @@ def similar_tracks(bundle: Bundle, query: SimilarQuery) -> tuple[str, ...]:
 
     Raises UnknownTrack, and UnknownModel where the bundle carries no autoencoder.
     """
-    if LATENTS not in bundle.manifest.files:
+    if not bundle.latents.shape[1]:
         raise UnknownModel("the bundle carries no autoencoder, in whose space tracks are similar")
-    catalogue, latents = bundle.catalogue, bundle.array(LATENTS)
+    catalogue, latents = bundle.catalogue, bundle.latents
     (track,) = catalogue.positions([query.track_id])
     if track < 0:
         raise UnknownTrack(f"there is no track {query.track_id}")

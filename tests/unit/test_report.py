@@ -1,0 +1,333 @@
+"""GET /ab_test/report: the verdict, what it rests on, and the page that says so."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+
+from segue.api.report.page import page
+from segue.experiments.experiment import (
+    DEFAULT_NAME,
+    Arm,
+    Better,
+    Experiment,
+    Figure,
+    Guardrail,
+    Mode,
+)
+from segue.experiments.records import Exposure, Record
+from segue.experiments.statistics.cuped import cuped
+from segue.experiments.tally import DRAW, Outcomes, Tally
+from segue.services.report.document import document
+from segue.services.report.pairs import MOST_POINTS
+from segue.services.report.reports import Reports
+from tests.unit.arms import ORACLES
+from tests.unit.conftest import Function, World, load_function
+
+REPORT = "/ab_test/report"
+MINUTE = 60_000
+TWO = (Arm("A", 1, 0.5), Arm("B", 2, 0.5))
+THREE = (Arm("A", 1, 0.5), Arm("B", 2, 0.25), Arm("C", 3, 0.25))
+
+
+def experiment(
+    arms: tuple[Arm, ...] = TWO, mode: Mode = Mode.FIXED, epoch: int = 1, **settings: Any
+) -> Experiment:
+    return Experiment("spring", arms, "bundle", epoch=epoch, mode=mode, **settings)
+
+
+def counted(**outcomes: Outcomes) -> Tally:
+    """Counts alone, all settled in one step."""
+    return Tally(course={0: outcomes} if outcomes else {})
+
+
+def record(user: int, group: str, *, successful: bool, **known: Any) -> Record:
+    exposure = Exposure(str(user), group, "m", "bundle", ("t",), 0, 0)
+    figures = known.pop("figures", {})
+    return Record(replace(exposure, **known), successful, user * MINUTE, figures=figures)
+
+
+def verdict(tally: Tally, **settings: Any) -> Mapping[str, Any]:
+    """Of the only pair."""
+    (found,) = document(experiment(**settings), tally)["verdicts"]
+    return dict(found)
+
+
+class TestVerdict:
+    def test_evidence_of_a_difference_decides(self) -> None:
+        found = verdict(counted(A=(60, 200), B=(140, 200)))
+        assert (found["decision"], found["better"]) == ("B is better", "B")
+        found = verdict(counted(A=(140, 200), B=(60, 200)))
+        assert (found["decision"], found["better"]) == ("A is better", "A")
+
+    def test_too_little_evidence_decides_nothing(self) -> None:
+        found = verdict(counted(A=(6, 20), B=(14, 20)))
+        assert (found["decision"], found["better"]) == ("no decision yet", None)
+        assert "a decision takes 20" in found["reason"]
+
+    @pytest.mark.parametrize("tally", [counted(), counted(A=(5, 5))])
+    def test_without_outcomes_of_both_nothing_is_decided(self, tally: Tally) -> None:
+        assert verdict(tally)["decision"] == "no decision yet"
+
+    def test_lost_users_withhold_the_decision(self) -> None:
+        report = document(experiment(), counted(A=(60, 200), B=(280, 400)))
+        assert report["verdicts"][0]["decision"] == "decision withheld"
+        assert report["sample_ratio"]["off"]
+
+    def test_of_more_arms_each_is_judged_against_the_control(self) -> None:
+        report = document(experiment(THREE), counted(A=(120, 400), B=(140, 200), C=(62, 200)))
+        assert [it["decision"] for it in report["verdicts"]] == ["B is better", "no decision yet"]
+        assert [it["arm"] for it in report["comparisons"]] == ["B", "C"]
+        assert report["comparisons"][0]["share"] == pytest.approx(1 / 3)
+
+    def test_groups_are_called_by_their_names(self) -> None:
+        arms = (Arm("old", 1, 0.5), Arm("new", 2, 0.5))
+        found = verdict(counted(old=(60, 200), new=(140, 200)), arms=arms)
+        assert found["decision"] == "new is better"
+
+    def test_interleaved_lists_are_decided_by_who_won_more_of_them(self) -> None:
+        wins = counted(A=(40, 40), B=(90, 90), **{DRAW: (500, 500)})
+        assert verdict(wins, mode=Mode.INTERLEAVE)["decision"] == "B is better"
+        even = counted(A=(65, 65), B=(66, 66))
+        assert verdict(even, mode=Mode.INTERLEAVE)["decision"] == "no decision yet"
+
+    def test_under_adaptive_allocation_the_shares_are_no_evidence(self) -> None:
+        # All users in B, which is no better: fixed shares would be off, and E rise with them.
+        lopsided = counted(A=(15, 50), B=(285, 950))
+        assert verdict(lopsided, mode=Mode.THOMPSON)["decision"] == "no decision yet"
+        better = counted(A=(15, 50), B=(665, 950))
+        assert verdict(better, mode=Mode.THOMPSON)["decision"] == "B is better"
+
+    def test_equal_arms_are_rarely_told_apart_by_interleaving(self) -> None:
+        random = np.random.default_rng(7)
+        wins = random.binomial(400, 0.5, size=100)
+        decided = [
+            verdict(counted(A=(n, n), B=(400 - n, 400 - n)), mode=Mode.INTERLEAVE)["better"]
+            for n in map(int, wins)
+        ]
+        assert sum(it is not None for it in decided) <= 5
+
+
+class TestFigures:
+    @pytest.mark.parametrize("oracle", ORACLES["two_arm"], ids=lambda it: str(it["data"]))
+    def test_the_figures_are_those_of_the_statistics(self, oracle: Mapping[str, Any]) -> None:
+        successes_a, users_a, successes_b, users_b = oracle["data"]
+        tally = counted(A=(successes_a, users_a), B=(successes_b, users_b))
+        (found,) = document(experiment(), tally)["comparisons"]
+        for name in {"E", "E_plus", "fisher_p", "newcombe", "p_B_gt_A", "cs"} & oracle.keys():
+            assert found[name] == pytest.approx(oracle[name], rel=1e-5)
+
+    def test_every_report_is_json(self) -> None:
+        tallies = [
+            counted(),
+            counted(A=(0, 1)),
+            counted(A=(0, 500), B=(500, 500)),
+            counted(A=(0, 10**8), B=(10**8, 10**8)),
+        ]
+        for tally in tallies:
+            for mode in Mode:
+                json.dumps(document(experiment(mode=mode), tally), allow_nan=False)
+
+    def test_the_course_ends_where_the_counts_are(self) -> None:
+        records = [record(n, "AB"[n % 2], successful=n % 3 == 0) for n in range(500)]
+        report = document(experiment(), Tally.of(records))
+        (course,) = report["course"]
+        assert len(course["points"]) <= MOST_POINTS
+        users = [point["users"] for point in course["points"]]
+        assert users == sorted(users)
+        last, comparison = course["points"][-1], report["comparisons"][0]
+        assert last["users"] == 500
+        assert [last["low"], last["high"]] == comparison["cs"]
+        assert last["log_E"] == pytest.approx(comparison["log_E"])
+
+    def test_densities_are_densities(self) -> None:
+        densities = document(experiment(), counted(A=(6, 20), B=(14, 20)))["densities"]
+        for curve in densities["groups"].values():
+            assert np.trapezoid(curve, densities["rates"]) == pytest.approx(1, abs=0.01)
+
+    def test_power_says_how_far_along_the_test_is(self) -> None:
+        (power,) = document(experiment(), counted(A=(70, 100), B=(70, 100)))["power"]
+        done = {it["difference"]: it["done"] for it in power["needed"]}
+        assert done[0.05] == pytest.approx(200 / 2_500, rel=0.05)
+        assert done[0.01] < done[0.02] < done[0.05] < done[0.1]
+
+    def test_the_epoch_is_told(self) -> None:
+        told = document(experiment(epoch=4), counted())["experiment"]
+        assert (told["epoch"], told["mode"], told["side"]) == (4, "fixed", "replay")
+
+
+class TestGuardrails:
+    def records(self, skips_b: float) -> Tally:
+        random = np.random.default_rng(7)
+        return Tally.of(
+            record(
+                n,
+                "AB"[n % 2],
+                successful=True,
+                figures={"skip_rate": float(random.normal([0.3, skips_b][n % 2], 0.05))},
+            )
+            for n in range(1_000)
+        )
+
+    @pytest.mark.parametrize(
+        ("skips_b", "state"),
+        [(0.3, "held"), (0.2, "held"), (0.4, "broken"), (0.32, "not known yet")],
+    )
+    def test_a_worse_figure_is_told(self, skips_b: float, state: str) -> None:
+        rail = Guardrail(Figure.SKIP_RATE, Better.LOWER, 0.02)
+        report = document(experiment(guardrails=(rail,)), self.records(skips_b))
+        states = {it["figure"]: it["state"] for it in report["guardrails"]}
+        assert states["skip_rate"] == state
+
+    def test_failed_calls_are_always_watched(self) -> None:
+        records = [
+            record(n, "AB"[n % 2], successful=False, error="gave up" if n % 2 else None)
+            for n in range(1_000)
+        ]
+        (found,) = document(experiment(), Tally.of(records))["guardrails"]
+        assert (found["figure"], found["state"]) == ("failed_calls", "broken")
+        assert (found["mean_control"], found["mean_arm"]) == (0, 1)
+
+
+class TestListeners:
+    def test_segments_whose_differences_differ_are_told(self) -> None:
+        records = [
+            record(
+                n,
+                group,
+                successful=n % 10 < (8 if premium and group == "B" else 3),
+                traits={"premium": "yes" if premium else "no"},
+            )
+            for n in range(800)
+            for group, premium in [(("A", "B")[n // 10 % 2], n // 20 % 2 == 1)]
+        ]
+        (found,) = document(experiment(), Tally.of(records))["breakdowns"]
+        assert found["trait"] == "premium"
+        assert found["p_holm"] < 0.001
+        assert [it["value"] for it in found["segments"]] == ["no", "yes"]
+        assert [it["difference"] for it in found["segments"]] == pytest.approx([0, 0.5])
+
+    def test_what_was_known_before_is_taken_out_of_the_difference(self) -> None:
+        random = np.random.default_rng(7)
+        before = np.round(random.random(2_000) * 20) / 20
+        outcomes = random.random(2_000) < before
+        records = [
+            record(n, "AB"[n % 2], successful=bool(outcomes[n]), before=float(before[n]))
+            for n in range(2_000)
+        ]
+        (found,) = document(experiment(), Tally.of(records))["covariate"]
+        whole = cuped(outcomes[::2], before[::2], outcomes[1::2], before[1::2])
+        assert found["difference"] == pytest.approx(whole.difference)
+        assert found["variance_left"] == pytest.approx(whole.variance_left)
+        assert found["variance_left"] < 0.8
+
+    def test_the_rate_of_an_arm_alone_is_estimated_from_the_log(self) -> None:
+        random = np.random.default_rng(7)
+        records = []
+        for n in range(20_000):
+            share = 0.2 if n < 10_000 else 0.8
+            group = "B" if random.random() < share else "A"
+            success = bool(random.random() < (0.7 if group == "B" else 0.3))
+            odds = {"A": 1 - share, "B": share}
+            records.append(record(n, group, successful=success, propensities=odds))
+        found = document(experiment(mode=Mode.THOMPSON), Tally.of(records))["off_policy"]
+        for arm, rate in zip(found, (0.3, 0.7), strict=True):
+            low, high = arm["interval"]
+            assert low < arm["rate"] < high < low + 0.06
+            assert arm["rate"] == pytest.approx(rate, abs=0.03)
+
+
+class TestPage:
+    @pytest.fixture(params=list(Mode))
+    def html(self, request: pytest.FixtureRequest) -> str:
+        records = [
+            record(
+                n,
+                "AB"[n % 2],
+                successful=n % 3 == 0,
+                traits={"genre": "<b>R&B</b>"},
+                before=n % 20 / 20,
+                figures={"latency": 20.0 + n % 7},
+            )
+            for n in range(400)
+        ]
+        rails = (Guardrail(Figure.LATENCY, Better.LOWER, 5.0),)
+        settings = experiment(mode=request.param, guardrails=rails, epoch=3)
+        return page(document(settings, Tally.of(records)))
+
+    def test_it_needs_nothing_from_elsewhere(self, html: str) -> None:
+        assert not re.search(r"https?:|//|src=|<script|<link|@import|url\(", html)
+
+    def test_the_verdict_comes_first(self, html: str) -> None:
+        assert html.index("No decision yet") < html.index("<section")
+        assert "started over 2 times" in html
+
+    def test_every_chart_is_well_formed_and_has_a_name(self, html: str) -> None:
+        charts = re.findall(r"<svg.*?</svg>", html)
+        assert charts
+        for chart in charts:
+            assert ET.fromstring(chart).get("aria-label")
+            assert not re.search(r"nan|inf", chart)
+
+    def test_what_was_recorded_is_text_and_not_markup(self, html: str) -> None:
+        assert "<b>" not in html
+
+    def test_a_page_without_outcomes_says_so(self) -> None:
+        for mode in Mode:
+            html = page(document(experiment(mode=mode), counted()))
+            assert "No decision yet" in html
+            assert not re.search(r"\bnan\b|\binf\b|None", html)
+
+    def test_every_arm_of_many_is_shown(self) -> None:
+        arms = tuple(Arm(f"g{n}", n, 1 / 8) for n in range(8))
+        html = page(
+            document(
+                experiment(arms), counted(**{arm.group: (n, 90) for n, arm in enumerate(arms)})
+            )
+        )
+        assert all(f"{arm.group} (model {arm.model_id}" in html for arm in arms)
+
+
+class TestFunction:
+    @pytest.fixture
+    def ab_report(self, world: World, monkeypatch: pytest.MonkeyPatch) -> Function:
+        function = load_function("ab_report", monkeypatch)
+        monkeypatch.setattr(function.module, "reports", Reports(world.results))
+        return function
+
+    def test_a_program_is_given_json(self, ab_report: Function, world: World) -> None:
+        world.experiments.clear()
+        status, headers, body = ab_report.call("GET", REPORT)
+        assert status == 200
+        assert headers["Content-Type"] == "application/json"
+        assert headers["Vary"] == "Accept"
+        assert body["experiment"]["name"] == DEFAULT_NAME
+
+    def test_a_browser_is_given_a_page(
+        self, ab_report: Function, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        world.experiments.clear()
+        monkeypatch.setattr("tests.unit.conftest.json.loads", lambda text: text)
+        status, headers, body = ab_report.call("GET", REPORT, headers={"Accept": "text/html"})
+        assert status == 200
+        assert headers["Content-Type"] == "text/html; charset=utf-8"
+        assert "default-src 'none'" in headers["Content-Security-Policy"]
+        assert body.startswith("<!doctype html>")
+
+    def test_live_and_replay_are_reported_apart(self, ab_report: Function, world: World) -> None:
+        world.play("1", world.tracks(0, 10))
+        world.experiments.perform("1")
+        replay = ab_report.call("GET", REPORT)[2]["experiment"]
+        live = ab_report.call("GET", REPORT, query={"live": "true"})[2]["experiment"]
+        assert (replay["users"], live["users"]) == (1, 0)
+        assert (replay["side"], live["side"]) == ("replay", "live")
+
+    def test_an_unknown_experiment_is_not_found(self, ab_report: Function) -> None:
+        status, _, body = ab_report.call("GET", REPORT, query={"experiment": "spring"})
+        assert status == 404
+        assert "spring" in body["detail"]
