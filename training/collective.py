@@ -18,8 +18,8 @@ WINDOWS = (1, 7, 30, 365)
 DOUBT = 10.0
 
 # Track to track: how much ridge, in mean squared entries, and how far the weight of much-played
-# tracks is taken back. Each track keeps so many neighbours (fewest, most), and between these as many
-# as come to so many in all, which keeps the bundle small. The spectrum is whole up to so many
+# tracks is taken back. Each track keeps so many neighbours (fewest, most), and between these as
+# many as come to so many in all, which keeps the bundle small. The spectrum is whole up to so many
 # listeners or tracks, and so wide beyond.
 RIDGE = 100.0
 DISCOUNT = 0.25

@@ -12,6 +12,7 @@ import pyarrow.parquet
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
+from infra.template import load
 from segue.adapters.archive import S3Archive
 from segue.adapters.objects import Objects
 from segue.adapters.s3 import S3ResultStore
@@ -21,7 +22,7 @@ from segue.experiments import manifest
 from segue.experiments.experiment import default_experiment
 from segue.experiments.manifest import user_hash
 from segue.experiments.records import Exposure, Record
-from tests.integration.conftest import Aws
+from tests.integration.conftest import ROOT, Aws
 
 pytestmark = pytest.mark.parametrize("aws", ["moto"], indirect=True)
 
@@ -277,7 +278,8 @@ def test_a_reader_sees_each_record_once_while_they_are_compacted(world: World, n
 
 def test_a_commit_whose_answer_was_lost_is_recognised(world: World) -> None:
     world.add(*range(10))
-    put, lost = world.client.put_object, []
+    put = world.client.put_object
+    lost: list[Any] = []
 
     def loses_its_answer(**arguments: Any) -> Any:
         answer = put(**arguments)
@@ -287,7 +289,7 @@ def test_a_commit_whose_answer_was_lost_is_recognised(world: World) -> None:
             put(**arguments)
         return answer
 
-    client = Client(world.client)
+    client: Any = Client(world.client)
     client.put_object = loses_its_answer
     assert world.archive_through(client).compact(EXPERIMENT).archived == 10
     assert lost
@@ -335,8 +337,10 @@ def test_reading_costs_the_same_for_ten_times_the_records(world: World) -> None:
     few = costs()
     world.add(*range(20, 200))
     world.compact()
-    assert costs() <= [it + 1 for it in few]
-    assert max(costs()) <= 5
+    many = costs()
+    # A page may end in the next file.
+    assert all(now <= before + 1 for now, before in zip(many, few, strict=True))
+    assert max(many) <= 5
 
 
 def test_other_libraries_read_the_files(world: World, tmp_path: Path) -> None:
@@ -352,11 +356,25 @@ def test_other_libraries_read_the_files(world: World, tmp_path: Path) -> None:
     assert {row["user_id"]: row["error"] for row in rows} == dict.fromkeys("01234") | {
         "ł": "gave up"
     }
-    counted = duckdb.sql(
+    counted = duckdb.execute(
         'SELECT "group", COUNT(*), SUM(recomm_successful::INT)'
         f" FROM '{path}' GROUP BY 1 ORDER BY 1"
     ).fetchall()
     assert counted == [("A", 4, 1), ("B", 2, 1)]
+
+
+def test_the_files_have_the_columns_that_the_template_tells_athena(world: World) -> None:
+    world.add(1)
+    world.compact()
+    (key,) = world.keys("archive/")
+    body = world.client.get_object(Bucket=world.bucket, Key=key)["Body"].read()
+    (table,) = load(ROOT / "template.yaml").resources("AWS::Glue::Table").values()
+    told = table["Properties"]["TableInput"]["StorageDescriptor"]["Columns"]
+    kinds = {"string": "string", "bool": "boolean", "timestamp[ms, tz=UTC]": "timestamp"}
+    schema = pyarrow.parquet.read_table(BytesIO(body)).schema
+    assert [(it["Name"], it["Type"]) for it in told] == [
+        (field.name, kinds[str(field.type)]) for field in schema
+    ]
 
 
 def test_a_file_that_is_not_what_the_manifest_says_is_named(world: World) -> None:

@@ -61,7 +61,7 @@ def test_function_and_layers_stay_small(template: Template, build: Path) -> None
         assert size < (250e6 if "StatsLayer" in folders else 120e6), function_id
 
 
-@pytest.mark.parametrize("layer", ["CoreLayer", "RuntimeLayer"])
+@pytest.mark.parametrize("layer", ["CoreLayer", "RuntimeLayer", "StatsLayer"])
 def test_every_module_of_a_layer_is_byte_compiled(
     layer: str, build: Path, runtime: Runtime
 ) -> None:

@@ -1,0 +1,1 @@
+"""Benchmarks: what things cost at a size that no test goes to."""
