@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from threading import RLock
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
 from moto import mock_aws
+from moto.core.botocore_stubber import BotocoreStubber
 
 from infra.local import stack
 from infra.local.environment import local_settings
@@ -59,11 +61,24 @@ def resources(request: pytest.FixtureRequest, patch: pytest.MonkeyPatch) -> Iter
         patch.setenv(name, value)
     if request.param == "moto":
         patch.delenv("AWS_ENDPOINT_URL")
+        _answer_one_at_a_time(patch)
         with mock_aws():
             yield _created()
     else:
         patch.setenv("AWS_ENDPOINT_URL", request.getfixturevalue("endpoint"))
         yield _created()
+
+
+def _answer_one_at_a_time(patch: pytest.MonkeyPatch) -> None:
+    """moto looks at a condition and then writes: between the two another thread may have written,
+    which never happens on AWS."""
+    lock, answer = RLock(), BotocoreStubber.__call__
+
+    def answer_alone(*arguments: Any, **named: Any) -> Any:
+        with lock:
+            return answer(*arguments, **named)
+
+    patch.setattr(BotocoreStubber, "__call__", answer_alone)
 
 
 def _created() -> Aws:
