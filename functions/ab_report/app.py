@@ -1,14 +1,19 @@
-"""The report on an A/B test: as JSON, or as a page to a client that prefers HTML."""
+"""The report on an A/B test, as JSON or as a page; and, by a schedule, a look at all of them."""
+
+from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from segue import bootstrap
-from segue.api.app import create_app, create_handler
+from segue.api.app import create_app, create_handler, logger, metrics
 from segue.api.experiments import parse_side
 from segue.api.report.response import report_response
+from segue.api.telemetry import observe_mismatches
 
 app = create_app()
 reports = bootstrap.reports()
+bootstrap.snapshot_reports()
 
 
 @app.get("/ab_test/report")
@@ -17,4 +22,15 @@ def report() -> Response[str]:
     return report_response(reports.report(name, live=live), app.current_event)
 
 
-lambda_handler = create_handler(app)
+answer = create_handler(app)
+
+
+@metrics.log_metrics
+@logger.inject_lambda_context(clear_state=True)
+def watch(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG001
+    observe_mismatches(reports.mismatches())
+
+
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any] | None:
+    """Calls of the API have an HTTP method, those of the schedule have none."""
+    return answer(event, context) if "httpMethod" in event else watch(event, context)

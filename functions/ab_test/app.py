@@ -1,10 +1,11 @@
 """A/B tests: perform one, list the results, begin anew; recommend by one; change them."""
 
+from time import perf_counter
+
 from aws_lambda_powertools.event_handler import Response
-from aws_lambda_powertools.metrics import MetricUnit
 
 from segue import bootstrap
-from segue.api.app import create_app, create_handler, metrics
+from segue.api.app import create_app, create_handler
 from segue.api.experiments import (
     experiment_row,
     parse_experiment,
@@ -17,6 +18,7 @@ from segue.api.reading import read_user_id
 from segue.api.requests import parse_page, parse_test
 from segue.api.responses import json_response
 from segue.api.results import results_response
+from segue.api.telemetry import observe_outcome, observe_shown
 from segue.domain.times import format_time
 from segue.services.experiment import Pending
 
@@ -24,15 +26,16 @@ app = create_app()
 experiments = bootstrap.experiments()
 live = bootstrap.live()
 epochs = bootstrap.epochs()
+bootstrap.snapshot_models()
 
 
 @app.post("/perform_ab_test")
 def perform() -> Response[str]:
     outcome = experiments.perform(*parse_test(app.current_event))
+    observe_outcome(outcome.exposure, settled=not isinstance(outcome, Pending))
     if isinstance(outcome, Pending):
         settles_at = format_time(outcome.settles_at)
         return json_response({"status": "pending", "settles_at": settles_at}, 202)
-    metrics.add_metric("Settled outcomes", MetricUnit.Count, 1)
     return json_response({"Successful recommendation": int(outcome.successful)})
 
 
@@ -53,7 +56,10 @@ def clear() -> Response[str]:
 @app.get("/users/<user_id>/recommendations")
 def recommend(user_id: str) -> Response[str]:
     k, name = parse_list_length(app.current_event), parse_experiment_name(app.current_event)
-    return json_response(shown_body(live.recommend(read_user_id(user_id), k, name)))
+    start = perf_counter()
+    shown = live.recommend(read_user_id(user_id), k, name)
+    observe_shown(shown, 1_000 * (perf_counter() - start))
+    return json_response(shown_body(shown))
 
 
 @app.get("/experiments")

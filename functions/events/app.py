@@ -20,6 +20,7 @@ from segue.api.users import (
 app = create_app()
 ingest = bootstrap.ingest()
 privacy = bootstrap.privacy()
+bootstrap.snapshot_tables()
 
 
 @app.post("/users/<user_id>/events")

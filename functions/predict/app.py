@@ -7,11 +7,12 @@ from aws_lambda_powertools.event_handler import Response
 from segue import bootstrap
 from segue.api.app import create_app, create_handler
 from segue.api.requests import parse_predict, parse_similar
-from segue.api.responses import json_response, recommendation_response
+from segue.api.responses import health_response, json_response, recommendation_response
 from segue.api.telemetry import observe
 
 app = create_app()
 recommender = bootstrap.recommender()
+bootstrap.snapshot_models()
 
 
 @app.post("/models/<model_id>/predict")
@@ -34,7 +35,7 @@ def models() -> Response[str]:
 
 @app.get("/health")
 def health() -> Response[str]:
-    return json_response({"status": "ok", "bundle": recommender.check()})
+    return health_response(*recommender.check())
 
 
 lambda_handler = create_handler(app)

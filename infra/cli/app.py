@@ -6,7 +6,7 @@ import typer
 from typer.core import TyperGroup
 
 import segue
-from infra.cli import data, evaluate, importing, serve, stats, train
+from infra.cli import data, evaluate, importing, models, report, serve, simulate, stats, train
 from segue.domain.errors import SegueError
 
 
@@ -47,8 +47,11 @@ def root(
 
 
 app.add_typer(data.app, name="data")
+app.add_typer(models.app, name="models")
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("import")(importing.import_data)
 app.command("serve")(serve.serve)
+app.command("simulate")(simulate.simulate)
+app.command("report")(report.report)
 app.command("stats")(stats.stats)

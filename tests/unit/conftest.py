@@ -67,7 +67,7 @@ class World:
             self.recommender, self.sessions, self.users, self.results, self.clock
         )
         self.experiments = Experiments(
-            self.epochs, self.exposer, self.sessions, self.models, self.results, self.clock
+            self.epochs, self.exposer, self.sessions, self.results, self.clock
         )
         self.live = Live(self.epochs, self.exposer, self.models, self.results, self.clock)
 

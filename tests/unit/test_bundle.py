@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from segue.adapters.directory import DirectoryModelStore
 from segue.domain.errors import BundleCorrupt, BundleMissing
 from segue.features import schema
 from segue.models.bundle import MANIFEST, Bundle, manifest_bytes
@@ -100,26 +99,3 @@ def test_a_network_that_cannot_be_loaded_is_named(copy: Path) -> None:
     (copy / "classifier/head.onnx").write_bytes(b"not a network")
     with pytest.raises(BundleCorrupt, match=r"head\.onnx"):
         load_model(2, opened)
-
-
-def test_a_store_tries_again_until_there_is_a_bundle(bundle_path: Path, tmp_path: Path) -> None:
-    store = DirectoryModelStore(tmp_path / "later")
-    with pytest.raises(BundleMissing):
-        store.current()
-    shutil.copytree(bundle_path, tmp_path / "later")
-    opened = store.current()
-    (tmp_path / "later" / MANIFEST).unlink()
-    assert store.current() is opened  # what is served already goes on being served
-
-
-def test_a_bundle_that_is_replaced_while_it_is_read_is_refused(
-    copy: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def replaced_meanwhile(*_: object) -> None:
-        content = json.loads((copy / MANIFEST).read_text())
-        del content["version"]
-        (copy / MANIFEST).write_bytes(manifest_bytes(content | {"seed": 99}))
-
-    monkeypatch.setattr("segue.adapters.directory.load_model", replaced_meanwhile)
-    with pytest.raises(BundleCorrupt, match="replaced while it was being read"):
-        DirectoryModelStore(copy).current()

@@ -4,11 +4,12 @@ Each piece is made once a process, at its cold start. What carries the models is
 is wired: a function that serves none starts without ONNX Runtime.
 """
 
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING
 
 from segue.adapters.archive import S3Archive
-from segue.adapters.aws import dynamodb_client, s3_client
+from segue.adapters.aws import disconnect, dynamodb_client, s3_client
 from segue.adapters.dynamodb import DynamoSessionStore, DynamoUserStore
 from segue.adapters.objects import Objects
 from segue.adapters.s3 import S3ResultStore
@@ -20,7 +21,7 @@ from segue.services.privacy import Privacy
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from segue.adapters.directory import DirectoryModelStore
+    from segue.adapters.model_store import ActiveModelStore
     from segue.services.epochs import Epochs
     from segue.services.experiment import Experiments
     from segue.services.exposure import Exposer
@@ -56,7 +57,7 @@ def experiments() -> "Experiments":
     from segue.adapters.directory import SystemClock
     from segue.services.experiment import Experiments
 
-    return Experiments(epochs(), _exposer(), _sessions(), _models(), _results(), SystemClock())
+    return Experiments(epochs(), _exposer(), _sessions(), _results(), SystemClock())
 
 
 @cache
@@ -91,6 +92,33 @@ def maintenance() -> Maintenance:
 
     archive = S3Archive(Objects(s3_client(), _settings().bucket))
     return Maintenance(_sessions(), _results(), archive, SystemClock())
+
+
+def snapshot_models() -> None:
+    """Have a function that serves models start from a snapshot that has them all in use."""
+    from segue.adapters.directory import rehearse
+
+    def prime() -> None:
+        recommender().check()
+        rehearse(_models().current())
+
+    _on_snapshot(prime)
+
+
+def snapshot_tables() -> None:
+    """The same, of a function that reads users and nothing slow."""
+    _on_snapshot(lambda: _users().get("0"))
+
+
+def snapshot_reports() -> None:
+    """The same, of a function that reads results."""
+    _on_snapshot(lambda: reports().mismatches())
+
+
+def _on_snapshot(prime: Callable[[], object]) -> None:
+    from segue.api.snapshots import on_snapshot
+
+    on_snapshot(prime, disconnect)
 
 
 @cache
@@ -128,7 +156,10 @@ def _users() -> DynamoUserStore:
 
 
 @cache
-def _models() -> "DirectoryModelStore":
-    from segue.adapters.directory import DirectoryModelStore
+def _models() -> "ActiveModelStore":
+    from segue.adapters.bundles import BRISK, S3Bundles
+    from segue.adapters.model_store import ActiveModelStore
+    from segue.api.telemetry import observe_refused
 
-    return DirectoryModelStore(_settings().bundle)
+    bundles = S3Bundles(s3_client(BRISK), _settings().bucket)
+    return ActiveModelStore(bundles, _settings().bundle, _settings().bundle_poll, observe_refused)

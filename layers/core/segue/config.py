@@ -13,13 +13,15 @@ class Settings:
     """Where everything is. The template sets these for a function, ``segue serve`` on a laptop.
 
     ``as_of`` (``SEGUE_AS_OF``) stands in for "now" where a request names no time, so that a
-    demonstration on past data recommends as of that past; empty in production.
+    demonstration on past data recommends as of that past; empty in production. ``bundle_poll``
+    (``BUNDLE_POLL_SECONDS``): so long may it take until another active bundle is noticed.
     """
 
     sessions_table: str
     users_table: str
     bucket: str
     bundle: Path
+    bundle_poll: float
     as_of: int | None
 
     @classmethod
@@ -32,5 +34,6 @@ class Settings:
             users_table=env["USERS_TABLE"],
             bucket=env["BUCKET"],
             bundle=Path(env.get("BUNDLE_PATH", "/opt/bundle")),
+            bundle_poll=float(env.get("BUNDLE_POLL_SECONDS", "30")),
             as_of=parse_time(as_of) if as_of else None,
         )

@@ -1,6 +1,7 @@
 """What the services need of the outside world. ``segue.adapters`` fulfils it, tests replace it."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from segue.domain.events import Event
@@ -63,14 +64,34 @@ class UserStore(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What should be served and is not, and why; ``version`` is None where even that is unknown."""
+
+    version: str | None
+    reason: str
+
+
 class ModelStore(Protocol):
-    """Where the models come from."""
+    """Where the models come from. Every bundle is whole and in working order."""
 
-    def current(self) -> "Bundle":
-        """The bundle to serve, whole and in working order.
+    def current(self, *, fresh: bool = False) -> "Bundle":
+        """The bundle to serve: the active one, as of some seconds ago; ``fresh``: as of now.
 
-        Raises BundleMissing or BundleCorrupt where there is none.
+        Where that one cannot be had, the one before goes on being served. Raises BundleMissing or
+        BundleCorrupt where there is none at all.
         """
+        ...
+
+    def bundle(self, version: str) -> "Bundle":
+        """The bundle of this version, active or not.
+
+        Raises BundleMissing, BundleCorrupt, and StoreUnavailable.
+        """
+        ...
+
+    def refused(self) -> Refused | None:
+        """Why another bundle is served than should be; None where all is well."""
         ...
 
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+from weakref import WeakSet
 
 import boto3
+from botocore.client import BaseClient
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -22,15 +24,30 @@ CONFIG = Config(
     max_pool_connections=32,
 )
 
+C = TypeVar("C", bound=BaseClient)
+
+_clients: WeakSet[BaseClient] = WeakSet()
+
 
 def dynamodb_client(config: Config = CONFIG) -> "DynamoDBClient":
     """A DynamoDB client of the environment's region, credentials and endpoint."""
-    return boto3.client("dynamodb", config=config)
+    return _noted(boto3.client("dynamodb", config=config))
 
 
-def s3_client() -> "S3Client":
+def s3_client(config: Config = CONFIG) -> "S3Client":
     """An S3 client of the environment's region, credentials and endpoint."""
-    return boto3.client("s3", config=CONFIG)
+    return _noted(boto3.client("s3", config=config))
+
+
+def disconnect() -> None:
+    """Close every connection to AWS. A client that is used again opens another one."""
+    for client in tuple(_clients):
+        client.close()
+
+
+def _noted(client: C) -> C:
+    _clients.add(client)
+    return client
 
 
 def error_code(error: ClientError) -> str:

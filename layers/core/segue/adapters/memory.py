@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from threading import Lock
 
+from segue.domain.errors import BundleMissing
 from segue.domain.events import Event
 from segue.domain.times import Window
 from segue.domain.users import User
@@ -12,6 +13,7 @@ from segue.experiments.experiment import Experiment
 from segue.experiments.records import Exposure, Record, RecordPage
 from segue.experiments.tally import Tally
 from segue.models.bundle import Bundle
+from segue.ports import Refused
 
 
 @dataclass
@@ -64,10 +66,25 @@ class MemoryUserStore:
 
 @dataclass
 class MemoryModelStore:
-    bundle: Bundle
+    """``served``: what is served until it is noticed that another one is active."""
 
-    def current(self) -> Bundle:
-        return self.bundle
+    active: Bundle
+    others: tuple[Bundle, ...] = ()
+    served: Bundle | None = None
+
+    def current(self, *, fresh: bool = False) -> Bundle:
+        if fresh:
+            self.served = None
+        return self.served or self.active
+
+    def bundle(self, version: str) -> Bundle:
+        for bundle in (self.active, *self.others):
+            if bundle.version == version:
+                return bundle
+        raise BundleMissing(f"there is no bundle {version}")
+
+    def refused(self) -> Refused | None:
+        return None
 
 
 @dataclass

@@ -35,16 +35,18 @@ class Entry:
 
 
 class Objects:
-    """The bucket. Everything raises StoreUnavailable where S3 does not answer or refuses."""
+    """The bucket. Everything raises StoreUnavailable, naming the ``store`` that is kept there,
+    where S3 does not answer or refuses."""
 
-    def __init__(self, client: "S3Client", bucket: str) -> None:
+    def __init__(self, client: "S3Client", bucket: str, store: str = "results") -> None:
         self._client = client
         self._bucket = bucket
+        self._store = store
 
     def read(self, key: str, span: tuple[int, int] | None = None) -> tuple[bytes, str] | None:
         """The bytes and the tag of their version; of ``span``, offset and length, where given."""
         part: Any = {"Range": f"bytes={span[0]}-{span[0] + span[1] - 1}"} if span else {}
-        with translated("results"):
+        with translated(self._store):
             try:
                 answer = self._client.get_object(Bucket=self._bucket, Key=key, **part)
                 return answer["Body"].read(), answer["ETag"]
@@ -70,7 +72,7 @@ class Objects:
         self, prefix: str, *, after: str = "", limit: int = MOST_KEYS
     ) -> tuple[list[Entry], bool]:
         """At most ``limit`` objects in the order of their keys, and whether there are more."""
-        with translated("results"):
+        with translated(self._store):
             answer = self._client.list_objects_v2(
                 Bucket=self._bucket, Prefix=prefix, MaxKeys=limit, StartAfter=after
             )
@@ -85,7 +87,7 @@ class Objects:
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self._bucket, Prefix=prefix, Delimiter="/"
         )
-        with translated("results"):
+        with translated(self._store):
             return [it["Prefix"] for page in pages for it in page.get("CommonPrefixes", [])]
 
     def delete(self, keys: Sequence[str]) -> None:
@@ -100,11 +102,12 @@ class Objects:
         if not wanted:
             return
         request: Any = {"Objects": wanted, "Quiet": True}
-        with translated("results"):
+        with translated(self._store):
             answer = self._client.delete_objects(Bucket=self._bucket, Delete=request)
         for refused in answer.get("Errors", []):
-            if refused.get("Code") not in ignored:
-                raise StoreUnavailable(f"results: {refused.get('Key')}: {refused.get('Code')}")
+            key, code = refused.get("Key"), refused.get("Code")
+            if code not in ignored:
+                raise StoreUnavailable(f"{self._store}: {key}: {code}")
 
     def _write(self, key: str, body: bytes, content_type: str, condition: dict[str, str]) -> bool:
         return written(
@@ -114,14 +117,15 @@ class Objects:
                 Body=body,
                 ContentType=content_type,
                 **condition,  # type: ignore[arg-type]
-            )
+            ),
+            self._store,
         )
 
 
-def written(put: Callable[[], object]) -> bool:
+def written(put: Callable[[], object], store: str) -> bool:
     """Whether the condition of a write held. A conflict with a write in flight is tried again."""
     for attempt in range(_CONFLICT_TRIES):
-        with translated("results"):
+        with translated(store):
             try:
                 put()
                 return True
@@ -133,4 +137,4 @@ def written(put: Callable[[], object]) -> bool:
                 if code != "ConditionalRequestConflict":
                     raise
         time.sleep(random.uniform(0, 0.05 * 2**attempt))
-    raise StoreUnavailable("results: too many writers at once")
+    raise StoreUnavailable(f"{store}: too many writers at once")

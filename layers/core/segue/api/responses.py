@@ -13,6 +13,7 @@ from segue.experiments.records import Record
 
 # They bring ONNX Runtime along, which not every function has a use for.
 if TYPE_CHECKING:
+    from segue.ports import Refused
     from segue.ranking.explanations import Reason
     from segue.services.recommend import Recommendation
 
@@ -39,6 +40,14 @@ def recommendation_response(answer: "Recommendation") -> Response[str]:
         for place, reason in enumerate(answer.reasons)
     ]
     return json_response(rows, headers=headers)
+
+
+def health_response(version: str, refused: "Refused | None") -> Response[str]:
+    """Which bundle is served and, where that is another than should be, why."""
+    body: dict[str, object] = {"status": "ok", "bundle": version}
+    if refused:
+        body["refused"] = {"bundle": refused.version, "reason": refused.reason}
+    return json_response(body)
 
 
 def result_row(record: Record) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """The catalogue: every track that can be recommended, by position."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,8 @@ class Catalogue:
 
     ids: (tracks,) bytes, sorted. explicit: (tracks,) bool. popularity: (tracks,) float32 in
     [0, 1], from plays before the cut-off. artists: (tracks,) int32, a number for each artist, -1
-    where unknown. genres: for each genre the positions of its tracks.
+    where unknown. genres: for each genre the positions of its tracks. artist_ids: (artists,) bytes,
+    by those numbers.
     """
 
     ids: NDArray[np.bytes_]
@@ -21,6 +22,7 @@ class Catalogue:
     popularity: NDArray[np.float32]
     artists: NDArray[np.int32]
     genres: Mapping[str, NDArray[np.int32]]
+    artist_ids: NDArray[np.bytes_] = field(default_factory=lambda: np.empty(0, np.bytes_))
 
     def __len__(self) -> int:
         return len(self.ids)

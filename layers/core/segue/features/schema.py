@@ -40,8 +40,9 @@ class Feature:
 class Schema:
     """The features of tracks and of users, in the order of the inputs.
 
-    ``explicit`` and ``genres`` name the columns that the filters and the cold start look at; empty
-    where the data has none.
+    ``explicit`` and ``genres`` name the columns that the filters and the cold start look at,
+    ``released`` the one with the date from which on a track can be played; empty where the data has
+    none.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Schema:
     user: tuple[Feature, ...]
     explicit: str = ""
     genres: str = ""
+    released: str = ""
 
     @property
     def hash(self) -> str:
@@ -85,7 +87,7 @@ def parse_schema(text: str) -> Schema:
     roles = raw.get("roles", {})
     if not isinstance(roles, dict) or not all(isinstance(role, str) for role in roles.values()):
         raise InvalidData("[roles] is not a table of column names")
-    _refuse_unknown(roles, {"explicit", "genres"}, "[roles]")
+    _refuse_unknown(roles, {"explicit", "genres", "released"}, "[roles]")
     return Schema(
         name=str(raw.get("name", "")),
         track=_features(raw, "track"),

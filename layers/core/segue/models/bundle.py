@@ -4,19 +4,20 @@
 
     manifest.json          version, schema hash, cut-off, data summary, models and their metrics,
                            and the SHA-256 of every other file
+    card.md                what the bundle is, in words
     schema.toml            the feature schema
     encoder.json           means, scales and vocabularies, as fitted
-    catalogue/*.npy        ids, explicit flags, popularity, features, genres and their tracks
+    catalogue/*.npy        ids, explicit flags, popularity, features, artists, genres with tracks
     <model>/*.onnx, *.npy  the network that answers a request, and the arrays it runs over
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import file_digest, sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import onnxruntime as ort
@@ -28,9 +29,12 @@ from segue.domain.times import parse_time
 from segue.features.encoder import Encoder, FloatArray
 from segue.features.schema import Schema, load_schema
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST = "manifest.json"
+SCHEMA = "schema.toml"
 LATENTS = "autoencoder/latents.npy"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,7 @@ class Bundle:
         self.path = path
         self.manifest = manifest
         self._arrays: dict[str, NDArray[Any]] = {}
+        self._derived: dict[Any, Any] = {}
 
     @classmethod
     def open(cls, path: Path) -> "Bundle":
@@ -75,12 +80,16 @@ class Bundle:
         for name, entry in manifest.files.items():
             _verify(path, name, entry)
         bundle = cls(path, manifest)
-        if bundle.schema.hash != manifest.content["schema_hash"]:
-            raise BundleCorrupt(
-                f"{path / 'schema.toml'}: the bundle was trained with another feature schema or "
-                "encoder than this version of Segue has; train it anew"
-            )
+        bundle.refuse_other_schema()
         return bundle
+
+    def refuse_other_schema(self) -> None:
+        """Raises BundleCorrupt where the bundle was trained for another version of Segue."""
+        if self.schema.hash != self.manifest.content["schema_hash"]:
+            raise BundleCorrupt(
+                f"{self.path / SCHEMA}: the bundle was trained with another feature schema "
+                "or encoder than this version of Segue has; train it anew"
+            )
 
     @property
     def version(self) -> str:
@@ -89,7 +98,7 @@ class Bundle:
     @cached_property
     def schema(self) -> Schema:
         try:
-            return load_schema(self.path / "schema.toml")
+            return load_schema(self.path / SCHEMA)
         except InvalidData as error:
             raise BundleCorrupt(str(error)) from error
 
@@ -127,6 +136,7 @@ class Bundle:
                 name: tracks[start:end]
                 for name, start, end in zip(names, offsets[:-1], offsets[1:], strict=True)
             },
+            artist_ids=self.array("catalogue/artist_ids.npy"),
         )
 
     def json(self, name: str) -> Any:
@@ -143,6 +153,13 @@ class Bundle:
             # A plain view: ONNX Runtime takes no memmap, and indexing a memmap is slower.
             self._arrays[name] = np.asarray(mapped)
         return self._arrays[name]
+
+    def derived(self, make: Callable[["Bundle"], T]) -> T:
+        """What ``make`` makes of this bundle: made once, and gone when the bundle is."""
+        if make not in self._derived:
+            self._derived[make] = make(self)
+        made: T = self._derived[make]
+        return made
 
     def session(self, name: str) -> ort.InferenceSession:
         """A network of the bundle, ready to run on one thread."""
@@ -164,6 +181,11 @@ def read_manifest(path: Path) -> Manifest:
         raw = file.read_bytes()
     except OSError as error:
         raise BundleMissing(f"{file}: no bundle here ({error.strerror})") from error
+    return parse_manifest(raw, str(file))
+
+
+def parse_manifest(raw: bytes, file: str) -> Manifest:
+    """Check a manifest; ``file`` is where it was read. Raises BundleCorrupt."""
     try:
         content = json.loads(raw)
         version = content.pop("version")

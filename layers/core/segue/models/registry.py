@@ -1,7 +1,5 @@
 """The models there are. Adding one is its own file and one line here."""
 
-from functools import lru_cache
-
 from segue.domain.errors import UnknownModel
 from segue.models.autoencoder import Autoencoder
 from segue.models.bundle import Bundle
@@ -26,8 +24,7 @@ def model_name(model_id: int, bundle: Bundle) -> str:
     return REGISTRY[model_id][0]
 
 
-@lru_cache(maxsize=16)
 def load_model(model_id: int, bundle: Bundle) -> Model:
     """The model, loaded once for each opened bundle. Raises UnknownModel and BundleCorrupt."""
     model_name(model_id, bundle)
-    return REGISTRY[model_id][1](bundle)
+    return bundle.derived(REGISTRY[model_id][1])

@@ -12,7 +12,7 @@ from segue.models.cold_start import FAVOURITE
 from segue.models.model import Contributions
 from segue.ranking.genres import TrackGenres
 
-# From this share on, one track (or one genre) is reason enough.
+# From this share on, one track (or one artist, or one genre) is reason enough.
 SUBSTANTIAL = 1 / 3
 
 
@@ -20,14 +20,16 @@ SUBSTANTIAL = 1 / 3
 class Reason:
     """Why a track is on the list.
 
-    kind: "track" (the heard ``track_id``), "genre" (all heard tracks of the ``genre``, which is
-    also the recommended track's), "favourite_genre" (a ``genre`` of the profile), or what else the
-    model goes by, such as "popularity" or "profile". share: of all that spoke for the track.
+    kind: "track" (the heard ``track_id``), "artist" or "genre" (all heard tracks by the
+    ``artist_id``, or of the ``genre``, that is also the recommended track's), "favourite_genre" (a
+    ``genre`` of the profile), or what else the model goes by, such as "popularity" or "profile".
+    share: of all that spoke for the track.
     """
 
     kind: str
     share: float
     track_id: str | None = None
+    artist_id: str | None = None
     genre: str | None = None
 
 
@@ -40,20 +42,25 @@ def explain(
     """The reason for each of the tracks; None where nothing that is known speaks for it.
 
     It is the heard track that contributed most, where that is substantial and no less than anything
-    beside the heard tracks; else, by the same measure, the shared genre whose heard tracks together
-    contributed most; else the greatest single contribution.
+    beside the heard tracks; else, by the same measure, the artist, whose heard tracks are taken
+    together; else, likewise, the shared genre whose heard tracks contributed most; else the
+    greatest single contribution.
     """
     amounts, kinds = contributions.amounts, list(contributions.others)
     others = np.array(list(contributions.others.values())).reshape(len(kinds), len(tracks))
-    sums, shared = _genre_sums(contributions, tracks, genres)
+    by_artist, artists = _artist_sums(contributions, tracks, catalogue)
+    by_genre, shared = _genre_sums(contributions, tracks, genres)
     whole = np.maximum(amounts, 0).sum(0) + np.maximum(others, 0).sum(0)
     heard_ids = catalogue.track_ids(contributions.heard)
     reasons = []
     for place, total in enumerate(whole.tolist()):
-        track, genre, other = (_greatest(part[:, place], total) for part in (amounts, sums, others))
+        track, artist, genre, other = (
+            _greatest(part[:, place], total) for part in (amounts, by_artist, by_genre, others)
+        )
         reasons.append(
             _choose(
                 track and Reason("track", track[1], track_id=heard_ids[track[0]]),
+                artist and Reason("artist", artist[1], artist_id=artists[artist[0]]),
                 genre and Reason("genre", genre[1], genre=genres.names[shared[genre[0]]]),
                 other and Reason(kinds[other[0]], other[1]),
             )
@@ -78,9 +85,11 @@ def explain_cold_start(
     return tuple(reasons)
 
 
-def _choose(track: Reason | None, genre: Reason | None, other: Reason | None) -> Reason | None:
+def _choose(
+    track: Reason | None, artist: Reason | None, genre: Reason | None, other: Reason | None
+) -> Reason | None:
     bar = max(SUBSTANTIAL, other.share if other else 0.0)
-    for reason in (track, genre):
+    for reason in (track, artist, genre):
         if reason and reason.share >= bar:
             return reason
     singles = [reason for reason in (track, other) if reason]
@@ -91,6 +100,21 @@ def _greatest(amounts: FloatArray, total: float) -> tuple[int, float] | None:
     """The row of the greatest amount and its share; None where no amount is positive."""
     row = int(amounts.argmax()) if len(amounts) else -1
     return (row, float(amounts[row]) / total) if row >= 0 and amounts[row] > 0 else None
+
+
+def _artist_sums(
+    contributions: Contributions, tracks: NDArray[np.intp], catalogue: Catalogue
+) -> tuple[FloatArray, list[str]]:
+    """What all heard tracks by an artist add to each track by them, 0 for tracks by others.
+
+    (shared, tracks), and the ids of those artists who made a heard track and one of the tracks.
+    """
+    heard, own = catalogue.artists[contributions.heard], catalogue.artists[tracks]
+    shared = np.intersect1d(heard, own)
+    shared = shared[shared >= 0]
+    sums = (heard == shared[:, None]).astype(np.float32) @ contributions.amounts
+    ids = [artist.decode() for artist in catalogue.artist_ids[shared].tolist()]
+    return sums * (own == shared[:, None]), ids
 
 
 def _genre_sums(

@@ -1,7 +1,6 @@
 """The genres of tracks, by track, and the mix of them that a listener likes."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,9 +62,12 @@ class TrackGenres:
         return totals / whole if whole > 0 else totals
 
 
-@lru_cache(maxsize=16)
 def track_genres(bundle: Bundle) -> TrackGenres:
     """The genres of a bundle's tracks, turned round once for each opened bundle."""
+    return bundle.derived(_track_genres)
+
+
+def _track_genres(bundle: Bundle) -> TrackGenres:
     return TrackGenres.of(bundle.catalogue)
 
 

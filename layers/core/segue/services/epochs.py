@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from segue.domain.errors import EpochConflict, StaleVersion, UnknownExperiment
+from segue.domain.errors import BundleError, EpochConflict, StaleVersion, UnknownExperiment
 from segue.experiments.experiment import DEFAULT_NAME, Experiment, check, default_experiment
 from segue.models.bundle import Bundle
 from segue.ports import ModelStore, ResultStore
@@ -35,6 +35,21 @@ class Epochs:
         """
         return self._running(name)[0]
 
+    def models_of(self, experiment: Experiment) -> Bundle:
+        """The bundle that the epoch is frozen to, whichever is active by now.
+
+        Raises EpochConflict where it cannot be had any more.
+        """
+        try:
+            return self._models.bundle(experiment.bundle)
+        except BundleError as error:
+            served = self._models.current()
+            raise EpochConflict(
+                f"epoch {experiment.epoch} compares the models of bundle {experiment.bundle}, "
+                f"which cannot be had ({error}), and bundle {served.version} is served now; "
+                "results of both must not be mixed: begin a new epoch with DELETE /ab_test/results"
+            ) from error
+
     def all(self) -> list[tuple[Experiment, str]]:
         """Every experiment with the tag of its version, by name."""
         self._running(DEFAULT_NAME)
@@ -47,7 +62,7 @@ class Epochs:
         ``if_match``: the tags of which the stored version must bear one; none: any, or none at
         all. Raises InvalidRequest naming the field, and StaleVersion.
         """
-        bundle = self._models.current()
+        bundle = self._models.current(fresh=True)
         check(wanted, bundle.manifest.models)
         wanted = replace(wanted, bundle=bundle.version)
         while True:
@@ -64,7 +79,7 @@ class Epochs:
 
     def begin_next(self, name: str = DEFAULT_NAME) -> None:
         """Begin the next epoch, of the bundle that is served. Raises UnknownExperiment."""
-        bundle = self._models.current()
+        bundle = self._models.current(fresh=True)
         first, tag = self._running(name)
         experiment = first
         # A swap that fails may have been ours, its answer lost; a later epoch serves all the same,
@@ -81,18 +96,8 @@ class Epochs:
             if name != DEFAULT_NAME:
                 raise UnknownExperiment(f"there is no experiment {name!r}")
             # Whoever else is first makes the same experiment, or one that we then read.
-            bundle = self._models.current()
+            bundle = self._models.current(fresh=True)
             self._results.save_experiment(default_experiment(bundle.version), None)
-
-
-def refuse_other_bundle(experiment: Experiment, bundle: Bundle) -> None:
-    """Raises EpochConflict where the epoch is frozen to another bundle."""
-    if experiment.bundle != bundle.version:
-        raise EpochConflict(
-            f"epoch {experiment.epoch} compares the models of bundle {experiment.bundle}, and "
-            f"bundle {bundle.version} is served now; results of both must not be mixed: begin a "
-            "new epoch with DELETE /ab_test/results"
-        )
 
 
 def _refuse_stale(tag: str | None, if_match: Collection[str]) -> None:

@@ -6,9 +6,8 @@ from segue.domain.errors import UnknownExperiment
 from segue.experiments.experiment import DEFAULT_NAME, Experiment
 from segue.experiments.outcome import judge, window_of
 from segue.experiments.records import Exposure, Record, RecordPage
-from segue.models.bundle import Bundle
-from segue.ports import Clock, ModelStore, ResultStore, SessionStore
-from segue.services.epochs import Epochs, refuse_other_bundle
+from segue.ports import Clock, ResultStore, SessionStore
+from segue.services.epochs import Epochs
 from segue.services.exposure import Exposer
 
 
@@ -28,31 +27,26 @@ class Experiments:
         epochs: Epochs,
         exposer: Exposer,
         sessions: SessionStore,
-        models: ModelStore,
         results: ResultStore,
         clock: Clock,
     ) -> None:
         self._epochs = epochs
         self._exposer = exposer
         self._sessions = sessions
-        self._models = models
         self._results = results
         self._clock = clock
 
     def perform(self, user_id: str, name: str = DEFAULT_NAME) -> Record | Pending:
         """The user's outcome in the running epoch: found once, the same ever after.
 
-        Recommends as of the bundle's cut-off, which is the last moment that no model has seen
-        beyond. Raises UnknownExperiment, UnknownUser, EpochConflict, BundleError and
+        Recommends as of the cut-off of the epoch's bundle, which is the last moment that no model
+        has seen beyond. Raises UnknownExperiment, UnknownUser, EpochConflict, BundleError and
         StoreUnavailable.
         """
-        bundle = self._models.current()
         experiment = self._epochs.running(name)
         if record := self._results.record(experiment, user_id):
             return record
-        exposure = self._results.exposure(experiment, user_id) or self._expose(
-            experiment, bundle, user_id
-        )
+        exposure = self._results.exposure(experiment, user_id) or self._expose(experiment, user_id)
         settles_at = window_of(experiment, exposure).end
         if self._clock.now() < settles_at:
             return Pending(self._results.add_exposure(experiment, exposure), settles_at)
@@ -87,6 +81,6 @@ class Experiments:
         """
         self._epochs.begin_next(name)
 
-    def _expose(self, experiment: Experiment, bundle: Bundle, user_id: str) -> Exposure:
-        refuse_other_bundle(experiment, bundle)
+    def _expose(self, experiment: Experiment, user_id: str) -> Exposure:
+        bundle = self._epochs.models_of(experiment)
         return self._exposer.expose(experiment, bundle, user_id, bundle.manifest.cutoff, None)

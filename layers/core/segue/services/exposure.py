@@ -119,7 +119,7 @@ class Exposer:
         name = model_name(arm.model_id, bundle)
         asked = replace(query, model_id=arm.model_id)
         try:
-            return _List(arm.group, name, self._recommender.recommend(asked).tracks, None)
+            return _List(arm.group, name, self._recommender.recommend(asked, bundle).tracks, None)
         except ModelFailed as error:
             return _List(arm.group, name, (), str(error))
 

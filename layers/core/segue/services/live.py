@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-from segue.domain.errors import ModelFailed
+from segue.domain.errors import EpochConflict, ModelFailed
 from segue.experiments.experiment import DEFAULT_NAME, Experiment
 from segue.experiments.outcome import window_of
 from segue.experiments.records import Exposure, recommendation_id
+from segue.models.bundle import Bundle
 from segue.ports import Clock, ModelStore, ResultStore
 from segue.services.epochs import Epochs
 from segue.services.exposure import Exposer
@@ -50,8 +51,8 @@ class Live:
     def recommend(self, user_id: str, k: int | None = None, name: str = DEFAULT_NAME) -> Shown:
         """The user's exposure in the running epoch, made once and shown till its window has passed.
 
-        From then on, and where the epoch's models are no longer those that are served, a new list
-        each time, which is not recorded. Raises UnknownExperiment, UnknownUser, UnknownModel,
+        From then on, and where the epoch's models cannot be had any more, a new list each time,
+        which is not recorded. Raises UnknownExperiment, UnknownUser, UnknownModel,
         ModelFailed, BundleError and StoreUnavailable.
         """
         experiment = self._epochs.running(name).live
@@ -59,11 +60,17 @@ class Live:
         now = self._clock.now() if self._as_of is None else self._as_of
         if found and not found.failed and now < window_of(experiment, found).end:
             return _shown(experiment, found, recorded=True)
-        bundle = self._models.current()
+        bundle = self._bundle(experiment)
         made = self._exposer.expose(experiment, bundle, user_id, now, k)
         if found or experiment.bundle != bundle.version:
             return _shown(experiment, made, recorded=False)
         return _shown(experiment, self._results.add_exposure(experiment, made), recorded=True)
+
+    def _bundle(self, experiment: Experiment) -> Bundle:
+        try:
+            return self._epochs.models_of(experiment)
+        except EpochConflict:
+            return self._models.current()
 
     def _exposed(self, experiment: Experiment, user_id: str) -> Exposure | None:
         if exposure := self._results.exposure(experiment, user_id):

@@ -20,7 +20,7 @@ from segue.models.bundle import Bundle
 from segue.models.cold_start import cold_start_scores
 from segue.models.model import Listener, Model
 from segue.models.registry import load_model, model_name
-from segue.ports import Clock, ModelStore, SessionStore, UserStore
+from segue.ports import Clock, ModelStore, Refused, SessionStore, UserStore
 from segue.ranking.diversity import pool_size, rerank
 from segue.ranking.explanations import Reason, explain, explain_cold_start
 from segue.ranking.exploration import explore
@@ -101,9 +101,12 @@ class Recommender:
         self._as_of = as_of
         self._random = random
 
-    def recommend(self, query: Query) -> Recommendation:
-        """Raises UnknownModel, UnknownUser, ModelFailed, BundleError and StoreUnavailable."""
-        bundle = self._models.current()
+    def recommend(self, query: Query, bundle: Bundle | None = None) -> Recommendation:
+        """Ask a model of the bundle; None: of the one that is served.
+
+        Raises UnknownModel, UnknownUser, ModelFailed, BundleError and StoreUnavailable.
+        """
+        bundle = bundle or self._models.current()
         name, model = model_name(query.model_id, bundle), load_model(query.model_id, bundle)
         as_of = self._moment(query)
         window = Window.before(as_of, max(model.history_days, PLAYLIST_DAYS))
@@ -137,15 +140,16 @@ class Recommender:
         """The manifest of the active bundle, for people to read. Raises BundleError."""
         return self._models.current().manifest.content
 
-    def check(self) -> str:
-        """Reach the models and the tables, as a prediction does; the bundle's version.
+    def check(self) -> tuple[str, Refused | None]:
+        """Reach the models and the tables, as a prediction does.
 
+        The version of the bundle that is served, and why it is not another one that should be.
         Raises BundleError and StoreUnavailable.
         """
         version = self._models.current().version
         self._users.get("0")
         self._sessions.has_events("0")
-        return version
+        return version, self._models.refused()
 
     def _moment(self, query: Query) -> int:
         moments = (query.as_of, self._as_of)

@@ -13,6 +13,8 @@ WIDTH = 460
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 12, 36
 _LINES_HEIGHT = 240
 _ROW = 34
+# What a line of text takes.
+_LABEL = 15
 
 Format = Callable[[float], str]
 Point = tuple[float, float]
@@ -54,8 +56,11 @@ class Axes:
     y_format: Format
     mark: float | None = None
     mark_label: str = ""
+    # Where the line is far from the mark, as far as one can know.
+    mark_label_at_start: bool = False
     y_ticks: bool = True
-    # Where the numbers are exponents, those between whole ones read badly.
+    # Where the numbers are counts or exponents, those between whole ones read badly.
+    x_least_step: float = 0.0
     y_least_step: float = 0.0
 
 
@@ -88,17 +93,22 @@ def lines(title: str, axes: Axes, drawn: Sequence[Line], bands: Sequence[Band] =
         return ""
     marked = [] if axes.mark is None else [axes.mark]
     x = _Scale([it for it, _ in points], _LEFT, WIDTH - _RIGHT)
-    y = _Scale([*(it for _, it in points), *marked], _LINES_HEIGHT - _BOTTOM, _TOP)
+    room = _LABEL * len(marked)
+    y = _Scale([*(it for _, it in points), *marked], _LINES_HEIGHT - _BOTTOM - room, _TOP + room)
     parts = [
         *(
             _y_tick(y(it), axes.y_format(it))
             for it in y.ticks(5, axes.y_least_step)
             if axes.y_ticks
         ),
-        *(_x_tick(x(tick), _LINES_HEIGHT, axes.x_format(tick)) for tick in x.ticks(4)),
+        *(
+            _x_tick(x(tick), _LINES_HEIGHT, axes.x_format(tick))
+            for tick in x.ticks(4, axes.x_least_step)
+        ),
         *(_area(band, x, y) for band in bands),
-        *(_mark_across(y(level), axes.mark_label) for level in marked),
+        *(_mark_across(y(level)) for level in marked),
         *(_polyline(line, x, y) for line in drawn),
+        *(_mark_label(axes, y(level), drawn[0].points, y) for level in marked),
         _caption(axes.x, _LINES_HEIGHT),
     ]
     return _svg(title, _LINES_HEIGHT, parts)
@@ -160,11 +170,19 @@ def _x_tick(x: float, height: float, text: str) -> str:
     )
 
 
-def _mark_across(y: float, label: str) -> str:
+def _mark_across(y: float) -> str:
+    return f'<path class="mark" d="M{_LEFT} {y:.1f}H{WIDTH - _RIGHT}"/>'
+
+
+def _mark_label(axes: Axes, at: float, points: Sequence[Point], y: _Scale) -> str:
+    """On that side of the mark where the line is not."""
+    x, anchor, nearest = WIDTH - _RIGHT, "end", points[-1]
+    if axes.mark_label_at_start:
+        x, anchor, nearest = _LEFT, "start", points[0]
+    place = at - 5 if y(nearest[1]) >= at else at + _LABEL
     return (
-        f'<path class="mark" d="M{_LEFT} {y:.1f}H{WIDTH - _RIGHT}"/>'
-        f'<text class="tick" x="{WIDTH - _RIGHT}" y="{y + 15:.1f}" text-anchor="end">'
-        f"{escape(label)}</text>"
+        f'<text class="tick" x="{x}" y="{place:.1f}" text-anchor="{anchor}">'
+        f"{escape(axes.mark_label)}</text>"
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from segue.api.report.charts import Axes, Band, Interval, Line, intervals, lines
 from segue.api.report.html import section, table
 from segue.api.report.numerals import (
+    MINUS,
     axis_points,
     count,
     interval,
@@ -76,7 +77,7 @@ def difference(course: Document, report: Document) -> str:
     band = [(it["users"], _clip(it["low"], reach), _clip(it["high"], reach)) for it in known]
     observed = [(it["users"], _clip(it["rate_B"] - it["rate_A"], reach)) for it in known]
     series = _series(course, report)
-    axes = Axes("users", count, axis_points, 0.0, "no difference")
+    axes = Axes("users", count, axis_points, 0.0, "no difference", x_least_step=1.0)
     title = "The difference and its confidence sequence over the users so far"
     return section(
         f"Difference, {pair_name(course)}",
@@ -92,7 +93,16 @@ def evidence(course: Document, report: Document) -> str:
     decisive = course["decisive"]
     over_users = [(it["users"], it["log_E"] / math.log(10)) for it in course["points"]]
     mark = f"a decision takes {decisive:g}"
-    axes = Axes("users", count, power_of_ten, math.log10(decisive), mark, y_least_step=1.0)
+    axes = Axes(
+        "users",
+        count,
+        power_of_ten,
+        math.log10(decisive),
+        mark,
+        mark_label_at_start=True,
+        x_least_step=1.0,
+        y_least_step=1.0,
+    )
     line = Line(_series(course, report), over_users)
     return section(
         f"Evidence, {pair_name(course)}",
@@ -111,8 +121,8 @@ def arm_name(place: int, arm: Document) -> str:
 
 
 def pair_name(pair: Document) -> str:
-    """``B - A``."""
-    return f"{escape(pair['arm'])} - {escape(pair['control'])}"
+    """Whose rate the differences are of, and from whose."""
+    return f"{escape(pair['arm'])} {MINUS} {escape(pair['control'])}"
 
 
 def _series(pair: Document, report: Document) -> int:

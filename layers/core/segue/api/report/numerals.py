@@ -2,33 +2,34 @@
 
 from collections.abc import Callable, Sequence
 
-_NO_BREAK = "\u00a0"
+NO_BREAK = "\u00a0"
+MINUS = "\u2212"
 
 
 def percent(value: float) -> str:
     """``30 %``; as few digits as a chart's axis has use for."""
-    return f"{100 * value:.3g}{_NO_BREAK}%"
+    return f"{100 * value:.3g}{NO_BREAK}%"
 
 
 def percent1(value: float | None) -> str:
     """``30.1 %``, or a dash where there is none."""
-    return "-" if value is None else f"{100 * value:.1f}{_NO_BREAK}%"
+    return "-" if value is None else f"{100 * value:.1f}{NO_BREAK}%"
 
 
 def points(value: float) -> str:
     """``+1.5 pp``."""
-    return f"{100 * value:+.1f}{_NO_BREAK}pp"
+    return _written(f"{100 * value:+.1f}{NO_BREAK}pp")
 
 
 def axis_points(value: float) -> str:
     """``+20 pp``; as few digits as a chart's axis has use for."""
     # A tick next to nothing is nothing.
-    return f"{100 * value:+.3g}{_NO_BREAK}pp" if abs(value) > 1e-9 else f"0{_NO_BREAK}pp"
+    return _written(f"{100 * value:+.3g}{NO_BREAK}pp") if abs(value) > 1e-9 else f"0{NO_BREAK}pp"
 
 
 def loss(value: float) -> str:
     """What a choice gives away on average."""
-    return f"under 0.01{_NO_BREAK}pp" if value < 0.0001 else f"{100 * value:.2f}{_NO_BREAK}pp"
+    return f"under 0.01{NO_BREAK}pp" if value < 0.0001 else f"{100 * value:.2f}{NO_BREAK}pp"
 
 
 def count(value: float) -> str:
@@ -60,9 +61,14 @@ def figure(value: float | None) -> str:
 
 def signed(value: float) -> str:
     """A difference of any unit."""
-    return f"{value:+.3g}"
+    return _written(f"{value:+.3g}")
 
 
 def interval(ends: Sequence[float], form: Callable[[float], str]) -> str:
     """``+1.0 pp to +2.0 pp``."""
     return f"{form(ends[0])} to {form(ends[1])}"
+
+
+def _written(number: str) -> str:
+    """With a minus sign, which is as wide as a plus sign and never ends a line."""
+    return number.replace("-", MINUS)

@@ -10,7 +10,7 @@ from typing import Any
 
 from segue.api.report import html
 from segue.api.report.drawn import beliefs, difference, evidence, rates
-from segue.api.report.numerals import count, interval, percent1, points
+from segue.api.report.numerals import NO_BREAK, count, interval, percent1, points
 from segue.api.report.tables import (
     breakdown,
     covariate,
@@ -39,7 +39,9 @@ def page(report: Document) -> str:
     """HTML of a document of ``segue.services.report``."""
     title = f"{_headline(report)} - {escape(report['experiment']['name'])}"
     sections = f'<div class="grid2">{"".join(_sections(report))}</div>'
-    return html.document(title, _STYLE, f"{_header(report)}{sections}{_FOOTER}")
+    # A number and its unit stay in one line.
+    body = f"{_header(report)}{sections}{_FOOTER}".replace(" %", f"{NO_BREAK}%")
+    return html.document(title, _STYLE, body)
 
 
 def _header(report: Document) -> str:

@@ -86,7 +86,7 @@ def sample_ratio(report: Document) -> str:
 def power(found: Document) -> str:
     """How many users it takes, and the part of them that there is."""
     rows = [
-        [points(it["difference"]), count(it["users"]), f"{min(it['done'], 1):.0%}"]
+        [points(it["difference"]), count(it["users"]), percent(round(min(it["done"], 1), 2))]
         for it in found["needed"]
     ]
     if not rows:

@@ -1,6 +1,10 @@
 """Reports on experiments as they stand."""
 
+from collections.abc import Iterator
+
 from segue.domain.errors import UnknownExperiment
+from segue.experiments.experiment import Experiment, Mode
+from segue.experiments.statistics.sample_ratio import check_sample_ratio
 from segue.ports import ResultStore
 from segue.services.report.document import Document, document
 
@@ -18,3 +22,27 @@ class Reports:
             raise UnknownExperiment(f"there is no experiment {name!r}")
         experiment = found[0].live if live else found[0]
         return document(experiment, self._results.tally(experiment), live=live)
+
+    def mismatches(self) -> list[Document]:
+        """Running epochs, in replay and live, whose arms did not get their shares of users.
+
+        Only fixed allocation has such shares. Raises StoreUnavailable.
+        """
+        found = [experiment for experiment, _ in self._results.all_experiments()]
+        sides = [side for experiment in found for side in (experiment, experiment.live)]
+        return [off for side in sides if side.mode is Mode.FIXED for off in self._off(side)]
+
+    def _off(self, experiment: Experiment) -> Iterator[Document]:
+        outcomes = self._results.tally(experiment).outcomes()
+        users = {arm.group: outcomes.get(arm.group, (0, 0))[1] for arm in experiment.arms}
+        shares = {arm.group: arm.share for arm in experiment.arms}
+        ratio = check_sample_ratio(list(users.values()), list(shares.values()))
+        if ratio.is_off:
+            yield {
+                "experiment": experiment.name,
+                "epoch": experiment.epoch,
+                "users": users,
+                "shares": shares,
+                "p": ratio.p_value,
+                "E": ratio.e_value,
+            }

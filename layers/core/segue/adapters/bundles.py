@@ -1,0 +1,138 @@
+"""Bundles in S3, as the functions read them.
+
+::
+
+    bundles/active.json        which version is active, and which were before
+    bundles/{version}/{file}   the files of a bundle; the manifest is written last
+"""
+
+import hashlib
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from segue.adapters.aws import error_code, translated
+from segue.domain.errors import BundleCorrupt, BundleMissing, StoreUnavailable
+from segue.models.bundle import MANIFEST, SCHEMA, Bundle, Manifest, parse_manifest
+from segue.models.pointer import Pointer
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+PREFIX = "bundles/"
+POINTER_KEY = f"{PREFIX}active.json"
+
+# A user may wait behind it, and there is a bundle to serve without it.
+BRISK = Config(
+    connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2}
+)
+
+# Far below the timeout of a function. What has arrived by then is kept for the next attempt.
+FETCH_SECONDS = 8
+_CHUNK = 1 << 20
+
+
+class S3Bundles:
+    """The bundles of one bucket."""
+
+    def __init__(self, client: "S3Client", bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._pointer = Pointer()
+        self._tag: str | None = None
+
+    def active(self) -> str | None:
+        """The version that is active; None: the one that the functions were deployed with.
+
+        One GetObject, without a body where nothing has changed. Raises StoreUnavailable.
+        """
+        known: Any = {"IfNoneMatch": self._tag} if self._tag else {}
+        with translated("bundles"):
+            try:
+                answer = self._client.get_object(Bucket=self._bucket, Key=POINTER_KEY, **known)
+                self._pointer, self._tag = read_pointer(answer["Body"].read()), answer["ETag"]
+            except ClientError as error:
+                if error_code(error) == "NoSuchKey":
+                    self._pointer, self._tag = Pointer(), None
+                elif error_code(error) != "304":
+                    raise
+        return self._pointer.active.version
+
+    def manifest(self, version: str, folder: Path) -> Manifest:
+        """Bring a bundle's manifest and schema into the folder, which say whether this version of
+        Segue can serve it.
+
+        Raises BundleMissing, BundleCorrupt, StoreUnavailable, and OSError.
+        """
+        key = file_key(version, MANIFEST)
+        with translated("bundles"):
+            try:
+                raw = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+            except self._client.exceptions.NoSuchKey:
+                raise BundleMissing(f"there is no bundle {version} in the bucket") from None
+        manifest = parse_manifest(raw, key)
+        if manifest.version != version:
+            raise BundleCorrupt(f"{key}: is that of bundle {manifest.version}")
+        self._fetch_file(manifest, SCHEMA, folder, math.inf)
+        Bundle(folder, manifest).refuse_other_schema()
+        (folder / MANIFEST).write_bytes(raw)
+        return manifest
+
+    def fetch(self, version: str, folder: Path) -> None:
+        """Bring a bundle into the folder, every checksum being right. What is there of it stays,
+        so that a fetch which was cut short goes on.
+
+        Raises BundleMissing, BundleCorrupt naming the file, StoreUnavailable, and OSError.
+        """
+        deadline = time.monotonic() + FETCH_SECONDS
+        manifest = self.manifest(version, folder)
+        for name in manifest.files:
+            self._fetch_file(manifest, name, folder, deadline)
+
+    def _fetch_file(self, manifest: Manifest, name: str, folder: Path, deadline: float) -> None:
+        key, target = file_key(manifest.version, name), folder / name
+        # Only a whole file ever bears its name.
+        if target.is_file():
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = folder / "part"
+        checksum = hashlib.sha256()
+        with part.open("wb") as file:
+            for chunk in self._chunks(key):
+                if time.monotonic() > deadline:
+                    raise StoreUnavailable(f"bundles: {key} does not arrive in time")
+                checksum.update(chunk)
+                file.write(chunk)
+        if checksum.hexdigest() != manifest.files[name]["sha256"]:
+            raise BundleCorrupt(f"{key}: its checksum is not the manifest's")
+        part.rename(target)
+
+    def _chunks(self, key: str) -> Iterator[bytes]:
+        with translated("bundles"):
+            try:
+                body = self._client.get_object(Bucket=self._bucket, Key=key)["Body"]
+                yield from body.iter_chunks(_CHUNK)
+            except self._client.exceptions.NoSuchKey:
+                raise BundleCorrupt(f"{key}: is missing") from None
+
+
+def file_key(version: str, name: str) -> str:
+    """The key of a bundle's file. Raises BundleCorrupt for what would lead out of the bundle."""
+    path = PurePosixPath(version, name)
+    if ".." in path.parts or len(path.parts) < 2 or path.is_absolute():
+        raise BundleCorrupt(f"{name!r} is no file of a bundle")
+    return f"{PREFIX}{path}"
+
+
+def read_pointer(raw: bytes) -> Pointer:
+    """Raises StoreUnavailable for what is no pointer."""
+    try:
+        return msgspec.json.decode(raw, type=Pointer)
+    except msgspec.DecodeError as error:
+        raise StoreUnavailable(f"bundles: {POINTER_KEY} cannot be read: {error}") from error

@@ -1,0 +1,115 @@
+"""Bundles come and go under a running service: nobody who asks it notices anything but the list."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import boto3
+import pytest
+
+from infra.local.environment import PREFIX, local_settings
+from segue.models.bundle import Bundle
+from tests.e2e import conftest
+from tests.e2e.conftest import Options, Service, segue, serving
+from tests.variants import variant
+
+BUCKET = f"{PREFIX}-bucket"
+POINTER = "bundles/active.json"
+
+
+@pytest.fixture
+def service(options: Options, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    """A service that looks at the pointer at every request."""
+    monkeypatch.setitem(conftest.ENVIRONMENT, "BUNDLE_POLL_SECONDS", "0")
+    with serving(options) as running:
+        yield running
+
+
+def endpoint(service: Service) -> str:
+    return f"http://127.0.0.1:{service.stack_port}"
+
+
+def models(service: Service, *arguments: str) -> Any:
+    result = segue("models", *arguments, "--endpoint-url", endpoint(service), "--json", "-")
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def bucket(service: Service) -> Any:
+    settings = local_settings(endpoint(service))
+    session = boto3.Session(
+        settings["AWS_ACCESS_KEY_ID"],
+        settings["AWS_SECRET_ACCESS_KEY"],
+        region_name=settings["AWS_REGION"],
+    )
+    return session.resource("s3", endpoint_url=endpoint(service)).Bucket(BUCKET)
+
+
+@dataclass
+class Asker:
+    """Somebody who asks for recommendations again and again."""
+
+    service: Service
+    done: Event = field(default_factory=Event)
+    lists: dict[str, set[tuple[str, ...]]] = field(default_factory=dict)
+
+    def ask(self) -> None:
+        """Every answer must be a list of the bundle that it names."""
+        while not self.done.wait(0.02):
+            answer = self.service.request("POST", "/models/0/predict", {"user_id": 101, "k": 20})
+            assert answer.status_code == 200, answer.text
+            version = answer.headers["X-Segue-Bundle"]
+            self.lists.setdefault(version, set()).add(tuple(answer.json()))
+
+
+def test_activation_a_broken_bundle_and_rollback_under_load(
+    service: Service, bundle: Bundle, bundle_path: Path, tmp_path: Path
+) -> None:
+    new = variant(bundle_path, tmp_path / "new", 1)
+    broken = variant(bundle_path, tmp_path / "broken", 2)
+    assert service.request("POST", "/perform_ab_test", {"user_id": 101}).status_code == 200
+    asker = Asker(service)
+    with ThreadPoolExecutor(2) as threads:
+        asking = [threads.submit(asker.ask) for _ in range(2)]
+        try:
+            release(service, bundle, new, broken)
+        finally:
+            asker.done.set()
+        for each in asking:
+            each.result()
+    assert asker.lists.keys() == {bundle.version, new.version}
+    assert all(len(lists) == 1 for lists in asker.lists.values())
+    assert asker.lists[bundle.version] != asker.lists[new.version]
+
+
+def release(service: Service, bundle: Bundle, new: Bundle, broken: Bundle) -> None:
+    def health() -> Any:
+        return service.request("GET", "/health").json()
+
+    models(service, "upload", str(new.path))
+    assert models(service, "activate", new.version)["before"] == [None]
+    assert health() == {"status": "ok", "bundle": new.version}
+
+    answer = service.request("POST", "/perform_ab_test", {"user_id": 102})
+    assert answer.status_code == 200, "the epoch goes on with the models it was begun with"
+    rows = service.request("GET", "/ab_test/results").json()["results"]
+    assert {row["bundle"] for row in rows} == {bundle.version}
+
+    models(service, "upload", str(broken.path))
+    bucket(service).put_object(Key=f"bundles/{broken.version}/encoder.json", Body=b"{}")
+    refused = segue("models", "activate", broken.version, "--endpoint-url", endpoint(service))
+    assert refused.returncode == 1
+    assert "encoder.json" in refused.stderr
+    # Whoever moves the pointer in spite of that does no harm either.
+    pointer = bucket(service).Object(POINTER).get()["Body"].read()
+    forced = pointer.replace(new.version.encode(), broken.version.encode(), 1)
+    bucket(service).put_object(Key=POINTER, Body=forced)
+    assert health()["bundle"] == new.version
+    assert health()["refused"]["bundle"] == broken.version
+
+    assert models(service, "rollback")["active"] is None
+    assert health() == {"status": "ok", "bundle": bundle.version}
