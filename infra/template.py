@@ -1,7 +1,8 @@
 """Reads ``template.yaml``, so that a laptop and the tests run the stack that AWS would be given.
 
-Only as much of CloudFormation as the template uses: ``Ref``, ``Fn::Sub``, ``Fn::GetAtt`` and
-``Fn::If`` over conditions of ``Fn::Equals``. Parameters take their defaults.
+Only as much of CloudFormation as the template uses: ``Ref``, ``Fn::Sub``, ``Fn::GetAtt``,
+``Fn::FindInMap``, and ``Fn::If`` over conditions of ``Fn::Equals`` and ``Fn::Not``. Parameters take
+their defaults.
 """
 
 import re
@@ -75,6 +76,20 @@ class Template:
         resources: dict[str, dict[str, Any]] = self._document["Resources"]
         return {name: it for name, it in resources.items() if it["Type"] == kind}
 
+    def logical_ids(self) -> list[str]:
+        """Of all resources, in the template's order."""
+        return list(self._document["Resources"])
+
+    def parameters(self) -> dict[str, dict[str, Any]]:
+        """The parameters by name, as the template has them."""
+        parameters: dict[str, dict[str, Any]] = self._document.get("Parameters", {})
+        return parameters
+
+    def defaults(self) -> Mapping[str, Any]:
+        """The properties that functions have where they have none of their own."""
+        properties: Mapping[str, Any] = self._document.get("Globals", {}).get("Function", {})
+        return properties
+
     def routes(self) -> list[Route]:
         """Every route of the API, in the template's order."""
         return [
@@ -105,7 +120,7 @@ class Template:
     def environment(self, function_id: str, resolved_names: Mapping[str, str]) -> dict[str, str]:
         """The function's environment variables."""
         own = self.resources(FUNCTION)[function_id]["Properties"]
-        variables = _variables(self._globals()) | _variables(own)
+        variables = _variables(self.defaults()) | _variables(own)
         return {name: str(self.resolve(value, resolved_names)) for name, value in variables.items()}
 
     def code_uri(self, function_id: str) -> Path:
@@ -116,29 +131,30 @@ class Template:
         """``module.function``, relative to ``code_uri``."""
         return str(self._property(function_id, "Handler"))
 
+    def timeout(self, function_id: str) -> int:
+        """How long the function may take, in seconds."""
+        return int(self._property(function_id, "Timeout"))
+
     def layers(self, function_id: str) -> list[str]:
         """The logical ids of the function's layers, in the order in which they go into /opt."""
         own = self.resources(FUNCTION)[function_id]["Properties"]
         # SAM adds a function's list to that of all functions.
-        layers = [*self._globals().get("Layers", []), *own.get("Layers", [])]
+        layers = [*self.defaults().get("Layers", []), *own.get("Layers", [])]
         return [layer["Ref"] for layer in layers]
 
     def resolve(self, value: Any, resolved_names: Mapping[str, str] | None = None) -> Any:
         """The value with every intrinsic in it replaced by what it stands for."""
-        names = self._parameters() | dict(resolved_names or {})
-        return _Resolver(names, self._document.get("Conditions", {})).resolve(value)
-
-    def _parameters(self) -> dict[str, Any]:
-        parameters = self._document.get("Parameters", {})
-        return {name: it["Default"] for name, it in parameters.items() if "Default" in it}
-
-    def _globals(self) -> Mapping[str, Any]:
-        properties: Mapping[str, Any] = self._document.get("Globals", {}).get("Function", {})
-        return properties
+        defaults = {
+            name: it["Default"] for name, it in self.parameters().items() if "Default" in it
+        }
+        names = defaults | dict(resolved_names or {})
+        return _Resolver(
+            names, self._document.get("Conditions", {}), self._document.get("Mappings", {})
+        ).resolve(value)
 
     def _property(self, function_id: str, name: str) -> Any:
         own = self.resources(FUNCTION)[function_id]["Properties"]
-        return own[name] if name in own else self._globals()[name]
+        return own[name] if name in own else self.defaults()[name]
 
 
 def load(path: Path) -> Template:
@@ -194,17 +210,22 @@ def _variables(properties: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _Resolver:
-    """Replaces intrinsics, given what names stand for and the template's conditions."""
+    """Replaces intrinsics, given what names stand for, and the template's conditions and maps."""
 
-    def __init__(self, names: Mapping[str, Any], conditions: Mapping[str, Any]) -> None:
+    def __init__(
+        self, names: Mapping[str, Any], conditions: Mapping[str, Any], mappings: Mapping[str, Any]
+    ) -> None:
         self._names = names
         self._conditions = conditions
+        self._mappings = mappings
         self._intrinsics: Mapping[str, Callable[[Any], Any]] = {
             "Ref": self._name,
             "Fn::GetAtt": lambda path: self._name(".".join(path)),
             "Fn::Sub": lambda text: _PLACEHOLDER.sub(lambda m: str(self._name(m[1])), text),
             "Fn::If": self._if,
             "Fn::Equals": lambda sides: self.resolve(sides[0]) == self.resolve(sides[1]),
+            "Fn::Not": lambda condition: not self.resolve(condition[0]),
+            "Fn::FindInMap": self._find_in_map,
         }
 
     def resolve(self, value: Any) -> Any:
@@ -225,6 +246,10 @@ class _Resolver:
             return self._names[name]
         except KeyError:
             raise UnresolvedReference(f"no value is given for {name!r}") from None
+
+    def _find_in_map(self, argument: list[Any]) -> Any:
+        name, first, second = self.resolve(argument)
+        return self._mappings[name][first][second]
 
     def _if(self, argument: list[Any]) -> Any:
         condition, then, otherwise = argument

@@ -1,7 +1,10 @@
 """The template: what the reader makes of it, and the rules that the stack keeps."""
 
 import json
+import re
+import tomllib
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,9 @@ from infra.template import (
 )
 
 ROOT = Path(__file__).parents[2]
+API_SOURCES = "layers/core/segue/api"
+ALARM = "AWS::CloudWatch::Alarm"
+ACCOUNT = {"Ref": "AWS::AccountId"}
 NAMES = {"SessionsTable": "sessions", "UsersTable": "users", "Bucket": "results"}
 
 
@@ -237,54 +243,231 @@ class TestStack:
         allowed = list(allow_statements(template))
         assert allowed
         for statement in allowed:
-            for action in listed(statement["Action"]):
-                assert "*" not in action
-            assert "*" not in listed(statement["Resource"])
+            allowed_actions = listed(statement["Action"])
+            assert not [action for action in allowed_actions if "*" in action]
+            # Traces are the one thing that AWS keeps in no resource.
+            everywhere = "*" in listed(statement["Resource"])
+            assert everywhere == all(action.startswith("xray:") for action in allowed_actions)
 
-    def test_the_bucket_is_touched_only_below_ab_and_nothing_that_answers_tests_deletes(
+    def test_what_answers_tests_deletes_nothing_and_no_function_changes_models(
         self, template: Template
     ) -> None:
-        granted = {
-            (function_id, action, str(resource))
-            for function_id, function in template.resources(FUNCTION).items()
-            for policy in function["Properties"]["Policies"]
-            for statement in policy["Statement"]
-            for action in listed(statement["Action"])
-            for resource in listed(statement["Resource"])
-            if action.startswith("s3:")
-        }
-        objects = str({"Fn::Sub": "${Bucket.Arn}/ab/*"})
-        bucket = str({"Fn::GetAtt": ["Bucket", "Arn"]})
-        assert granted == {
-            ("AbTestFunction", "s3:GetObject", objects),
-            ("AbTestFunction", "s3:PutObject", objects),
-            ("AbTestFunction", "s3:ListBucket", bucket),
-            ("EventsFunction", "s3:GetObject", objects),
-            ("EventsFunction", "s3:PutObject", objects),
-            ("EventsFunction", "s3:DeleteObject", objects),
-            ("EventsFunction", "s3:ListBucket", bucket),
-            ("AbReportFunction", "s3:GetObject", objects),
-            ("AbReportFunction", "s3:ListBucket", bucket),
-            ("MaintenanceFunction", "s3:GetObject", objects),
-            ("MaintenanceFunction", "s3:PutObject", objects),
-            ("MaintenanceFunction", "s3:DeleteObject", objects),
-            ("MaintenanceFunction", "s3:ListBucket", bucket),
+        for function_id in ("PredictFunction", "AbTestFunction", "AbReportFunction"):
+            assert not [it for it in actions(template, function_id) if "Delete" in it]
+        for statement in allow_statements(template):
+            if {"Fn::Sub": "${Bucket.Arn}/bundles/*"} in listed(statement["Resource"]):
+                assert statement["Action"] in ("s3:GetObject", ["s3:GetObject", "s3:PutObject"])
+
+    def test_no_function_is_without_its_bounds(self, template: Template) -> None:
+        # SAM's own policy of a function lets it write any log of the account.
+        assert template.defaults()["PermissionsBoundary"] == {"Ref": "FunctionBoundary"}
+        for function in template.resources(FUNCTION).values():
+            assert not {"PermissionsBoundary", "Role"} & function["Properties"].keys()
+
+    @pytest.mark.parametrize(
+        ("policy", "refused"),
+        [
+            (
+                "ClientPolicy",
+                {
+                    ("DELETE", "/ab_test/results"),
+                    ("PUT", "/experiments/{name}"),
+                    ("DELETE", "/users/{user_id}"),
+                },
+            ),
+            ("AdminPolicy", set()),
+        ],
+    )
+    def test_clients_may_call_all_but_what_only_administrators_may(
+        self, template: Template, policy: str, refused: set[tuple[str, str]]
+    ) -> None:
+        document = template.resources("AWS::IAM::ManagedPolicy")[policy]["Properties"]
+        (statement,) = document["PolicyDocument"]["Statement"]
+        assert statement["Action"] == "execute-api:Invoke"
+        allowed = [
+            arn["Fn::Sub"].partition("${Api}/${Stage}/")[2] for arn in listed(statement["Resource"])
+        ]
+        assert refused == {
+            (route.method, route.path)
+            for route in template.routes()
+            if not any(fnmatchcase(f"{route.method}{route.path}", it) for it in allowed)
         }
 
-    def test_clients_may_not_delete_or_change_experiments(self, template: Template) -> None:
-        policy = template.resources("AWS::IAM::ManagedPolicy")["ClientPolicy"]
-        (statement,) = policy["Properties"]["PolicyDocument"]["Statement"]
-        paths = [arn["Fn::Sub"].partition("${Stage}/")[2] for arn in statement["Resource"]]
-        methods = {path.partition("/")[0] for path in paths}
-        assert methods == {"GET", "POST", "PUT"}
-        # What a client may put is a profile, and never an experiment.
-        assert [path for path in paths if path.startswith("PUT")] == ["PUT/users/*"]
+    def test_every_limit_of_calls_is_of_a_route_that_there_is(self, template: Template) -> None:
+        (api,) = template.resources(API).values()
+        all_methods, *single = template.resolve(api["Properties"]["MethodSettings"])
+        assert (all_methods["HttpMethod"], all_methods["ResourcePath"]) == ("*", "/*")
+        assert all_methods["ThrottlingRateLimit"] == 50
+        routes = {(route.method, route.path) for route in template.routes()}
+        limited = {
+            (it["HttpMethod"], it["ResourcePath"].removeprefix("/").replace("~1", "/"))
+            for it in single
+        }
+        assert limited == {route for route in routes if route[0] == "DELETE"} | {
+            ("PUT", "/experiments/{name}")
+        }
+
+    def test_the_access_log_names_requests_and_callers_and_no_listener(
+        self, template: Template
+    ) -> None:
+        (api,) = template.resources(API).values()
+        line = api["Properties"]["AccessLogSetting"]["Format"]
+        logged = json.loads(re.sub(r"\$context\.[A-Za-z.]+", "0", line))
+        assert {"request_id", "caller", "route", "status", "latency"} <= logged.keys()
+        assert "$context.path" not in line
+        assert "$context.resourcePath" in line
 
     def test_logs_are_kept_for_a_while_and_not_for_ever(self, template: Template) -> None:
         groups = template.resources("AWS::Logs::LogGroup")
         for function in template.resources(FUNCTION).values():
             group = groups[function["Properties"]["LoggingConfig"]["LogGroup"]["Ref"]]
             assert template.resolve(group["Properties"]["RetentionInDays"]) > 0
+
+
+class TestReleases:
+    @pytest.mark.parametrize(
+        ("stage", "gradual", "shift"),
+        [
+            ("dev", False, "AllAtOnce"),
+            ("staging", True, "Canary10Percent5Minutes"),
+            ("prod", True, "Canary10Percent15Minutes"),
+        ],
+    )
+    def test_a_new_version_is_tried_on_few_calls_where_listeners_are(
+        self, template: Template, stage: str, gradual: bool, shift: str
+    ) -> None:
+        preference = template.defaults()["DeploymentPreference"]
+        assert template.resolve(preference, {"Stage": stage}) == {
+            "Enabled": gradual,
+            "Type": shift,
+        }
+
+    def test_callers_get_an_alias_and_a_changed_layer_is_a_new_version(
+        self, template: Template
+    ) -> None:
+        assert template.defaults()["AutoPublishAlias"] == "live"
+        for function in template.resources(FUNCTION).values():
+            assert function["Properties"]["AutoPublishAliasAllProperties"] is True
+        for layer in template.resources("AWS::Serverless::LayerVersion").values():
+            assert layer["Properties"]["PublishLambdaVersion"] is True
+
+    def test_a_release_goes_back_when_its_functions_alarm_rings(self, template: Template) -> None:
+        alarms = template.resources(ALARM)
+        for function_id, function in template.resources(FUNCTION).items():
+            names = [it["Ref"] for it in function["Properties"]["DeploymentPreference"]["Alarms"]]
+            own = {"Name": "FunctionName", "Value": {"Ref": function_id}}
+            assert own in alarms[names[0]]["Properties"]["Dimensions"]
+            called = [it for it in template.routes() if it.function_id == function_id]
+            assert ("ApiFaultsAlarm" in names) == bool(called)
+
+    def test_whoever_waits_for_an_answer_waits_for_no_start(self, template: Template) -> None:
+        called = {route.function_id for route in template.routes()}
+        assert template.defaults()["SnapStart"] == {"ApplyOn": "PublishedVersions"}
+        cold = {
+            function_id
+            for function_id, function in template.resources(FUNCTION).items()
+            if function["Properties"].get("SnapStart") == {"ApplyOn": "None"}
+        }
+        assert cold == set(template.functions()) - called
+
+
+class TestOperations:
+    def test_what_a_schedule_runs_leaves_its_failures_where_an_alarm_sees_them(
+        self, template: Template
+    ) -> None:
+        scheduled = {
+            function_id
+            for function_id, function in template.resources(FUNCTION).items()
+            for event in function["Properties"]["Events"].values()
+            if event["Type"] == "Schedule"
+        }
+        queued = {
+            function_id: function["Properties"]["DeadLetterQueue"]["TargetArn"]
+            for function_id, function in template.resources(FUNCTION).items()
+            if "DeadLetterQueue" in function["Properties"]
+        }
+        assert queued == {it: {"Fn::GetAtt": ["DeadLetters", "Arn"]} for it in scheduled}
+        watched = template.resources(ALARM)["DeadLettersAlarm"]["Properties"]["Dimensions"]
+        assert watched == [
+            {"Name": "QueueName", "Value": {"Fn::GetAtt": ["DeadLetters", "QueueName"]}}
+        ]
+
+    def test_every_alarm_is_told_and_so_is_its_end(self, template: Template) -> None:
+        for alarm in template.resources(ALARM).values():
+            for kind in ("AlarmActions", "OKActions"):
+                assert alarm["Properties"][kind] == [{"Ref": "AlarmTopic"}]
+
+    def test_every_alarm_has_its_place_in_the_runbook_and_on_the_dashboard(
+        self, template: Template
+    ) -> None:
+        runbook = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+        for alarm in template.resources(ALARM):
+            assert f"`{alarm}`" in runbook
+        shown = dashboard(template)["widgets"][0]["properties"]["alarms"]
+        assert shown == [f"arn:{alarm}" for alarm in template.resources(ALARM)]
+
+    def test_every_metric_of_ours_that_is_watched_is_counted(self, template: Template) -> None:
+        sources = [*(ROOT / "functions").glob("*/app.py"), *(ROOT / API_SOURCES).glob("*.py")]
+        code = "".join(path.read_text(encoding="utf-8") for path in sources)
+        watched = set(metric_names(template))
+        assert {"Latency", "Fallbacks", "Sample ratio mismatches", "Refused bundles"} <= watched
+        # Cold starts are counted by the library.
+        assert [name for name in watched if f'"{name}"' not in code] == ["ColdStart"]
+
+    def test_no_log_level_drops_the_metrics(self, template: Template) -> None:
+        # To Lambda, a line without a level is of level INFO, and metrics are such lines.
+        assert set(template.parameters()["LogLevel"]["AllowedValues"]) <= {"DEBUG", "INFO"}
+
+    def test_the_dashboard_overlaps_nothing(self, template: Template) -> None:
+        taken = [
+            (x, y)
+            for widget in dashboard(template)["widgets"]
+            for x in range(widget["x"], widget["x"] + widget["width"])
+            for y in range(widget["y"], widget["y"] + widget["height"])
+        ]
+        assert len(taken) == len(set(taken))
+        assert max(x for x, _ in taken) == 23
+
+    def test_queues_and_topics_are_encrypted_and_take_nothing_in_the_clear(
+        self, template: Template
+    ) -> None:
+        (queue,) = template.resources("AWS::SQS::Queue").values()
+        assert queue["Properties"]["SqsManagedSseEnabled"] is True
+        (topic,) = template.resources("AWS::SNS::Topic").values()
+        assert topic["Properties"]["KmsMasterKeyId"] == {"Ref": "AlarmKey"}
+        for kind in ("AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy"):
+            (policy,) = template.resources(kind).values()
+            refusals = [it for it in statements(policy) if it["Effect"] == "Deny"]
+            assert [it["Condition"] for it in refusals] == [
+                {"Bool": {"aws:SecureTransport": "false"}}
+            ]
+
+    def test_only_the_account_itself_may_do_anything_with_the_key(self, template: Template) -> None:
+        (key,) = template.resources("AWS::KMS::Key").values()
+        assert key["Properties"]["EnableKeyRotation"] is True
+        owner, alarms = key["Properties"]["KeyPolicy"]["Statement"]
+        assert owner["Principal"]["AWS"]["Fn::Sub"].endswith(":${AWS::AccountId}:root")
+        assert alarms["Action"] == ["kms:Decrypt", "kms:GenerateDataKey"]
+        assert alarms["Condition"] == {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
+
+
+class TestStages:
+    """``samconfig.toml``, which says how each stage is deployed."""
+
+    @pytest.mark.parametrize("environment", ["default", "staging", "prod"])
+    def test_a_stage_sets_parameters_that_the_template_takes(
+        self, template: Template, environment: str
+    ) -> None:
+        settings = tomllib.loads((ROOT / "samconfig.toml").read_text())[environment]
+        stage = environment if environment != "default" else "dev"
+        assert settings["global"]["parameters"]["stack_name"] == f"segue-{stage}"
+        deploy = settings["deploy"]["parameters"]
+        given = dict(each.split("=", 1) for each in deploy["parameter_overrides"])
+        assert given["Stage"] == stage
+        for name, value in given.items():
+            parameter = template.parameters()[name]
+            assert value in parameter.get("AllowedValues", [value])
+        assert f"stage={stage}" in deploy["tags"]
 
 
 def events(template: Template) -> Iterator[dict[str, Any]]:
@@ -306,3 +489,46 @@ def allow_statements(template: Template) -> Iterator[dict[str, Any]]:
 
 def listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
+
+
+def actions(template: Template, function_id: str) -> list[str]:
+    policies = template.resources(FUNCTION)[function_id]["Properties"]["Policies"]
+    return [
+        action
+        for policy in policies
+        for statement in policy["Statement"]
+        for action in listed(statement["Action"])
+    ]
+
+
+def statements(policy: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = policy["Properties"]["PolicyDocument"]["Statement"]
+    return found
+
+
+def dashboard(template: Template) -> dict[str, Any]:
+    """The dashboard's body, with every resource called as its logical id."""
+    (resource,) = template.resources("AWS::CloudWatch::Dashboard").values()
+    text = resource["Properties"]["DashboardBody"]["Fn::Sub"]
+    for name in re.findall(r"\$\{([^}]+)\}", text):
+        assert name.split(".")[0] in template.logical_ids() or name in {
+            "Stage",
+            "AWS::Region",
+            "AWS::StackName",
+        }
+    named = re.sub(r"\$\{(\w+)\.Arn\}", r"arn:\1", text)
+    body: dict[str, Any] = json.loads(named)
+    return body
+
+
+def metric_names(template: Template) -> Iterator[str]:
+    """Of all metrics of our own namespace that an alarm or the dashboard looks at."""
+    for alarm in template.resources(ALARM).values():
+        if alarm["Properties"]["Namespace"] == {"Fn::Sub": "Segue/${Stage}"}:
+            yield alarm["Properties"]["MetricName"]
+    for widget in dashboard(template)["widgets"]:
+        for metric in widget["properties"].get("metrics", []):
+            if metric[0] == "Segue/${Stage}":
+                yield metric[1]
+            elif isinstance(metric[0], dict):
+                yield re.findall('MetricName="([^"]+)"', metric[0]["expression"])[0]

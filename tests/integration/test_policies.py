@@ -1,0 +1,249 @@
+"""What each function may do, beside what it does when it is asked everything that it answers.
+
+The calls that reach AWS are noted while every route and every schedule has its turn.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
+
+import pytest
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
+
+from infra.local.environment import REGION
+from infra.local.functions import LocalFunction
+from infra.local.proxy_event import ACCOUNT_ID
+from infra.template import FUNCTION, load
+from segue import bootstrap
+from segue.domain.times import format_time
+from segue.models.bundle import Bundle
+from tests.integration.conftest import ROOT, Aws, resources
+from tests.runtime.support import sample
+
+TEMPLATE = load(ROOT / "template.yaml")
+ACTIONS = {"ListObjectsV2": "s3:ListBucket", "DeleteObjects": "s3:DeleteObject"}
+SCHEDULED = {"source": "aws.events", "detail-type": "Scheduled Event"}
+
+
+class Call(NamedTuple):
+    """What IAM looks at of a call; ``prefix``: of a listing."""
+
+    action: str
+    resource: str
+    prefix: str | None = None
+
+
+class Grant(NamedTuple):
+    """One action on one resource that a policy allows, where a listing has one of the prefixes."""
+
+    action: str
+    resource: str
+    prefixes: tuple[str, ...]
+
+    def allows(self, call: Call) -> bool:
+        named = call.prefix is None or not self.prefixes
+        return (
+            call.action == self.action
+            and fnmatchcase(call.resource, self.resource)
+            and (named or any(fnmatchcase(str(call.prefix), it) for it in self.prefixes))
+        )
+
+
+@dataclass
+class Deployment:
+    """The functions over tables and a bucket, and the calls that each of them made."""
+
+    aws: Aws
+    bundle: Bundle
+    running: str = ""
+    calls: dict[str, set[Call]] = field(default_factory=dict)
+    asked: set[tuple[str, str]] = field(default_factory=set)
+    functions: dict[str, LocalFunction] = field(default_factory=dict)
+
+    @property
+    def names(self) -> dict[str, str]:
+        found = dict(self.aws.names)
+        for table in ("SessionsTable", "UsersTable"):
+            found[f"{table}.Arn"] = f"arn:aws:dynamodb:::table/{found[table]}"
+        return found | {
+            "Bucket.Arn": f"arn:aws:s3:::{found['Bucket']}",
+            "DeadLetters.Arn": "arn:aws:sqs:::dead-letters",
+            "AWS::Partition": "aws",
+            "AWS::Region": REGION,
+            "AWS::AccountId": ACCOUNT_ID,
+            "AWS::StackName": "segue-test",
+        }
+
+    def ask(self, event: Mapping[str, Any]) -> None:
+        """Send a request to the function that the template gives it to."""
+        route = (event["httpMethod"], event["resource"])
+        answering = {(it.method, it.path): it.function_id for it in TEMPLATE.routes()}
+        self.asked.add(route)
+        answer = self.invoke(answering[route], event)
+        assert answer["statusCode"] < 400, answer["body"]
+
+    def invoke(self, function_id: str, event: Mapping[str, Any]) -> Any:
+        self.running = function_id
+        if function_id not in self.functions:
+            self.functions[function_id] = self._started(function_id)
+        return asyncio.run(self.functions[function_id].invoke(dict(event), "request"))
+
+    def note(self, operation: str, asked: Mapping[str, Any]) -> None:
+        noted = self.calls.setdefault(self.running, set())
+        if "TableName" in asked or "RequestItems" in asked:
+            for table in asked.get("RequestItems") or [asked["TableName"]]:
+                arn = f"arn:aws:dynamodb:::table/{table}"
+                noted.add(Call(f"dynamodb:{operation}", arn))
+            return
+        action, bucket = (
+            ACTIONS.get(operation, f"s3:{operation}"),
+            f"arn:aws:s3:::{asked['Bucket']}",
+        )
+        if operation == "ListObjectsV2":
+            noted.add(Call(action, bucket, asked["Prefix"]))
+            return
+        deleted = asked.get("Delete", {}).get("Objects", [])
+        for key in [it["Key"] for it in deleted] or [asked["Key"]]:
+            noted.add(Call(action, f"{bucket}/{key}"))
+
+    def note_missing(self, asked: Mapping[str, Any]) -> None:
+        """Without leave to list, S3 would have said 403 and not 404; that check has no prefix."""
+        bucket = f"arn:aws:s3:::{asked['Bucket']}"
+        self.calls[self.running].add(Call("s3:ListBucket", bucket))
+
+    def _started(self, function_id: str) -> LocalFunction:
+        _forget()
+        environment = TEMPLATE.environment(function_id, self.names) | {
+            "AWS_ENDPOINT_URL": "",
+            "BUNDLE_PATH": str(self.bundle.path),
+            "SEGUE_AS_OF": format_time(self.bundle.manifest.cutoff),
+        }
+        code, handler = TEMPLATE.code_uri(function_id), TEMPLATE.handler(function_id)
+        # Maintenance without its time would leave off at a place that is drawn by lot.
+        timeout = TEMPLATE.timeout(function_id)
+        return LocalFunction(function_id, handler, code, environment, timeout)
+
+
+def _forget() -> None:
+    """Each function has a process to itself, and its own of everything that is made once in one."""
+    for made_once in vars(bootstrap).values():
+        if hasattr(made_once, "cache_clear"):
+            made_once.cache_clear()
+
+
+@contextmanager
+def noted_calls(deployment: Deployment, patch: pytest.MonkeyPatch) -> Iterator[None]:
+    original = BaseClient._make_api_call  # type: ignore[attr-defined]
+
+    def call(client: BaseClient, operation: str, asked: dict[str, Any]) -> Any:
+        deployment.note(operation, asked)
+        try:
+            return original(client, operation, asked)
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "NoSuchKey":
+                deployment.note_missing(asked)
+            raise
+
+    patch.setattr(BaseClient, "_make_api_call", call)
+    yield
+
+
+@pytest.fixture(scope="module", params=["moto"])
+def deployment(request: pytest.FixtureRequest, bundle: Bundle) -> Iterator[Deployment]:
+    """After everything has been asked of every function."""
+    with pytest.MonkeyPatch.context() as patch, resources(request, patch) as aws:
+        deployment = Deployment(aws, bundle)
+        for name in TEMPLATE.environment("PredictFunction", deployment.names):
+            patch.setenv(name, "")  # what the functions set is unset at the end
+        with noted_calls(deployment, patch):
+            _ask_everything(deployment, bundle.catalogue.ids[0].decode())
+        yield deployment
+        _forget()
+
+
+def _ask_everything(deployment: Deployment, track: str) -> None:
+    for name in ("save_profile", "add_events", "profile", "list_events"):
+        deployment.ask(sample(name))
+    deployment.ask({**sample("add_events"), "path": "/users/newcomer/events"})
+    for name in ("export_user", "health", "models", "predict"):
+        deployment.ask(sample(name))
+    deployment.ask({**sample("similar"), "path": f"/tracks/{track}/similar"})
+    for name in ("save_experiment", "experiments", "recommendations", "perform_ab_test", "results"):
+        deployment.ask(sample(name))
+    deployment.ask({**sample("recommendations"), "path": "/users/newcomer/recommendations"})
+    deployment.invoke("MaintenanceFunction", SCHEDULED)
+    deployment.ask(sample("report"))
+    deployment.invoke("AbReportFunction", SCHEDULED)
+    for name in ("erase_user", "delete_results"):
+        deployment.ask(sample(name))
+
+
+def grants(deployment: Deployment, function_id: str) -> list[Grant]:
+    """What the function's own policies allow."""
+    policies = TEMPLATE.resources(FUNCTION)[function_id]["Properties"]["Policies"]
+    return [it for policy in policies for it in _granted(policy, deployment)]
+
+
+def bounds(deployment: Deployment) -> list[Grant]:
+    """What the functions' boundary allows."""
+    boundary = TEMPLATE.resources("AWS::IAM::ManagedPolicy")["FunctionBoundary"]
+    return list(_granted(boundary["Properties"]["PolicyDocument"], deployment))
+
+
+def _granted(policy: Mapping[str, Any], deployment: Deployment) -> list[Grant]:
+    return [
+        Grant(action, resource, tuple(_prefixes(statement)))
+        for statement in TEMPLATE.resolve(policy["Statement"], deployment.names)
+        for action in _listed(statement["Action"])
+        for resource in _listed(statement["Resource"])
+    ]
+
+
+def _prefixes(statement: Mapping[str, Any]) -> list[str]:
+    condition = statement.get("Condition", {}).get("StringLikeIfExists", {})
+    return _listed(condition.get("s3:prefix", []))
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def test_every_route_and_every_function_had_its_turn(deployment: Deployment) -> None:
+    assert deployment.asked == {(route.method, route.path) for route in TEMPLATE.routes()}
+    assert set(deployment.calls) == set(TEMPLATE.functions())
+
+
+@pytest.mark.parametrize("function_id", TEMPLATE.functions())
+class TestEachFunction:
+    def test_may_do_all_that_it_does(self, deployment: Deployment, function_id: str) -> None:
+        for allowed in (grants(deployment, function_id), bounds(deployment)):
+            refused = {
+                call
+                for call in deployment.calls[function_id]
+                if not any(grant.allows(call) for grant in allowed)
+            }
+            assert refused == set()
+
+    def test_may_do_no_more(self, deployment: Deployment, function_id: str) -> None:
+        needless = {
+            grant
+            for grant in grants(deployment, function_id)
+            if not any(grant.allows(call) for call in deployment.calls[function_id])
+        }
+        assert needless == set()
+
+
+def test_a_grant_is_for_its_action_its_resource_and_its_prefix() -> None:
+    listing = Grant("s3:ListBucket", "arn:aws:s3:::b", ("ab/*",))
+    assert listing.allows(Call("s3:ListBucket", "arn:aws:s3:::b", "ab/default/"))
+    assert listing.allows(Call("s3:ListBucket", "arn:aws:s3:::b"))
+    assert not listing.allows(Call("s3:ListBucket", "arn:aws:s3:::b", "bundles/"))
+    assert not listing.allows(Call("s3:ListBucket", "arn:aws:s3:::c", "ab/"))
+    objects = Grant("s3:GetObject", "arn:aws:s3:::b/ab/*", ())
+    assert objects.allows(Call("s3:GetObject", "arn:aws:s3:::b/ab/x"))
+    assert not objects.allows(Call("s3:PutObject", "arn:aws:s3:::b/ab/x"))
+    assert not objects.allows(Call("s3:GetObject", "arn:aws:s3:::b/bundles/x"))
