@@ -27,7 +27,7 @@ UV := pip compile --quiet --upgrade --python-version 3.11 --no-emit-index-url --
 	--no-annotate requirements.in --output-file requirements.txt
 
 .DELETE_ON_ERROR:
-.PHONY: run test lint format unit integration runtime e2e audit lock clean
+.PHONY: run test lint format unit integration runtime e2e deploy-local run-deployed audit lock clean
 
 run: $(BUNDLE)/manifest.json  ## Train where need be, and serve on http://127.0.0.1:8000
 	@$(BIN)/segue serve --data "$(DATA)" --bundle $(BUNDLE) --state $(STATE)/stack
@@ -38,9 +38,9 @@ $(BUNDLE)/manifest.json: $(DATA) $(wildcard $(DATA)/*) | .venv/run
 .segue/demo/data: | .venv/run
 	@$(BIN)/segue data demo $@
 
-test: lint unit integration runtime e2e  ## Everything that has to hold
+test: lint unit integration runtime e2e deploy-local  ## Everything that has to hold
 
-lint: .venv/test .venv-sam/done
+lint: .venv/test .venv-sam/done .venv-checkov/done
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -48,6 +48,7 @@ lint: .venv/test .venv-sam/done
 	$(BIN)/lint-imports
 	$(BIN)/cfn-lint template.yaml
 	.venv-sam/bin/sam validate --lint --region us-east-1
+	.venv-checkov/bin/checkov --config-file tests/checkov.yaml
 
 unit integration: .venv/test
 	$(BIN)/pytest tests/$@
@@ -57,6 +58,12 @@ runtime: .venv/test .venv-sam/done
 
 e2e: .venv/test $(NEWMAN)
 	$(BIN)/pytest tests/$@
+
+deploy-local: .venv/test .venv-sam/done .venv-stack/done $(NEWMAN)  ## Deploy onto an emulator of AWS; test that
+	$(BIN)/pytest tests/e2e --service deployed -rs
+
+run-deployed: $(BUNDLE)/manifest.json .venv-sam/done .venv-stack/done  ## Deploy likewise, to try it out
+	@$(BIN)/python -m infra.deployed --data "$(DATA)" --bundle $(BUNDLE) --state $(STATE)/deployed
 
 format: .venv/test  ## Put the code in order
 	$(BIN)/ruff check --fix .
@@ -69,11 +76,13 @@ lock: .venv/test  ## Renew the locked versions
 	cd layers/runtime && ../../$(BIN)/pip-compile --generate-hashes $(COMPILE)
 	cd layers/stats && ../../$(BIN)/pip-compile --generate-hashes $(COMPILE)
 	cd infra && ../$(BIN)/uv $(UV)
+	cd infra/deployed && ../../$(BIN)/uv $(subst 3.11,3.13,$(UV))
 	# pip, not uv: a plain PyTorch stands for the CPU's and for CUDA's build alike.
 	cd training && ../$(BIN)/pip-compile $(COMPILE) && sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements.txt
 	cd training/peers && ../../$(BIN)/uv $(subst requirements.txt,requirements.txt --universal,$(UV)) && sed -i '/^\(nvidia-\|cuda-\|triton\)/d' requirements.txt
 	cd tests && ../$(BIN)/uv $(UV)
 	cd tests && ../$(BIN)/uv $(subst requirements.,sam.,$(UV))
+	cd tests && ../$(BIN)/uv $(subst requirements.,checkov.,$(UV))
 
 .venv/run: $(LOCKS) pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Segue needs Python 3.11 or later; this is " + sys.version.split()[0])'
@@ -88,15 +97,21 @@ lock: .venv/test  ## Renew the locked versions
 	@$(PIP) --requirement tests/requirements.txt
 	@touch $@
 
-# The SAM command line pins releases of its own, so it lives apart.
-.venv-sam/done: tests/sam.txt | .venv/run
-	@$(PYTHON) -m venv .venv-sam
-	@.venv-sam/bin/pip install --quiet --disable-pip-version-check --requirement tests/sam.txt
+# The SAM command line and checkov pin releases of their own, so they live apart.
+.venv-sam/done .venv-checkov/done: .venv-%/done: tests/%.txt | .venv/run
+	@$(PYTHON) -m venv .venv-$*
+	@.venv-$*/bin/pip install --quiet --disable-pip-version-check --requirement tests/$*.txt
 	@touch $@
+
+# What the functions run in when they are deployed on this machine: their own Python, or nothing.
+.venv-stack/done: infra/deployed/requirements.txt
+	@sh layers/python313.sh -m venv .venv-stack \
+	&& .venv-stack/bin/pip install --quiet --disable-pip-version-check --requirement $< \
+	&& touch $@ || test $$? -eq 69
 
 $(NEWMAN): tests/e2e/package.json tests/e2e/package-lock.json
 	npm ci --prefix tests/e2e --no-audit --no-fund
 	@touch $@
 
 clean:  ## Remove all that was made, the local state included
-	rm -rf .venv .venv-sam .venv-peers .segue .aws-sam tests/e2e/node_modules
+	rm -rf .venv .venv-sam .venv-stack .venv-checkov .venv-peers .segue .aws-sam tests/e2e/node_modules

@@ -12,9 +12,6 @@ from typing import Any
 
 from infra.local.proxy_event import ACCOUNT_ID
 
-# Of every function in the template; a handler may ask how much of it is left.
-TIMEOUT_SECONDS = 25
-
 # All functions share it: the library that routes a request keeps it in its classes, which on Lambda
 # each function has to itself, and here all of them share.
 _ONE_AT_A_TIME = ThreadPoolExecutor(max_workers=1, thread_name_prefix="functions")
@@ -28,6 +25,7 @@ class LambdaContext:
 
     function_name: str
     aws_request_id: str
+    timeout_seconds: float
     function_version: str = "$LATEST"
     memory_limit_in_mb: int = 1769
     log_stream_name: str = "local"
@@ -45,7 +43,8 @@ class LambdaContext:
         return f"/aws/lambda/{self.function_name}"
 
     def get_remaining_time_in_millis(self) -> int:
-        left = TIMEOUT_SECONDS - (time.monotonic() - self._started)
+        """What is left of the function's timeout, which here is for its handler to keep."""
+        left = self.timeout_seconds - (time.monotonic() - self._started)
         return max(0, int(left * 1000))
 
 
@@ -53,10 +52,19 @@ class LocalFunction:
     """One function: like an instance of Lambda's, it answers one call at a time.
 
     ``environment`` is put in place while the code is imported, which is when it reads it.
+    ``timeout`` is in seconds.
     """
 
-    def __init__(self, name: str, handler: str, code: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        handler: str,
+        code: Path,
+        environment: Mapping[str, str],
+        timeout: float = 25,
+    ) -> None:
         self.name = name
+        self._timeout = timeout
         module, _, self._attribute = handler.rpartition(".")
         self._file = code / f"{module}.py"
         self._environment = environment
@@ -73,7 +81,7 @@ class LocalFunction:
 
     def _call(self, event: dict[str, Any], request_id: str) -> Any:
         handler = self._handler or self._load()
-        return handler(event, LambdaContext(self.name, request_id))
+        return handler(event, LambdaContext(self.name, request_id, self._timeout))
 
     def _load(self) -> Handler:
         os.environ.update(self._environment)

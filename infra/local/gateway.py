@@ -1,8 +1,9 @@
-"""The API of the local stack: an ASGI application that does what API Gateway does, and no more.
+"""The API of the local stack: an ASGI application that does what API Gateway does.
 
 Routes come from the template, requests become proxy events for the functions' own handlers, and
 the handlers' answers become responses. Where API Gateway would refuse a request by itself, so does
-this, but says why.
+this, but says why. Beside it stands Lambda's own Invoke, for functions that no route reaches:
+``aws lambda invoke --endpoint-url http://127.0.0.1:8000 --function-name MaintenanceFunction``.
 """
 
 import base64
@@ -23,6 +24,10 @@ from infra.template import Route
 
 # API Gateway's own limit.
 MAX_BODY_BYTES = 10 * 1024 * 1024
+
+_INVOCATION = re.compile("/2015-03-31/functions/(?P<function>[^/]+)/invocations")
+_JSON = [("content-type", "application/json")]
+_FAILED = ("x-amz-function-error", "Unhandled")
 
 logger = logging.getLogger("segue.gateway")
 
@@ -68,6 +73,9 @@ class Gateway:
         path = scope["raw_path"].decode("latin-1")
         # A HEAD is a GET whose body stays here.
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        if method == "POST" and (named := _INVOCATION.fullmatch(path)):
+            body = await _read_body(scope, receive)
+            return await self._invoke_as_lambda(unquote(named["function"]), body, request_id)
         routes = self._routes_of(path)
         if method == "OPTIONS":
             return Response(HTTPStatus.NO_CONTENT, [("allow", ", ".join(sorted(routes)))], b"")
@@ -97,6 +105,22 @@ class Gateway:
         if not routes:
             raise Refused(HTTPStatus.NOT_FOUND, f"there is nothing at {path}")
         return routes
+
+    async def _invoke_as_lambda(self, name: str, body: bytes, request_id: str) -> Response:
+        """What Lambda's Invoke answers: a handler's exception is an answer, too."""
+        if name not in self._functions:
+            raise Refused(HTTPStatus.NOT_FOUND, f"there is no function {name}")
+        try:
+            event = json.loads(body or b"{}")
+        except ValueError as error:
+            raise Refused(HTTPStatus.BAD_REQUEST, f"the event is no JSON: {error}") from None
+        try:
+            answer = await self._functions[name].invoke(event, request_id)
+        except Exception as error:
+            logger.exception("%s failed; request %s", name, request_id)
+            answer = {"errorMessage": str(error), "errorType": type(error).__name__}
+            return Response(HTTPStatus.OK, [*_JSON, _FAILED], json.dumps(answer).encode())
+        return Response(HTTPStatus.OK, _JSON, json.dumps(answer).encode())
 
     async def _invoke(
         self, function: LocalFunction, event: dict[str, Any], request_id: str

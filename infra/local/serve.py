@@ -30,7 +30,8 @@ from infra.local.functions import LocalFunction
 from infra.local.gateway import Gateway
 from infra.local.port import HOST, bind
 from infra.progress import progress_bars
-from segue.adapters.aws import dynamodb_client
+from segue.adapters.aws import dynamodb_client, s3_client
+from segue.adapters.bundles import S3Bundles
 from segue.adapters.dynamodb import DynamoUserStore
 from segue.domain.errors import BundleMissing
 from segue.domain.times import format_time
@@ -78,7 +79,7 @@ def _start(options: ServeOptions, console: Console, running: ExitStack) -> None:
         _import(options.data, data, options.state, names, console)
     running.enter_context(_functions_log(options.state))
     functions = _functions(template, names, endpoint, bundle)
-    console.print(f"Models             bundle {bundle.version}, as of {_as_of(bundle)}")
+    console.print(f"Models             {_models(names, bundle)}, as of {_as_of(bundle)}")
     url, user = f"http://{HOST}:{options.port}", _example_user(names)
     console.print(_WHAT_TO_TRY.format(url=url, user=user, state=options.state))
     running.callback(console.print, "Stopping ...")
@@ -168,12 +169,21 @@ def _functions(
             template.handler(function_id),
             template.code_uri(function_id),
             template.environment(function_id, names) | settings,
+            template.timeout(function_id),
         )
         for function_id in template.functions()
     }
     for function in functions.values():
         function.load()
     return functions
+
+
+def _models(names: dict[str, str], bundle: Bundle) -> str:
+    """What is served: the bundle in the folder, or one that was activated in its stead."""
+    active = S3Bundles(s3_client(), names["Bucket"]).active()
+    if active in (None, bundle.version):
+        return f"bundle {bundle.version}"
+    return f"bundle {active}, which was activated in place of {bundle.version}"
 
 
 def _as_of(bundle: Bundle) -> str:
@@ -199,6 +209,10 @@ _WHAT_TO_TRY = """
   curl {url}/models/2/predict -d '{{"user_id": {user}}}'    # classifier
   curl {url}/perform_ab_test  -d '{{"user_id": {user}}}'
   curl {url}/ab_test/results
+
+What runs by a schedule on AWS runs here when you say so; it settles what is due, and compacts:
+
+  curl {url}/2015-03-31/functions/MaintenanceFunction/invocations -d '{{}}'
 
 The functions' log is {state}/functions.log. Ctrl-C stops everything; nothing is lost.
 """

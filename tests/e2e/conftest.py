@@ -1,19 +1,33 @@
-"""The real ``segue serve``, as a process of its own on free ports."""
+"""The real service, as a process of its own on free ports.
 
+It is ``segue serve``, or with ``pytest tests/e2e --service deployed`` the stack that SAM has built
+and deployed onto an emulator of AWS, which is asked through its API Gateway.
+"""
+
+import atexit
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import httpx
 import pytest
 
+from infra.deployed import sam
+from infra.deployed.process import check_platform
+from infra.local.environment import PREFIX, local_settings
+from infra.local.errors import LocalStackError
+from infra.template import physical_name
 from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -27,12 +41,14 @@ def segue_command(*arguments: str) -> list[str]:
     return [sys.executable, "-c", "from infra.cli import main; main()", *arguments]
 
 
-def segue(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
+def segue(
+    *arguments: str, settings: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end; ``settings`` are further environment variables."""
     return subprocess.run(
         segue_command(*arguments),
         cwd=ROOT,
-        env=ENVIRONMENT,
+        env=ENVIRONMENT | dict(settings or {}),
         capture_output=True,
         text=True,
         check=False,
@@ -40,16 +56,46 @@ def segue(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--service", choices=("local", "deployed"), default="local")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for line in (
+        "local: about `segue serve` itself, its processes and its state folder",
+        "deployed: about deploying the stack on this machine",
+    ):
+        config.addinivalue_line("markers", line)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is about the other service."""
+    other = {"local": "deployed", "deployed": "local"}[config.getoption("--service", "local")]
+    left_out = [item for item in items if item.get_closest_marker(other)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
 @dataclass
 class Service:
-    """A running ``segue serve``."""
+    """A running service. ``names`` holds those of its tables and bucket, by logical id."""
 
     process: subprocess.Popen[str]
     url: str
     stack_port: int
+    names: Mapping[str, str]
 
     def request(self, method: str, path: str, body: Any = None) -> httpx.Response:
         return httpx.request(method, self.url + path, json=body, timeout=PATIENCE, trust_env=False)
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The environment variables by which a command finds the tables and the bucket."""
+        return local_settings(f"http://127.0.0.1:{self.stack_port}") | {
+            "SESSIONS_TABLE": self.names["SessionsTable"],
+            "USERS_TABLE": self.names["UsersTable"],
+            "BUCKET": self.names["Bucket"],
+        }
 
     def kill(self) -> None:
         """Let nothing of it act any more: SIGKILL."""
@@ -78,17 +124,23 @@ class Options:
 
 
 def start(options: Options, port: int | None = None, stack_port: int | None = None) -> Service:
-    """Start the service; it may not be ready yet, or never be."""
+    """Start ``segue serve``; it may not be ready yet, or never be."""
     port, stack_port = port or free_port(), stack_port or free_port()
-    process = subprocess.Popen(
-        options.command(port, stack_port),
+    process = _begin(options.command(port, stack_port))
+    ids = ("SessionsTable", "UsersTable", "Bucket")
+    names = {logical_id: physical_name(PREFIX, logical_id) for logical_id in ids}
+    return Service(process, f"http://127.0.0.1:{port}", stack_port, names)
+
+
+def _begin(command: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command,
         cwd=ROOT,
         env=ENVIRONMENT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    return Service(process, f"http://127.0.0.1:{port}", stack_port)
 
 
 def wait_until_ready(service: Service) -> None:
@@ -105,15 +157,65 @@ def wait_until_ready(service: Service) -> None:
 
 @contextmanager
 def serving(options: Options) -> Iterator[Service]:
-    """A service that is ready; stopped at the end, if it still runs."""
+    """A ``segue serve`` that is ready; stopped at the end, if it still runs."""
     service = start(options)
     try:
         wait_until_ready(service)
         yield service
     finally:
-        if service.process.poll() is None:
-            service.stop()
-        service.process.communicate()
+        _end(service.process)
+
+
+@contextmanager
+def deployed(options: Options) -> Iterator[Service]:
+    """The deployed stack, ready, and gone at the end."""
+    port, addresses = free_port(), options.state.with_suffix(".json")
+    process = deploy(options, port, built(options.bundle), "--json", str(addresses))
+    try:
+        while process.poll() is None and not addresses.is_file():
+            time.sleep(0.1)
+        if process.poll() is not None:
+            pytest.fail("the stack was not deployed: " + "".join(process.communicate()))
+        where = json.loads(addresses.read_bytes())
+        yield Service(process, where["url"], port, where["outputs"])
+    finally:
+        _end(process)
+
+
+def deploy(options: Options, port: int, build: Path, *more: str) -> subprocess.Popen[str]:
+    """Start to deploy; skips the test where the functions cannot run."""
+    try:
+        check_platform()
+    except LocalStackError as error:
+        pytest.skip(str(error))
+    command = [sys.executable, "-m", "infra.deployed", "--port", str(port), "--build", str(build)]
+    command += ["--bundle", str(options.bundle), "--state", str(options.state), *more]
+    command += ["--data", str(options.data)] if options.data else []
+    return _begin(command)
+
+
+@cache
+def built(bundle: Path) -> Path:
+    """What ``sam build`` makes with this bundle, once a test run."""
+    folder = Path(mkdtemp(prefix="segue-built-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    sam.build(folder / "build", bundle, folder / "build.log")
+    return folder / "build"
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+    process.communicate(timeout=PATIENCE)
+
+
+Serving = Callable[[Options], AbstractContextManager[Service]]
+
+
+@pytest.fixture(scope="session")
+def answering(pytestconfig: pytest.Config) -> Serving:
+    """Serves what the options say, by the service that the tests were asked to be about."""
+    return serving if pytestconfig.getoption("--service", "local") == "local" else deployed
 
 
 @pytest.fixture
@@ -124,9 +226,27 @@ def options(tmp_path: Path, bundle_path: Path, data_path: Path) -> Options:
 
 @pytest.fixture(scope="session")
 def served(
-    tmp_path_factory: pytest.TempPathFactory, bundle_path: Path, data_path: Path
+    tmp_path_factory: pytest.TempPathFactory,
+    bundle_path: Path,
+    data_path: Path,
+    answering: Serving,
 ) -> Iterator[Service]:
     """One service for all tests that leave it as it is."""
     state = tmp_path_factory.mktemp("served") / "state"
-    with serving(Options(bundle_path, state, data_path)) as service:
+    with answering(Options(bundle_path, state, data_path)) as service:
         yield service
+
+
+def perform(service: Service, user: int) -> int:
+    """The outcome of the user's A/B test."""
+    response = service.request("POST", "/perform_ab_test", {"user_id": user})
+    assert response.status_code == 200, response.text
+    outcome: int = response.json()["Successful recommendation"]
+    return outcome
+
+
+def results(service: Service) -> dict[int, int]:
+    """The outcomes by user; fails where a user is listed twice."""
+    rows = service.request("GET", "/ab_test/results").json()["results"]
+    assert len({row["user_id"] for row in rows}) == len(rows)
+    return {row["user_id"]: row["recomm_successful"] for row in rows}

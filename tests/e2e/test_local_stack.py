@@ -1,4 +1,4 @@
-"""``segue serve``: the service answers, survives any kill, and leaves nothing behind."""
+"""``segue serve`` itself: it survives any kill, and leaves nothing behind."""
 
 import asyncio
 import json
@@ -23,6 +23,8 @@ from tests.e2e.conftest import (
     ROOT,
     Options,
     Service,
+    perform,
+    results,
     segue,
     segue_command,
     serving,
@@ -31,19 +33,7 @@ from tests.e2e.conftest import (
 
 USERS = range(101, 141)
 
-
-def perform(service: Service, user: int) -> int:
-    response = service.request("POST", "/perform_ab_test", {"user_id": user})
-    assert response.status_code == 200, response.text
-    outcome: int = response.json()["Successful recommendation"]
-    return outcome
-
-
-def results(service: Service) -> dict[int, int]:
-    """The outcomes by user; fails where a user is listed twice."""
-    rows = service.request("GET", "/ab_test/results").json()["results"]
-    assert len({row["user_id"] for row in rows}) == len(rows)
-    return {row["user_id"]: row["recomm_successful"] for row in rows}
+pytestmark = pytest.mark.local
 
 
 def dynamodb(service: Service) -> Any:
@@ -79,34 +69,6 @@ def kill(line: str) -> None:
     """SIGKILL for a process that ``processes`` listed; it may be gone already."""
     with suppress(ProcessLookupError):
         os.kill(int(line.split()[0]), signal.SIGKILL)
-
-
-class TestService:
-    def test_is_healthy(self, served: Service) -> None:
-        response = served.request("GET", "/health")
-        assert response.status_code == 200
-        assert response.json()["status"] == "ok"
-
-    @pytest.mark.parametrize("model", [1, 2])
-    def test_recommends_tracks(self, served: Service, model: int) -> None:
-        response = served.request("POST", f"/models/{model}/predict", {"user_id": 101, "k": 7})
-        assert response.status_code == 200
-        assert len(set(response.json())) == 7
-
-    def test_lists_the_outcome_that_it_answered(self, served: Service) -> None:
-        outcomes = {user: perform(served, user) for user in USERS[:5]}
-        assert results(served).items() >= outcomes.items()
-
-    def test_refuses_an_unknown_user(self, served: Service) -> None:
-        response = served.request("POST", "/models/1/predict", {"user_id": 9_999_999})
-        assert response.status_code == 404
-        assert response.headers["content-type"] == "application/problem+json"
-
-    def test_listens_on_this_machine_alone(self, served: Service) -> None:
-        # Another address of the loopback: a server on all interfaces would answer there, too.
-        for port in (int(served.url.rpartition(":")[2]), served.stack_port):
-            with socket.socket() as probe:
-                assert probe.connect_ex(("127.0.0.2", port)) != 0
 
 
 def test_answers_leave_at_once() -> None:

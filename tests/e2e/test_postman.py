@@ -12,7 +12,7 @@ from infra.demo import generate
 from infra.local.environment import TEMPLATE
 from infra.template import load
 from tests.bundles import TRACKS
-from tests.e2e.conftest import ROOT, Options, Service, serving
+from tests.e2e.conftest import ROOT, Options, Service, Serving
 
 COLLECTION = ROOT / "docs" / "segue.postman_collection.json"
 NEWMAN = ROOT / "tests" / "e2e" / "node_modules" / ".bin" / "newman"
@@ -21,10 +21,12 @@ LISTENERS = 410
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory, bundle_path: Path) -> Iterator[Service]:
+def service(
+    tmp_path_factory: pytest.TempPathFactory, bundle_path: Path, answering: Serving
+) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("postman")
     generate(folder / "data", listeners=LISTENERS, tracks=TRACKS)
-    with serving(Options(bundle_path, folder / "state", folder / "data")) as running:
+    with answering(Options(bundle_path, folder / "state", folder / "data")) as running:
         yield running
 
 

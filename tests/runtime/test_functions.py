@@ -212,7 +212,7 @@ class TestSurroundings:
         assert refusal["correlation_id"] == "sample-predict"
         metrics = [line for line in lines if "Latency" in line]
         assert [line["service"] for line in metrics] == ["predict"]
-        assert metrics[0]["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "Segue"
+        assert metrics[0]["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "Segue/dev"
 
     @pytest.mark.parametrize(
         ("function_id", "packages"),

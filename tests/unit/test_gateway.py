@@ -229,7 +229,7 @@ class TestFunction:
         assert asyncio.run(calls()) == [1] * 5
 
     def test_tells_the_handler_how_much_time_is_left(self) -> None:
-        context = LambdaContext("predict", "id")
+        context = LambdaContext("predict", "id", 25)
         assert 0 < context.get_remaining_time_in_millis() <= 25_000
         assert context.invoked_function_arn.endswith(":function:predict")
 
@@ -241,3 +241,46 @@ def assert_problem(response: httpx.Response, status: int) -> None:
     assert problem["status"] == status
     assert problem["detail"]
     assert problem["request_id"]
+
+
+class TestInvoke:
+    """Lambda's own way to call a function, for those that no route reaches."""
+
+    URL = "/2015-03-31/functions/Predict/invocations"
+
+    def test_hands_the_event_over_and_the_answer_back(self) -> None:
+        response = call(
+            lambda event, context: event["a"] + 1, "POST", self.URL, content=b'{"a": 1}'
+        )
+        assert (response.status_code, response.json()) == (200, 2)
+        assert "x-amz-function-error" not in response.headers
+
+    def test_takes_no_event_for_an_empty_one(self) -> None:
+        assert call(lambda event, context: event, "POST", self.URL).json() == {}
+
+    def test_answers_with_what_the_handler_raised(self) -> None:
+        def fail(event: dict[str, Any], context: LambdaContext) -> None:
+            raise ValueError("the tables are gone")
+
+        response = call(fail, "POST", self.URL, content=b"{}")
+        assert response.status_code == 200
+        assert response.headers["x-amz-function-error"] == "Unhandled"
+        assert response.json() == {
+            "errorMessage": "the tables are gone",
+            "errorType": "ValueError",
+        }
+
+    def test_refuses_a_function_that_is_not_there(self) -> None:
+        url = "/2015-03-31/functions/Nobody/invocations"
+        assert call(echo, "POST", url, content=b"{}").status_code == 404
+
+    def test_refuses_what_is_no_json(self) -> None:
+        assert call(echo, "POST", self.URL, content=b"{").status_code == 400
+
+    def test_lets_the_handler_know_what_is_left_of_its_own_timeout(self) -> None:
+        def left(event: dict[str, Any], context: LambdaContext) -> int:
+            return context.get_remaining_time_in_millis()
+
+        function = FakeFunction(left)
+        function._timeout = 900
+        assert 880_000 < asyncio.run(function.invoke({}, "1")) <= 900_000

@@ -1,0 +1,1 @@
+"""The stack as AWS gets it, on one machine: built and deployed by SAM, on an emulator of AWS."""
