@@ -44,6 +44,7 @@ def test_the_runtime_layer_holds_what_the_functions_import_and_no_more(build: Pa
         "numpy",
         "numpy.libs",
         "onnxruntime",
+        "snapshot_restore_py.py",
         "typing_extensions.py",
     }
 
