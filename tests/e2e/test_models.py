@@ -11,42 +11,39 @@ from typing import Any
 import boto3
 import pytest
 
-from infra.local.environment import PREFIX, local_settings
 from segue.models.bundle import Bundle
 from tests.e2e import conftest
-from tests.e2e.conftest import Options, Service, segue, serving
+from tests.e2e.conftest import Options, Service, Serving, segue
 from tests.variants import variant
 
-BUCKET = f"{PREFIX}-bucket"
 POINTER = "bundles/active.json"
 
 
 @pytest.fixture
-def service(options: Options, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+def service(
+    options: Options, answering: Serving, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Service]:
     """A service that looks at the pointer at every request."""
     monkeypatch.setitem(conftest.ENVIRONMENT, "BUNDLE_POLL_SECONDS", "0")
-    with serving(options) as running:
+    with answering(options) as running:
         yield running
 
 
-def endpoint(service: Service) -> str:
-    return f"http://127.0.0.1:{service.stack_port}"
-
-
 def models(service: Service, *arguments: str) -> Any:
-    result = segue("models", *arguments, "--endpoint-url", endpoint(service), "--json", "-")
+    result = segue("models", *arguments, "--json", "-", settings=service.settings)
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
 
 
 def bucket(service: Service) -> Any:
-    settings = local_settings(endpoint(service))
+    settings = service.settings
     session = boto3.Session(
         settings["AWS_ACCESS_KEY_ID"],
         settings["AWS_SECRET_ACCESS_KEY"],
         region_name=settings["AWS_REGION"],
     )
-    return session.resource("s3", endpoint_url=endpoint(service)).Bucket(BUCKET)
+    s3 = session.resource("s3", endpoint_url=settings["AWS_ENDPOINT_URL"])
+    return s3.Bucket(settings["BUCKET"])
 
 
 @dataclass
@@ -101,7 +98,7 @@ def release(service: Service, bundle: Bundle, new: Bundle, broken: Bundle) -> No
 
     models(service, "upload", str(broken.path))
     bucket(service).put_object(Key=f"bundles/{broken.version}/encoder.json", Body=b"{}")
-    refused = segue("models", "activate", broken.version, "--endpoint-url", endpoint(service))
+    refused = segue("models", "activate", broken.version, settings=service.settings)
     assert refused.returncode == 1
     assert "encoder.json" in refused.stderr
     # Whoever moves the pointer in spite of that does no harm either.
