@@ -22,8 +22,11 @@ STANDING = ("plays of a day", "of a week", "of a month", "of a year", "fully pla
 SIGNALS = STANDING + PERSONAL
 
 # What tells one kind of listener from another: a constant, how much they play, how much of it
-# again, how much of it is what everybody plays, and how much they skip.
-TRAITS = 5
+# again, how much of it is what everybody plays, how much they skip, how wide their taste is in
+# genres and in artists, and how much of the last week they knew before.
+TRAITS = 8
+# Days.
+_LAST_WEEK = 7.0
 
 # A listener whose plays go to these so many tracks alone listens to what everybody does.
 CHART = 100
@@ -158,9 +161,35 @@ def traits(collective: Collective, history: History) -> FloatArray:
             1 - len(tracks) / len(history),
             np.isin(tracks, chart).mean(),
             1 - history.completed.mean(),
+            _width_in_genres(collective, history),
+            _width_in_artists(collective, tracks),
+            _known_of_late(history),
         ],
         np.float32,
     )
+
+
+def _width_in_genres(collective: Collective, history: History) -> float:
+    """The entropy of the genres played, 1 being all genres evenly. A play counts for each genre of
+    its track in equal parts."""
+    genres = collective.genres[history.tracks]
+    parts = (genres / np.maximum(genres.sum(1, keepdims=True), 1)).sum(0)
+    shares = parts[parts > 0] / parts.sum()
+    return float(-(shares * np.log(shares)).sum() / np.log(max(genres.shape[1], 2)))
+
+
+def _width_in_artists(collective: Collective, tracks: NDArray[np.int32]) -> float:
+    """How many artists there are to a track."""
+    artists = collective.artist[tracks]
+    artists = artists[artists >= 0]
+    return len(np.unique(artists)) / max(len(artists), 1)
+
+
+def _known_of_late(history: History) -> float:
+    """The share of the last week's plays whose track had been played before it."""
+    late = history.age <= _LAST_WEEK
+    known = np.isin(history.tracks[late], history.tracks[~late])
+    return float(known.sum() / max(len(known), 1))
 
 
 def _chart(collective: Collective) -> NDArray[np.intp]:
