@@ -10,6 +10,8 @@ import boto3
 import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
+from segue.adapters.archive import S3Archive
+from segue.adapters.objects import Objects
 from segue.adapters.s3 import S3ResultStore
 from segue.domain.times import DAY, SECOND
 from segue.experiments.assignment import assign
@@ -106,6 +108,7 @@ def address(served: Service) -> str:
     records = [record(user, chance) for user in range(240)]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda it: store.add_record(EXPERIMENT, it), records))
+    S3Archive(Objects(client, settings["BUCKET"])).compact(EXPERIMENT)
     return f"{served.url}/ab_test/report?experiment={EXPERIMENT.name}"
 
 

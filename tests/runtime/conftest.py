@@ -18,7 +18,10 @@ import pytest
 from infra.local import stack
 from infra.local.environment import local_settings
 from infra.template import Template, create_resources, load
+from segue.adapters.archive import S3Archive
 from segue.adapters.dynamodb import DynamoSessionStore, DynamoUserStore
+from segue.adapters.objects import Objects
+from segue.adapters.s3 import S3ResultStore
 from segue.domain.times import format_time
 from segue.models.bundle import Bundle
 from tests.ports import free_port
@@ -90,6 +93,8 @@ def local_stack(template: Template, tmp_path_factory: pytest.TempPathFactory) ->
             names,
             DynamoSessionStore(dynamodb, names["SessionsTable"]),
             DynamoUserStore(dynamodb, names["UsersTable"]),
+            S3ResultStore(s3, names["Bucket"]),
+            S3Archive(Objects(s3, names["Bucket"])),
         )
 
 
@@ -116,6 +121,7 @@ def deployed(
         environment = {
             **template.environment(function_id, local_stack.names),
             **local_stack.settings,
+            "AWS_LAMBDA_FUNCTION_TIMEOUT": str(template.timeout(function_id)),
             "BUNDLE_PATH": str(folder / "bundle"),
             "SEGUE_AS_OF": format_time(bundle.manifest.cutoff),
         }

@@ -55,17 +55,29 @@ class RunningFunction:
 
     def invoke(self, event: Mapping[str, Any]) -> Any:
         """What the handler answered. AssertionError, with the log, if it raised or did not load."""
+        answer = json.loads(self.ask(event))
+        assert not (answer and "errorType" in answer), answer
+        return answer
+
+    def ask(self, event: Mapping[str, Any]) -> str:
+        """What came back: the handler's answer as JSON, its exception, or that it timed out.
+
+        For the emulator all of these are successes. AssertionError if the code did not load.
+        """
         try:
             with urllib.request.urlopen(
                 self._url, json.dumps(event).encode(), timeout=_INVOKE_SECONDS
             ) as response:
-                answer = json.load(response)
+                text: str = response.read().decode()
         except urllib.error.HTTPError as error:
             error.close()
             raise AssertionError(self._log.read_text()) from error
-        # The emulator answers 200 to a handler that raised.
-        assert "errorType" not in answer, answer
-        return answer
+        return text
+
+    def logged(self) -> list[dict[str, Any]]:
+        """The lines of JSON that it wrote: logs and metrics."""
+        lines = self._log.read_text().splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
 
 
 @contextmanager

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from segue.adapters.archive import S3Archive
 from segue.adapters.dynamodb import DynamoSessionStore, DynamoUserStore
+from segue.adapters.s3 import S3ResultStore
 from tests.runtime.emulator import Function, RunningFunction
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +28,8 @@ class Stack:
     names: Mapping[str, str]
     sessions: DynamoSessionStore
     users: DynamoUserStore
+    results: S3ResultStore
+    archive: S3Archive
 
 
 def sample(name: str) -> dict[str, Any]:

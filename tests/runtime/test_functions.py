@@ -2,7 +2,10 @@
 
 import json
 import shutil
+import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,8 @@ from infra.template import Template
 from segue.domain.events import Event, EventType
 from segue.domain.times import DAY, SECOND
 from segue.domain.users import User
+from segue.experiments.experiment import default_experiment
+from segue.experiments.records import Exposure, Record
 from segue.models.bundle import Bundle
 from tests.runtime.emulator import Function, RunningFunction, Runtime, running
 from tests.runtime.support import ROOT, Deploy, Stack, Start, request, sample
@@ -22,6 +27,12 @@ LISTENER = 429
 # Another, who played the same before the cut-off and nothing after.
 LEAVER = 430
 TRACKS_A_SESSION = 6
+# The only sample that is no request.
+SCHEDULED = "maintenance"
+# What a browser accepts.
+BROWSER = "text/html,application/xhtml+xml,*/*;q=0.8"
+# Where nobody listens.
+NOWHERE = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -58,12 +69,44 @@ def ab_test(
 
 
 @pytest.fixture(scope="module")
+def ab_report(
+    runtime: Runtime, deployed: Deploy, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningFunction]:
+    log = tmp_path_factory.mktemp("ab_report") / "log"
+    with running(runtime, deployed("AbReportFunction"), log) as function:
+        yield function
+
+
+@pytest.fixture(scope="module")
+def maintenance(
+    runtime: Runtime, deployed: Deploy, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningFunction]:
+    log = tmp_path_factory.mktemp("maintenance") / "log"
+    with running(runtime, deployed("MaintenanceFunction"), log) as function:
+        yield function
+
+
+@pytest.fixture(scope="module")
 def events(
     runtime: Runtime, deployed: Deploy, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningFunction]:
     log = tmp_path_factory.mktemp("events") / "log"
     with running(runtime, deployed("EventsFunction"), log) as function:
         yield function
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """The address of a server that takes every connection and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def of_user(name: str, user: int) -> dict[str, Any]:
+    """The sample event about another user."""
+    event = sample(name)
+    path = event["path"].replace(str(LISTENER), str(user))
+    return event | {"path": path, "pathParameters": {"user_id": str(user)}}
 
 
 def body(answer: dict[str, Any]) -> Any:
@@ -78,7 +121,8 @@ def content_type(answer: dict[str, Any]) -> str:
 def test_every_sample_event_is_a_request_to_a_route_and_every_route_has_one(
     template: Template,
 ) -> None:
-    events = [sample(path.stem) for path in sorted((ROOT / "infra/events").glob("*.json"))]
+    names = {path.stem for path in (ROOT / "infra/events").glob("*.json")} - {SCHEDULED}
+    events = [sample(name) for name in sorted(names)]
     requests = sorted((event["httpMethod"], event["resource"]) for event in events)
     assert requests == sorted((route.method, route.path) for route in template.routes())
 
@@ -148,6 +192,100 @@ class TestAbTest:
         assert first["recommendation_id"]
 
 
+class TestReport:
+    def test_is_given_as_json_and_as_a_page(self, ab_report: RunningFunction) -> None:
+        answer = ab_report.invoke(sample("report"))
+        assert answer["statusCode"] == 200
+        assert content_type(answer) == "application/json"
+        assert body(answer)["experiment"]["name"] == "default"
+        answer = ab_report.invoke(sample("report") | {"headers": {"Accept": BROWSER}})
+        assert answer["statusCode"] == 200
+        assert content_type(answer) == "text/html; charset=utf-8"
+        assert "<h1" in answer["body"]
+
+    def test_looks_at_all_experiments_when_it_is_time(self, ab_report: RunningFunction) -> None:
+        assert ab_report.invoke(sample(SCHEDULED)) is None
+        counts = [it for it in ab_report.logged() if "Sample ratio mismatches" in it]
+        assert [it["Sample ratio mismatches"] for it in counts] == [[0]]
+
+
+class TestMaintenance:
+    def test_settles_what_was_shown_once_its_window_has_passed(
+        self,
+        ab_test: RunningFunction,
+        ab_report: RunningFunction,
+        maintenance: RunningFunction,
+    ) -> None:
+        for user in (LISTENER, LEAVER):
+            shown = ab_test.invoke(of_user("recommendations", user))
+            assert body(shown)["recommendation_id"]
+        live = {"queryStringParameters": {"live": "true"}}
+        for _ in range(2):
+            assert maintenance.invoke(sample(SCHEDULED)) is None
+            rows = body(ab_test.invoke(sample("results") | live))["results"]
+            assert {row["user_id"]: row["recomm_successful"] for row in rows} == {
+                LISTENER: 1,
+                LEAVER: 0,
+            }
+            report = body(ab_report.invoke(sample("report") | live))
+            assert report["experiment"]["users"] == 2
+        counts = [it for it in maintenance.logged() if "Settled outcomes" in it]
+        assert [it["Settled outcomes"] for it in counts] == [[2], [0]]
+
+    @pytest.mark.parametrize(("seconds", "has_time"), [("900", True), ("100", False)])
+    def test_begins_nothing_that_lambda_would_not_let_it_finish(
+        self, deployed: Deploy, start: Start, tmp_path: Path, seconds: str, has_time: bool
+    ) -> None:
+        function = deployed("MaintenanceFunction")
+        watched = with_probe(
+            function,
+            tmp_path,
+            "import app\n"
+            "from segue.services.maintenance import Work\n"
+            "class Watched:\n"
+            "    def run(self, has_time):\n"
+            "        self.had_time = has_time()\n"
+            "        return Work(0, 0, 0, [])\n"
+            "app.maintenance = Watched()\n"
+            "def lambda_handler(event, context):\n"
+            "    app.lambda_handler(event, context)\n"
+            "    return {'had_time': app.maintenance.had_time}\n",
+        ).with_environment(AWS_LAMBDA_FUNCTION_TIMEOUT=seconds)
+        assert start(watched).invoke(sample(SCHEDULED)) == {"had_time": has_time}
+
+    def test_fails_for_all_to_see_where_it_cannot_do_its_work(
+        self, deployed: Deploy, start: Start
+    ) -> None:
+        function = start(deployed("MaintenanceFunction").with_environment(**NOWHERE))
+        answer = json.loads(function.ask(sample(SCHEDULED)))
+        assert answer["errorType"] == "StoreUnavailable"
+
+
+class TestSize:
+    def test_a_page_of_the_longest_results_is_one_that_lambda_lets_through(
+        self, ab_test: RunningFunction, local_stack: Stack
+    ) -> None:
+        experiment = replace(default_experiment("bundle"), name="long")
+        local_stack.results.save_experiment(experiment, None)
+        tracks = tuple(f"{n:064}" for n in range(100))
+        with ThreadPoolExecutor(16) as pool:
+            for user in range(1_000):
+                exposure = Exposure(str(user), "A", "autoencoder", "bundle", tracks, 0, 0)
+                record = Record(exposure, False, 9)
+                pool.submit(local_stack.results.add_record, experiment, record)
+        local_stack.archive.compact(experiment)
+
+        query = {"experiment": "long", "limit": "1000"}
+        users: list[int] = []
+        while query.get("next", "") is not None:
+            answer = ab_test.invoke(sample("results") | {"queryStringParameters": query})
+            assert answer["statusCode"] == 200
+            page = body(answer)
+            users += [row["user_id"] for row in page["results"]]
+            query["next"] = page["next"]
+        assert sorted(users) == list(range(1_000))
+
+
 class TestEvents:
     def test_events_are_taken_once_and_given_back(self, events: RunningFunction) -> None:
         for accepted, repeated in ((2, 0), (0, 2)):
@@ -188,31 +326,83 @@ class TestFaults:
     def test_an_unreachable_table_is_an_answer_and_not_a_crash(
         self, deployed: Deploy, start: Start
     ) -> None:
-        nowhere = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
-        function = start(deployed("PredictFunction").with_environment(**nowhere))
+        function = start(deployed("PredictFunction").with_environment(**NOWHERE))
         answer = function.invoke(sample("predict"))
         assert answer["statusCode"] == 503
         assert body(answer)["title"] == "A store is unavailable"
 
+    def test_a_table_that_hangs_is_an_answer_before_the_timeout(
+        self, deployed: Deploy, start: Start, silent: str
+    ) -> None:
+        function = start(deployed("EventsFunction").with_environment(AWS_ENDPOINT_URL=silent))
+        answer = function.invoke(sample("profile"))
+        assert answer["statusCode"] == 503
+        assert body(answer)["title"] == "A store is unavailable"
+
+    def test_an_instance_that_ran_out_of_time_is_followed_by_one_that_answers(
+        self, deployed: Deploy, start: Start, silent: str
+    ) -> None:
+        hasty = {"AWS_ENDPOINT_URL": silent, "AWS_LAMBDA_FUNCTION_TIMEOUT": "5"}
+        function = start(deployed("EventsFunction").with_environment(**hasty))
+        assert "Task timed out after 5.00 seconds" in function.ask(sample("profile"))
+        answer = function.invoke(request("save_profile", favourite_genres="rock"))
+        assert answer["statusCode"] == 422
+
+    def test_what_nobody_foresaw_is_an_answer_that_gives_nothing_away(
+        self, deployed: Deploy, start: Start, tmp_path: Path
+    ) -> None:
+        broken = with_probe(
+            deployed("EventsFunction"),
+            tmp_path,
+            "import app\n"
+            "class Broken:\n"
+            "    def profile(self, user_id):\n"
+            "        raise RuntimeError('secret')\n"
+            "app.ingest = Broken()\n"
+            "lambda_handler = app.lambda_handler\n",
+        )
+        function = start(broken)
+        answer = function.invoke(sample("profile"))
+        assert answer["statusCode"] == 500
+        assert content_type(answer) == "application/problem+json"
+        assert "secret" not in answer["body"]
+        (failure,) = (it for it in function.logged() if it.get("message") == "failed")
+        assert "secret" in failure["exception"]
+
 
 class TestSurroundings:
     def test_logs_and_metrics_are_json_lines_that_name_the_service(
-        self, deployed: Deploy, start: Start, tmp_path: Path
+        self, deployed: Deploy, start: Start
     ) -> None:
         function = start(deployed("PredictFunction"))
         function.invoke(sample("predict"))
         function.invoke(request("predict", user_id=LISTENER, k=0))
-        lines = [
-            json.loads(line)
-            for line in (tmp_path / "function.log").read_text().splitlines()
-            if line.startswith("{")
-        ]
+        lines = function.logged()
         refusal = next(line for line in lines if line.get("message") == "refused")
         assert refusal["service"] == "predict"
         assert refusal["correlation_id"] == "sample-predict"
         metrics = [line for line in lines if "Latency" in line]
         assert [line["service"] for line in metrics] == ["predict"]
         assert metrics[0]["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "Segue/dev"
+
+    @pytest.mark.parametrize(
+        ("name", "event"),
+        [
+            ("predict", "health"),
+            ("ab_test", "experiments"),
+            ("events", "list_events"),
+            ("ab_report", "report"),
+            ("maintenance", SCHEDULED),
+        ],
+    )
+    def test_only_the_first_call_of_an_instance_is_a_cold_start(
+        self, request: pytest.FixtureRequest, name: str, event: str
+    ) -> None:
+        function: RunningFunction = request.getfixturevalue(name)
+        for _ in range(2):
+            function.invoke(sample(event))
+        starts = [line["service"] for line in function.logged() if "ColdStart" in line]
+        assert starts == [name]
 
     @pytest.mark.parametrize(
         ("function_id", "packages"),
@@ -251,12 +441,19 @@ class TestSurroundings:
 
 def probe(function: Function, folder: Path) -> Function:
     """The function with a handler around it that answers where every module came from."""
-    task = shutil.copytree(function.task, folder / "task")
-    (task / "probe.py").write_text(
+    return with_probe(
+        function,
+        folder,
         "import sys\n"
         "import app\n"
         "def lambda_handler(event, context):\n"
         "    modules = {name: getattr(it, '__file__', None) for name, it in sys.modules.items()}\n"
-        "    return {name: file for name, file in modules.items() if file}\n"
+        "    return {name: file for name, file in modules.items() if file}\n",
     )
+
+
+def with_probe(function: Function, folder: Path, code: str) -> Function:
+    """The function with other code for a handler, which may import its own as ``app``."""
+    task = shutil.copytree(function.task, folder / "task")
+    (task / "probe.py").write_text(code)
     return function.with_code(task, "probe.lambda_handler")

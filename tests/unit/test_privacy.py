@@ -1,11 +1,15 @@
 """GET /users/{user_id}/export, DELETE /users/{user_id}."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from segue.domain.errors import StoreUnavailable
 from segue.domain.times import DAY
+from segue.experiments.experiment import DEFAULT_NAME
+from segue.experiments.records import Exposure, Record
+from segue.services.report.reports import Reports
 from tests.unit.conftest import Function, World
 
 
@@ -44,6 +48,18 @@ def test_an_export_pages_the_events(events: Function) -> None:
     assert rest["next"] is None
 
 
+def test_an_export_beyond_what_lambda_lets_through_says_so(events: Function, world: World) -> None:
+    experiment, tag = world.results.experiments[DEFAULT_NAME]
+    world.results.experiments[DEFAULT_NAME] = replace(experiment, epoch=1_000), tag
+    long = tuple(f"{n:064}" for n in range(100))
+    record = Record(Exposure("1", "A", "autoencoder", "b", long, 0, 0), True, 9)
+    for epoch in range(1, 1_001):
+        world.results.settled[DEFAULT_NAME, epoch, "1"] = record
+    status, _, body = events.call("GET", "/users/1/export")
+    assert (status, body["title"]) == (500, "Answer too large")
+    assert "6 MB" in body["detail"]
+
+
 def test_nobody_has_no_export(events: Function) -> None:
     assert events.call("GET", "/users/9/export")[0] == 404
 
@@ -57,6 +73,15 @@ def test_an_erasure_leaves_nothing_of_the_user_and_all_of_the_others(
     assert set(world.users.users) == {"2"}
     kept = {user for *_, user in (*world.results.settled, *world.results.pending)}
     assert kept == {"2"}
+
+
+def test_an_erasure_reaches_the_counts_of_the_report(events: Function, world: World) -> None:
+    world.experiments.perform("1")
+    world.experiments.perform("2")
+    reports = Reports(world.results)
+    assert reports.report(DEFAULT_NAME, live=False)["experiment"]["users"] == 2
+    events.call("DELETE", "/users/1")
+    assert reports.report(DEFAULT_NAME, live=False)["experiment"]["users"] == 1
 
 
 def test_an_erasure_can_be_repeated(events: Function) -> None:

@@ -1,6 +1,7 @@
 """GET /ab_test/results as CSV, and how a form of an answer is agreed on."""
 
 import csv
+import json
 from collections.abc import Mapping
 from io import StringIO
 
@@ -11,6 +12,7 @@ from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 from segue.api.negotiation import negotiate
 from segue.api.results import COLUMNS, results_response
 from segue.domain.errors import InvalidRequest
+from segue.experiments.manifest import user_hash
 from segue.experiments.records import Exposure, Record, RecordPage
 
 OFFERED = {"json": "application/json", "html": "text/html"}
@@ -85,3 +87,25 @@ def test_csv_links_to_the_next_page_while_there_is_one() -> None:
 
 def test_csv_without_results_is_its_header() -> None:
     assert as_csv(RecordPage((), None)).body == ",".join(COLUMNS) + "\r\n"
+
+
+def long_lists(users: int) -> tuple[Record, ...]:
+    """Records of the longest lists of the longest ids."""
+    tracks = tuple(f"{n:064}" for n in range(100))
+    exposures = (Exposure(str(n), "A", "autoencoder", "b", tracks, 0, 5) for n in range(users))
+    return tuple(Record(it, False, 9) for it in exposures)
+
+
+def test_a_page_ends_before_an_answer_would_be_too_large() -> None:
+    records = long_lists(1_000)
+    answer = results_response(RecordPage(records, "last"), 1_000, request())
+    assert len(json.dumps(answer.body)) < 6_000_000
+    body = json.loads(answer.body or "")
+    shown = len(body["results"])
+    assert 100 < shown < 1_000
+    assert body["next"] == user_hash(records[shown - 1].exposure.user_id)
+
+
+def test_a_page_that_fits_goes_on_where_its_records_do() -> None:
+    body = json.loads(results_response(RecordPage(RECORDS, "there"), 2, request()).body or "")
+    assert (len(body["results"]), body["next"]) == (2, "there")

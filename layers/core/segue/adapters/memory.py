@@ -10,6 +10,7 @@ from segue.domain.events import Event
 from segue.domain.times import Window
 from segue.domain.users import User
 from segue.experiments.experiment import Experiment
+from segue.experiments.manifest import user_hash
 from segue.experiments.records import Exposure, Record, RecordPage
 from segue.experiments.tally import Tally
 from segue.models.bundle import Bundle
@@ -122,11 +123,12 @@ class MemoryResultStore:
 
     def records(self, experiment: Experiment, *, limit: int, after: str = "") -> RecordPage:
         epoch = experiment.name, experiment.epoch
-        users = sorted(user for *key, user in self.settled if tuple(key) == epoch)
-        start = bisect_right(users, after) if after else 0
-        page = users[start : start + limit]
-        records = tuple(self.settled[(*epoch, user)] for user in page)
-        return RecordPage(records, page[-1] if start + limit < len(users) else None)
+        users = {user_hash(user): user for *key, user in self.settled if tuple(key) == epoch}
+        hashes = sorted(users)
+        start = bisect_right(hashes, after)
+        page = hashes[start : start + limit]
+        records = tuple(self.settled[(*epoch, users[it])] for it in page)
+        return RecordPage(records, page[-1] if start + limit < len(hashes) else None)
 
     def tally(self, experiment: Experiment) -> Tally:
         epoch = experiment.name, experiment.epoch

@@ -1,5 +1,6 @@
 """What all functions share: the resolver with its error answers, the logger, the metrics."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,12 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from segue.api.problems import problem
-from segue.domain.errors import SegueError, UnknownRoute
+from segue.domain.errors import AnswerTooLarge, SegueError, UnknownRoute
+
+# Of a body as it stands in a function's answer: Lambda takes 6 MB, headers and all.
+_MAX_ANSWER = 6 * 1024 * 1024 - 64 * 1024
+# What escapes make of a character at most.
+_LONGEST_ESCAPE = 6
 
 Handler = Callable[[dict[str, Any], LambdaContext], dict[str, Any]]
 
@@ -21,6 +27,7 @@ metrics = Metrics()
 def create_app() -> APIGatewayRestResolver:
     """A resolver that answers every error, foreseen or not, as a problem."""
     app = APIGatewayRestResolver()
+    app.use([_bounded])
 
     def request_id() -> str:
         return app.current_event.request_context.request_id or ""
@@ -56,3 +63,15 @@ def create_handler(app: APIGatewayRestResolver) -> Handler:
 
     handler: Handler = lambda_handler
     return handler
+
+
+def _bounded(
+    app: APIGatewayRestResolver, answer_of: Callable[[APIGatewayRestResolver], Response[str]]
+) -> Response[str]:
+    """A middleware: what Lambda would not let through is refused with a reason."""
+    response = answer_of(app)
+    body = response.body or ""
+    # Nearly every body is far too short to be worth a second look.
+    if len(body) > _MAX_ANSWER / _LONGEST_ESCAPE and len(json.dumps(body)) > _MAX_ANSWER:
+        raise AnswerTooLarge("the answer is over the 6 MB that Lambda lets through")
+    return response

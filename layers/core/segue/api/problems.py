@@ -4,6 +4,7 @@ from aws_lambda_powertools.event_handler import Response
 
 from segue.api.responses import json_response
 from segue.domain.errors import (
+    AnswerTooLarge,
     BundleError,
     EpochConflict,
     InvalidRequest,
@@ -35,6 +36,7 @@ _PROBLEMS: tuple[tuple[type[SegueError], int, str], ...] = (
     (StoreUnavailable, 503, "A store is unavailable"),
     (BundleError, 503, "The models cannot be served"),
     (ModelFailed, 500, "A model failed"),
+    (AnswerTooLarge, 500, "Answer too large"),
 )
 
 

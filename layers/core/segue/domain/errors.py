@@ -16,6 +16,7 @@
     ├── InvalidData           a data folder or feature schema cannot be used at all
     ├── StoreUnavailable      a table or the bucket did not answer in time; trying again may help
     ├── ModelFailed           a model gave up on a listener that it should have scored
+    ├── AnswerTooLarge        there is more to answer than an answer can hold
     └── BundleError           the models cannot be served
         ├── BundleMissing     there is no bundle where one should be
         └── BundleCorrupt     a file is not what the manifest says it is
@@ -100,6 +101,10 @@ class StoreUnavailable(SegueError):
 
 class ModelFailed(SegueError):
     """A model gave up on a listener that it should have scored: a fault of ours."""
+
+
+class AnswerTooLarge(SegueError):
+    """There is more to answer than an answer can hold, and nothing to be left out of it."""
 
 
 class BundleError(SegueError):
