@@ -1,0 +1,273 @@
+"""``segue report`` and ``segue simulate`` at the terminal, and how a service is asked."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from infra.cli import app
+from infra.service import Service, ServiceError, is_local
+from segue.domain.times import DAY
+from segue.experiments.experiment import Arm, Experiment, Mode
+from segue.experiments.records import Exposure, Record
+from segue.experiments.tally import Tally
+from segue.services.report.document import document
+
+ON_AWS = "https://abc123.execute-api.eu-west-1.amazonaws.com/prod"
+HALVES = (Arm("control", 0, 0.5), Arm("treatment", 3, 0.5))
+THIRDS = (Arm("old", 0, 0.5), Arm("new", 1, 0.25), Arm("newer", 2, 0.25))
+
+
+class FakePool:
+    """Notes requests, and answers each by the next of the given statuses and bodies."""
+
+    def __init__(self, *answers: tuple[int, str]) -> None:
+        self.answers = list(answers)
+        self.requests: list[tuple[str, str, bytes | None, dict[str, str]]] = []
+
+    def request(
+        self, method: str, url: str, *, body: bytes | None, headers: dict[str, str], **_: Any
+    ) -> SimpleNamespace:
+        self.requests.append((method, url, body, headers))
+        status, text = self.answers.pop(0)
+        return SimpleNamespace(status=status, data=text.encode())
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, *answers: tuple[int, str]) -> FakePool:
+    """Whoever asks any service from now on is answered that."""
+    pool = FakePool(*answers)
+    monkeypatch.setattr("infra.service.urllib3.PoolManager", lambda **_: pool)
+    return pool
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def report(arms: tuple[Arm, ...], *counts: tuple[int, int], mode: Mode = Mode.FIXED) -> Any:
+    """The service's document on so many successes of so many users of each arm."""
+    records = [
+        _record(arm.group, place < successes, mode)
+        for arm, (successes, users) in zip(arms, counts, strict=True)
+        for place in range(users)
+    ]
+    experiment = Experiment("spring", arms, "bundle-1", mode=mode)
+    return json.loads(json.dumps(document(experiment, Tally.of(records))))
+
+
+def _record(group: str, successful: bool, mode: Mode) -> Record:
+    owners, credit = ((group,), {group: 1}) if mode is Mode.INTERLEAVE else ((), {})
+    propensities = {"control": 0.5, "treatment": 0.5} if mode is Mode.THOMPSON else {}
+    exposure = Exposure(
+        "user", group, "model", "bundle-1", ("track",), 0, 0, None, owners, None, {}, {},
+        propensities,
+    )  # fmt: skip
+    return Record(exposure, successful, 31 * DAY, credit)
+
+
+def printed(monkeypatch: pytest.MonkeyPatch, found: Any) -> list[str]:
+    """The lines that ``segue report`` prints of it."""
+    answering(monkeypatch, (200, json.dumps(found)))
+    result = run("report")
+    assert result.exit_code == 0, result.stderr
+    return result.stdout.splitlines()
+
+
+def row_of(group: str, lines: list[str]) -> str:
+    """The row of the table that is about the group."""
+    return next(line for line in lines if line.startswith(f" {group} "))
+
+
+class TestReport:
+    def test_begins_with_the_verdict(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        lines = printed(monkeypatch, report(HALVES, (30, 100), (70, 100)))
+        assert lines[0].startswith("treatment is better: the evidence is E = ")
+
+    def test_shows_arms_with_rates_and_intervals(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        lines = printed(monkeypatch, report(HALVES, (6, 20), (14, 20)))
+        control, treatment = (row_of(group, lines) for group in ("control", "treatment"))
+        assert treatment.split()[1:6] == ["3", "50%", "20", "14", "0.700"]
+        assert control.rstrip().endswith("[0.145, 0.519]")
+
+    def test_says_what_the_verdict_rests_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        text = "\n".join(printed(monkeypatch, report(HALVES, (6, 20), (14, 20))))
+        assert "treatment - control: +0.400, at any time within [-0.133, 0.792]" in text
+        assert "sample ratio: as allotted (p = 1," in text
+        assert "power: these users can show a difference of 0.428" in text
+        assert "spring, epoch 1, fixed, window 30 days, bundle bundle-1: 40 users" in text
+
+    def test_withholds_what_a_sample_ratio_spoils(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        lines = printed(monkeypatch, report(HALVES, (30, 100), (70, 300)))
+        assert lines[0].startswith("decision withheld")
+        assert any("sample ratio: OFF" in line for line in lines)
+
+    def test_names_the_pair_where_there_are_several(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        lines = printed(monkeypatch, report(THIRDS, (60, 200), (80, 100), (30, 100)))
+        assert lines[0].startswith("new beside old: new is better")
+        assert lines[1].startswith("newer beside old: no decision yet")
+
+    @pytest.mark.parametrize("mode", Mode)
+    def test_has_something_to_say_before_anything_is_settled(
+        self, monkeypatch: pytest.MonkeyPatch, mode: Mode
+    ) -> None:
+        lines = printed(monkeypatch, report(HALVES, (0, 0), (0, 0), mode=mode))
+        assert lines[0].startswith("no decision yet")
+        assert lines[-1].endswith(" 0 users")
+
+    def test_shows_lists_won_where_they_were_interleaved(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lines = printed(monkeypatch, report(HALVES, (5, 5), (60, 60), mode=Mode.INTERLEAVE))
+        assert lines[0].startswith("treatment is better")
+        assert row_of("treatment", lines).split()[3:] == ["60", "-", "-", "-"]
+
+    def test_estimates_each_arm_for_everybody_where_shares_adapted(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lines = printed(monkeypatch, report(HALVES, (6, 20), (14, 20), mode=Mode.THOMPSON))
+        assert any(line.startswith("treatment for everybody: 0.700 [") for line in lines)
+
+    def test_asks_for_the_side_and_saves_both_forms(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        found = report(HALVES, (6, 20), (14, 20))
+        pool = answering(monkeypatch, (200, json.dumps(found)), (200, "<!doctype html>"))
+        files = ("--html", tmp_path / "page.html", "--json", tmp_path / "report.json")
+        assert run("report", "--experiment", "spring", "--live", *files).exit_code == 0
+        asked = [(urlsplit(url).query, headers["Accept"]) for _, url, _, headers in pool.requests]
+        query = "experiment=spring&live=true"
+        assert asked == [(query, "application/json"), (query, "text/html")]
+        assert json.loads((tmp_path / "report.json").read_text()) == found
+        assert (tmp_path / "page.html").read_text() == "<!doctype html>"
+
+    def test_passes_on_why_the_service_refuses(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        answering(monkeypatch, (404, '{"detail": "there is no experiment \'x\'"}'))
+        result = run("report", "--experiment", "x")
+        assert result.exit_code == 1
+        (line,) = result.stderr.splitlines()
+        assert "404 there is no experiment 'x'" in line
+
+    def test_refuses_what_is_no_address(self) -> None:
+        result = run("report", "--url", "localhost:8000")
+        assert result.exit_code == 1
+        assert result.stderr.startswith("segue: --url is 'localhost:8000'")
+
+
+class TestSimulate:
+    @pytest.mark.parametrize(("exact", "code"), [(True, 0), (False, 1)])
+    def test_fails_where_the_service_counts_otherwise_than_its_listeners(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, exact: bool, code: int
+    ) -> None:
+        counts = {"control": [6, 20], "treatment": [14, 20]}
+        answer = {
+            "truth": {
+                "rates": {"control": 0.3, "treatment": 0.7},
+                "difference": 0.4,
+                "better": "treatment",
+            },
+            "counts": {"listeners": counts, "service": counts, "exact": exact},
+            "right": None,
+            "report": report(HALVES, (6, 20), (14, 20)),
+        }
+        monkeypatch.setattr("infra.simulator.simulate", lambda *_: answer)
+        result = run("simulate", "--data", tmp_path, "--json", tmp_path / "answer.json")
+        assert result.exit_code == code, result.stderr
+        assert "Truth: control 0.300, treatment 0.700" in result.stdout
+        assert "names none; in truth, treatment is better" in result.stdout
+        assert json.loads((tmp_path / "answer.json").read_text()) == answer
+
+
+class TestService:
+    def test_signs_what_goes_to_aws(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        monkeypatch.setenv("AWS_SESSION_TOKEN", "token")
+        pool = answering(monkeypatch, (200, "{}"))
+        Service(ON_AWS).call("POST", "/users/1/events", {"events": []})
+        ((_, url, body, headers),) = pool.requests
+        assert (url, body) == (f"{ON_AWS}/users/1/events", b'{"events": []}')
+        assert headers["X-Amz-Security-Token"] == "token"
+        assert headers["Authorization"].startswith("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/")
+        assert "/eu-west-1/execute-api/aws4_request" in headers["Authorization"]
+
+    def test_signs_nothing_that_stays_on_this_machine(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pool = answering(monkeypatch, (204, ""))
+        assert Service("http://127.0.0.1:8000/").call("DELETE", "/users/1") is None
+        ((_, url, _, headers),) = pool.requests
+        assert url == "http://127.0.0.1:8000/users/1"
+        assert "Authorization" not in headers
+
+    def test_says_which_credentials_are_missing(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+            monkeypatch.delenv(variable, raising=False)
+        for variable in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+            monkeypatch.setenv(variable, str(tmp_path / "none"))
+        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        with pytest.raises(ServiceError, match="no AWS credentials"):
+            Service(ON_AWS)
+
+    def test_says_that_a_domain_of_ones_own_has_no_region(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+        monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+        with pytest.raises(ServiceError, match="AWS_DEFAULT_REGION"):
+            Service("https://music.example.org")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+        pool = answering(monkeypatch, (200, "{}"))
+        Service("https://music.example.org").call("GET", "/models")
+        assert "/eu-west-1/execute-api/" in pool.requests[0][3]["Authorization"]
+
+    def test_tells_another_server_from_the_service(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        answering(monkeypatch, (200, "<html>"))
+        with pytest.raises(ServiceError, match="no JSON"):
+            Service("http://127.0.0.1").call("GET", "/models")
+
+    @pytest.mark.parametrize(
+        ("host", "local"),
+        [
+            ("127.0.0.1", True),
+            ("::1", True),
+            ("api.localhost", True),
+            ("10.0.0.1", False),
+            ("127.0.0.1.example.org", False),
+        ],
+    )
+    def test_knows_this_machine(self, host: str, local: bool) -> None:
+        assert is_local(host) is local
+
+    @pytest.mark.parametrize("status", [403, 404])
+    def test_leaves_maintenance_to_the_schedule_where_none_can_be_had(
+        self, monkeypatch: pytest.MonkeyPatch, status: int
+    ) -> None:
+        answering(monkeypatch, (status, "{}"))
+        assert Service("http://127.0.0.1").maintain() is False
+
+    def test_tells_maintenance_that_failed_from_one_that_did_not(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        failed = '{"errorMessage": "x.live: results: SlowDown", "errorType": "StoreUnavailable"}'
+        answering(monkeypatch, (200, "null"), (200, failed))
+        service = Service("http://127.0.0.1")
+        assert service.maintain() is True
+        with pytest.raises(ServiceError, match="SlowDown"):
+            service.maintain()
+
+    def test_says_what_is_wrong_where_no_problem_does(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        answering(monkeypatch, (502, "<html>"), (403, '{"message": "Forbidden"}'))
+        service = Service("http://127.0.0.1")
+        for words in ("GET /models: 502 Bad Gateway", "GET /models: 403 Forbidden"):
+            with pytest.raises(ServiceError, match=words):
+                service.call("GET", "/models")
