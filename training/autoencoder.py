@@ -47,9 +47,10 @@ def train_autoencoder(
     device: torch.device,
     progress: Progress,
 ) -> TrainedAutoencoder:
-    """Fit on nine tenths of the tracks, and stop by the loss on the rest."""
+    """Fit on nine tenths of the tracks that are out, and stop by the loss on the rest."""
     (today,) = read_slices(connection, encoded.catalogue, [cutoff])
-    space, curve = fit_space(encoded.features, input_groups(encoded.encoder), device, progress)
+    known, groups = encoded.features[encoded.released], input_groups(encoded.encoder)
+    space, curve = fit_space(known, groups, device, progress)
     return TrainedAutoencoder(space, prior(today.completions), curve)
 
 

@@ -1,7 +1,9 @@
 """The catalogue as training makes it: from the workspace's tables to the arrays of the bundle."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import duckdb
 import numpy as np
@@ -9,7 +11,8 @@ from numpy.typing import NDArray
 
 from segue.domain.catalogue import Catalogue
 from segue.domain.errors import InvalidData
-from segue.domain.times import Window
+from segue.domain.times import Window, format_time
+from segue.domain.users import User
 from segue.features.encoder import Columns, Encoder, fit_encoder
 from segue.features.listeners import user_columns
 from segue.features.schema import Schema
@@ -18,23 +21,53 @@ from training.users import read_users
 # Popularity is by the plays of so many days; more of the past only breaks ties.
 RECENT_DAYS = 30
 
+# A day, a month or a year; of a time, the day.
+_DATE = re.compile(r"\d{4}(-\d\d){0,2}")
+_LAST_DAY = "0000-12-31"
+
 
 @dataclass(frozen=True)
 class EncodedCatalogue:
     """The catalogue, the encoder fitted on it, and its features, (tracks, track_width) float16.
 
     Half precision keeps the bundle small; training reads the same rounded numbers as serving.
+    ``released``: (tracks,) bool, the tracks that were out before the cut-off. Whatever is fitted
+    sees these alone; what it says of the others follows from their features.
     """
 
     catalogue: Catalogue
     encoder: Encoder
     features: NDArray[np.float16]
+    released: NDArray[np.bool_]
+
+    def past(self) -> "EncodedCatalogue":
+        """The same without the tracks that were not out yet; positions move up."""
+        out = self.released
+        if out.all():
+            return self
+        return EncodedCatalogue(
+            _only(self.catalogue, out), self.encoder, self.features[out], out[out]
+        )
+
+
+def _only(catalogue: Catalogue, tracks: NDArray[np.bool_]) -> Catalogue:
+    moved = np.cumsum(tracks, dtype=np.int32) - 1
+    kept = {genre: moved[own[tracks[own]]] for genre, own in catalogue.genres.items()}
+    return Catalogue(
+        ids=catalogue.ids[tracks],
+        explicit=catalogue.explicit[tracks],
+        popularity=catalogue.popularity[tracks],
+        artists=catalogue.artists[tracks],
+        genres={genre: own for genre, own in kept.items() if len(own)},
+        artist_ids=catalogue.artist_ids,
+    )
 
 
 class Popularity:
     """How often each track was fully played before the cut-off."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, cutoff: int) -> None:
+        self.cutoff = cutoff
         rows = connection.execute(
             """
             SELECT track_id, COUNT(*) FILTER (WHERE time >= $month_before), COUNT(*)
@@ -58,23 +91,31 @@ class Popularity:
 def encode_catalogue(
     connection: duckdb.DuckDBPyConnection, schema: Schema, popularity: Popularity
 ) -> EncodedCatalogue:
-    """Fit the encoder and encode every track. Raises InvalidData where there are no tracks."""
+    """Fit the encoder on what was known at the cut-off of ``popularity``, and encode every track.
+
+    Raises InvalidData where there are no tracks.
+    """
     tracks = _columns(connection)
     ids = np.array([str(track_id).encode() for track_id in tracks["id"]], np.bytes_)
     if not len(ids):
         raise InvalidData("the data has no tracks: there is nothing to recommend")
     order = np.argsort(ids)
     columns = {name: [values[row] for row in order] for name, values in tracks.items()}
-    users = list(read_users(connection).values())
-    encoder = fit_encoder(schema, columns, user_columns(users, schema))
+    cutoff = popularity.cutoff
+    released = _released(columns, schema, cutoff) | _played(connection, ids[order], cutoff)
+    known = {name: list(compress(values, released)) for name, values in columns.items()}
+    encoder = fit_encoder(schema, known, user_columns(_listeners(connection, cutoff), schema))
+    artists, artist_ids = _artists(columns.get("id_artist", [None] * len(ids)))
     catalogue = Catalogue(
         ids=ids[order],
         explicit=_flags(columns, schema.explicit, len(ids)),
         popularity=popularity.ranks([str(track_id) for track_id in columns["id"]]),
-        artists=_artists(columns.get("id_artist", [None] * len(ids))),
+        artists=artists,
         genres=_genre_tracks(columns.get(schema.genres, ())),
+        artist_ids=artist_ids,
     )
-    return EncodedCatalogue(catalogue, encoder, encoder.encode_tracks(columns).astype(np.float16))
+    features = encoder.encode_tracks(columns).astype(np.float16)
+    return EncodedCatalogue(catalogue, encoder, features, released)
 
 
 def _columns(connection: duckdb.DuckDBPyConnection) -> Columns:
@@ -82,18 +123,58 @@ def _columns(connection: duckdb.DuckDBPyConnection) -> Columns:
     return {name: table.column(name).to_pylist() for name in table.column_names}
 
 
+def _released(columns: Columns, schema: Schema, cutoff: int) -> NDArray[np.bool_]:
+    """(tracks,) whether all of the day, month or year of the release lies before the cut-off.
+
+    Where there is no date, nothing says that the track is of the future.
+    """
+    if not schema.released:
+        return np.ones(len(columns["id"]), np.bool_)
+    today = format_time(cutoff)[: len(_LAST_DAY)]
+    dates = (_date(value) for value in _column(columns, schema.released))
+    return np.array([date + _LAST_DAY[len(date) :] < today for date in dates], np.bool_)
+
+
+def _date(value: object) -> str:
+    text = value[: len(_LAST_DAY)] if isinstance(value, str) else ""
+    if isinstance(value, int | float):
+        text = f"{value:04.0f}"
+    return text if _DATE.fullmatch(text) else ""
+
+
+def _played(
+    connection: duckdb.DuckDBPyConnection, ids: NDArray[np.bytes_], cutoff: int
+) -> NDArray[np.bool_]:
+    """(tracks,) whether anybody played them before the cut-off, whatever their dates say."""
+    rows = connection.execute("SELECT DISTINCT track_id FROM plays WHERE time < $1", [cutoff])
+    return np.isin(ids, np.array([track_id.encode() for (track_id,) in rows.fetchall()], np.bytes_))
+
+
+def _listeners(connection: duckdb.DuckDBPyConnection, cutoff: int) -> list[User]:
+    """The profiles of those who had played anything before the cut-off."""
+    rows = connection.execute("SELECT DISTINCT user_id FROM plays WHERE time < $1", [cutoff])
+    active = {user_id for (user_id,) in rows.fetchall()}
+    return [user for user in read_users(connection).values() if user.user_id in active]
+
+
 def _flags(columns: Columns, name: str, tracks: int) -> NDArray[np.bool_]:
     if not name:
         return np.zeros(tracks, np.bool_)
+    return np.array([value in (1, True) for value in _column(columns, name)], np.bool_)
+
+
+def _column(columns: Columns, name: str) -> Sequence[object]:
     if name not in columns:
         raise InvalidData(f"the data has no column {name!r}")
-    return np.array([value in (1, True) for value in columns[name]], np.bool_)
+    return columns[name]
 
 
-def _artists(ids: Sequence[object]) -> NDArray[np.int32]:
-    """(tracks,) artists numbered in the order of their ids, -1 for none."""
-    numbers = {artist: n for n, artist in enumerate(sorted({i for i in ids if isinstance(i, str)}))}
-    return np.array([numbers.get(str(artist), -1) for artist in ids], np.int32)
+def _artists(ids: Sequence[object]) -> tuple[NDArray[np.int32], NDArray[np.bytes_]]:
+    """(tracks,) artists numbered in the order of their ids, -1 for none; and (artists,) the ids."""
+    known = sorted({artist for artist in ids if isinstance(artist, str)})
+    numbers = {artist: number for number, artist in enumerate(known)}
+    of_tracks = np.array([numbers.get(str(artist), -1) for artist in ids], np.int32)
+    return of_tracks, np.array([artist.encode() for artist in known], np.bytes_)
 
 
 def _genre_tracks(values: Sequence[object]) -> dict[str, NDArray[np.int32]]:

@@ -98,11 +98,12 @@ def train_classifier(
     progress: Progress,
 ) -> TrainedClassifier:
     """Fit on the weeks before the cut-off; the last of them, a fifth, tell when to stop."""
-    weeks = list(_weeks(connection, encoded, cutoff, progress))
+    past = encoded.past()
+    weeks = list(_weeks(connection, past, cutoff, progress))
     later = max(1, round(len(weeks) / 5))
     train, validation = weeks[:-later] or weeks, weeks[-later:]
     # One copy for all weeks: only the trends differ.
-    features = torch.from_numpy(encoded.features)
+    features = torch.from_numpy(past.features)
     network = _network(train, features).to(device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     curve = Curve(PATIENCE)
@@ -117,7 +118,8 @@ def train_classifier(
     progress("classifier", EPOCHS, EPOCHS)
     curve.restore(network)
     (today,) = read_slices(connection, encoded.catalogue, [cutoff])
-    return TrainedClassifier(network.cpu().eval(), _trends(today), curve)
+    trends = _trends(today, len(past.catalogue))
+    return TrainedClassifier(network.cpu().eval(), trends, curve)
 
 
 def _network(weeks: Sequence[Week], features: Tensor) -> PreferenceClassifier:
@@ -181,7 +183,7 @@ def _week(
     taught = owner >= 0
     return Week(
         listeners=_listener_inputs(known, slice_, profiles, features),
-        trends=_trends(slice_),
+        trends=_trends(slice_, len(features)),
         plays=torch.from_numpy(slice_.starts / max(slice_.starts.sum(), 1)).float(),
         heard=_heard(known, slice_),
         owner=torch.from_numpy(owner[taught]),
@@ -212,8 +214,8 @@ def _listener_inputs(
     return torch.from_numpy(np.array(rows, np.float32).reshape(len(rows), width))
 
 
-def _trends(slice_: Slice) -> Tensor:
-    """(tracks, TRENDS): how the tracks do at the moment.
+def _trends(slice_: Slice, known: int) -> Tensor:
+    """(tracks, TRENDS): how the tracks do at the moment; ``known`` is how many of them were out.
 
     Plays are taken as shares, so that they mean the same for a service that grows; a track's
     completion rate is drawn towards the catalogue's until it has been begun some ten times.
@@ -221,7 +223,7 @@ def _trends(slice_: Slice) -> Tensor:
     begun, ended = slice_.starts, slice_.completions
     overall = ended.sum() / max(begun.sum(), 1)
     rate = (ended + 10 * overall) / (begun + 10) - overall
-    columns = [_lift(ended), _lift(begun), _lift(_hot(slice_)), rate]
+    columns = [*(_lift(plays, known) for plays in (ended, begun, _hot(slice_))), rate]
     return torch.from_numpy(np.stack(columns, 1).astype(np.float32))
 
 
@@ -234,10 +236,10 @@ def _hot(slice_: Slice) -> NDArray[np.float64]:
     )
 
 
-def _lift(plays: NDArray[np.int64 | np.float64]) -> NDArray[np.float64]:
+def _lift(plays: NDArray[np.int64 | np.float64], known: int) -> NDArray[np.float64]:
     """The logarithm of each track's share of the plays against an equal share; every track is
     given one more play, so that none has none."""
-    lift: NDArray[np.float64] = np.log((plays + 1) / (plays.mean() + 1))
+    lift: NDArray[np.float64] = np.log((plays + 1) / (plays.sum() / max(known, 1) + 1))
     return lift
 
 

@@ -90,7 +90,8 @@ def to_onnx(module: nn.Module, inputs: Mapping[str, Tensor], output: str) -> onn
     """The module as ONNX, free of everything that differs from machine to machine."""
     axes = tuple({0: torch.export.Dim.DYNAMIC} if _is_free(name) else None for name in inputs)
     # The exporter warns of deprecations within PyTorch itself, and that there is no torchvision.
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    for name in ("torch.onnx", "onnx_ir"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
@@ -132,6 +133,7 @@ def write_catalogue(writer: BundleWriter, encoded: EncodedCatalogue, schema_text
     writer.array("catalogue/explicit.npy", catalogue.explicit)
     writer.array("catalogue/popularity.npy", catalogue.popularity)
     writer.array("catalogue/artists.npy", catalogue.artists)
+    writer.array("catalogue/artist_ids.npy", catalogue.artist_ids)
     writer.array("catalogue/features.npy", encoded.features)
     _write_genres(writer, catalogue)
 

@@ -14,6 +14,7 @@ from segue.domain.errors import InvalidData
 from segue.domain.times import DAY, format_time
 from segue.features.schema import load_schema
 from segue.models.bundle import Bundle, read_manifest
+from training.card import CARD, model_card
 from training.catalogue import EncodedCatalogue, Popularity, encode_catalogue
 from training.data import Summary, connect, folder_schema, ingest
 from training.evaluation.judging import Judge
@@ -67,11 +68,13 @@ def train(
                 "schema_hash": features.hash,
                 "cutoff": format_time(cutoff),
                 "seed": seed,
-                "data": described,
+                "data": described | {"released_before_cutoff": int(encoded.released.sum())},
             }
             writer.seal(content | {"models": fitted.models({})})
             judged = _judge(connection, encoded, Bundle.open(writer.path), progress)
-            writer.seal(content | {"models": fitted.models(judged)})
+            models = fitted.models(judged)
+            writer.text(CARD, model_card(content, models, encoded.encoder))
+            writer.seal(content | {"models": models})
             writer.place()
     return read_manifest(out).content
 

@@ -32,6 +32,21 @@ def evaluate(
     long: Annotated[
         bool, typer.Option("--long", help="Judge LightFM and SASRec as well; implies --peers.")
     ] = False,
+    ablations: Annotated[
+        bool,
+        typer.Option(
+            "--ablations",
+            help="Judge the autoencoder without artist, without genres and without both, too.",
+        ),
+    ] = False,
+    cold: Annotated[
+        bool,
+        typer.Option(
+            "--cold",
+            help="Fit our models once more, with a tenth of the tracks held out of all plays "
+            "before the last cut-off, and judge how these are recommended.",
+        ),
+    ] = False,
     check_leaks: Annotated[
         bool,
         typer.Option(
@@ -63,6 +78,8 @@ def evaluate(
             k=k,
             peers=peer_names(long=long) if peers or long else (),
             oracle=oracle_of(data),
+            ablations=ablations,
+            cold=cold,
             check_leaks=check_leaks,
             seed=seed,
             progress=bars,

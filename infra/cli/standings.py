@@ -5,6 +5,8 @@ from typing import Any
 
 from rich.console import Console
 
+from training.evaluation.likeness import in_words
+
 Answer = Mapping[str, Any]
 Row = Mapping[str, Any]
 
@@ -16,6 +18,7 @@ _PLAIN = {
     "novelty": "novelty",
     "diversity": "diversity",
 }
+_COLD = {"recall": "recall", "percentile": "rank among all", "in_lists": "share of full lists"}
 _TITLES = {
     "any": "every track counts",
     "new": "only tracks that the listener had not heard",
@@ -30,8 +33,24 @@ def show(answer: Answer, terminal: Console) -> None:
         terminal.print(f"\nView {view!r}: {title}")
         for line in _aligned(list(_cells(rows, answer))):
             terminal.print(line)
+    if answer["cold"] is not None:
+        _show_cold(answer, terminal)
     terminal.print()
     for line in _lines(answer):
+        terminal.print(line)
+
+
+def _show_cold(answer: Answer, terminal: Console) -> None:
+    cold = answer["cold"]
+    terminal.print(
+        f"\nCold: {cold['tracks']:,} of {cold['all']:,} tracks, held out of all plays before "
+        f"{answer['cutoffs'][-1][:10]}; lists of these alone, and how they do among all"
+    )
+    cells = [["", *(_WITH_INTERVALS | _COLD).values()]]
+    for row in cold["rows"]:
+        accuracy = [_interval(row, measure, set()) for measure in _WITH_INTERVALS]
+        cells.append([row["model"], *accuracy, *(_number(row, name, set()) for name in _COLD)])
+    for line in _aligned(cells):
         terminal.print(line)
 
 
@@ -118,6 +137,7 @@ def _lines(answer: Answer) -> Iterator[str]:
     for cutoff, failures in answer["tuning"].get("failures", {}).items():
         for peer, reason in failures.items():
             yield f"{peer} gave no lists at {cutoff}: {reason}"
+    yield from map(in_words, answer["likeness"])
     if answer["leaks"] is not None:
         found = ", ".join(answer["leaks"]) or "no list changes"
         yield f"With garbage for everything after the last cut-off: {found}."

@@ -3,6 +3,7 @@
 Our real models are trained elsewhere in the tests; here others stand in for them.
 """
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ from typing import Any
 import duckdb
 import numpy as np
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from infra.cli import app
+from infra.cli.standings import show
 from infra.demo.oracle import oracle_of
 from segue.domain.times import DAY, parse_time
 from segue.features.schema import load_schema
@@ -27,6 +30,16 @@ from training.evaluation.report import write_report
 from training.evaluation.split import Split
 
 CUTOFF = parse_time("2022-08-25T00:00:00Z")
+COLD_ROW = {
+    "model": "by sound",
+    **{
+        f"{of}{bound}": value
+        for of in ("hit", "ndcg", "recall")
+        for bound, value in (("", 0.25), ("_low", 0.2), ("_high", 0.3))
+    },
+    "percentile": 0.75,
+    "in_lists": 0.001,
+}
 MEASURES = {"hit", "ndcg", "recall", "map", "coverage", "novelty", "diversity"}
 
 
@@ -143,6 +156,28 @@ class TestAnswer:
         assert "url(http" not in page
         kinds = {path.suffix for path in (tmp_path / "report").iterdir()}
         assert kinds == {".html", ".svg", ".png"}
+
+    def test_tells_of_cold_tracks_and_of_neighbours_where_they_were_looked_at(
+        self, answer: dict[str, Any], tmp_path: Path
+    ) -> None:
+        assert (answer["cold"], answer["likeness"], answer["examples"]) == (None, [], [])
+        track = {"id": "1", "name": "Paper <Moon>", "artist": "The Tides", "genres": ["folk"]}
+        shares = {"artist": 0.5, "artist_by_chance": 0.01, "genre": None}
+        whole = answer | {
+            "cold": {"tracks": 30, "all": 600, "rows": [COLD_ROW]},
+            "likeness": [{"model": "by sound", **shares}],
+            "examples": [{"track": track, "nearest": [track | {"name": "Near", "artist": None}]}],
+        }
+        sentence = "nearest to one by the by sound, 50% share its artist (1.00% of all tracks do)."
+        page = write_report(whole, tmp_path / "report").read_text()
+        for said in ("30 of 600 tracks", "Paper &lt;Moon&gt; - The Tides", "<li>Near", sentence):
+            assert said in page
+        terminal = Console(file=io.StringIO(), width=200)
+        show(whole, terminal)
+        assert isinstance(terminal.file, io.StringIO)
+        printed = terminal.file.getvalue()
+        for said in ("30 of 600 tracks", "0.250 [.200 .300]", sentence):
+            assert said in printed
 
 
 class TestCommand:

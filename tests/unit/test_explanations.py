@@ -13,13 +13,15 @@ from segue.models.model import Contributions
 from segue.ranking.explanations import SUBSTANTIAL, Reason, explain, explain_cold_start
 from segue.ranking.genres import TrackGenres
 
-# Tracks 0 to 5 are folk, 4 to 9 are jazz; track 10 is of no genre.
+# Tracks 0 to 5 are folk, 4 to 9 are jazz; track 10 is of no genre. Nobody knows who made them, but
+# for 7 to 9, by Ella, and 10, by Nina.
 CATALOGUE = Catalogue(
     ids=np.array([f"t{track:02}" for track in range(11)], np.bytes_),
     explicit=np.zeros(11, np.bool_),
     popularity=np.array([0.5] * 10 + [0.0], np.float32),
-    artists=np.full(11, -1, np.int32),
+    artists=np.array([-1] * 7 + [0] * 3 + [1], np.int32),
     genres={"folk": np.arange(6, dtype=np.int32), "jazz": np.arange(4, 10, dtype=np.int32)},
+    artist_ids=np.array([b"ella", b"nina"]),
 )
 GENRES = TrackGenres.of(CATALOGUE)
 
@@ -49,6 +51,26 @@ def test_a_genre_that_the_track_does_not_share_is_no_reason() -> None:
     assert reason({6: 2.0, 7: 2.0, 8: 2.0, 9: 2.1}) == Reason(
         "track", pytest.approx(2.1 / 8.1), track_id="t09"
     )
+
+
+def test_small_shares_of_the_tracks_own_artist_are_reason_together_before_its_genre() -> None:
+    found = reason({4: 2.0, 5: 2.0, 7: 2.0, 8: 2.0}, track=9)
+    assert found == Reason("artist", pytest.approx(0.5), artist_id="ella")
+
+
+def test_an_artist_of_too_small_a_share_leaves_the_word_to_the_genre() -> None:
+    found = reason({1: 1.0, 4: 2.0, 5: 2.0, 6: 2.0, 7: 1.0, 8: 1.0}, track=9)
+    assert found == Reason("genre", pytest.approx(8 / 9), genre="jazz")
+
+
+def test_an_artist_who_did_not_make_the_track_is_no_reason() -> None:
+    found = reason({7: 1.0, 8: 1.0, 9: 1.0, 1: 1.1}, track=10)
+    assert found == Reason("track", pytest.approx(1.1 / 4.1), track_id="t01")
+
+
+def test_tracks_by_nobody_known_have_no_artist_in_common() -> None:
+    found = reason({1: 1.0, 2: 1.0, 3: 1.0, 6: 0.9}, track=0)
+    assert found == Reason("genre", pytest.approx(3 / 3.9), genre="folk")
 
 
 def test_what_spoke_against_a_track_lessens_its_genre_and_not_the_whole() -> None:
@@ -92,7 +114,7 @@ def test_no_single_contribution_is_greater_than_that_of_the_reason(
         assert single <= 0
         return
     assert found.share <= 1 + 1e-5
-    if found.kind != "genre" and found.share < SUBSTANTIAL:
+    if found.kind not in ("artist", "genre") and found.share < SUBSTANTIAL:
         assert found.share == pytest.approx(single / whole)
     else:
         assert found.share >= min(single / whole, SUBSTANTIAL) * (1 - 1e-5)

@@ -451,11 +451,22 @@ def test_peers_run_in_processes_of_their_own(work: Path) -> None:
     assert shares[-1] == ("catalogue-popularity", 200, 200)
 
 
-def test_a_process_that_is_killed_fails_alone(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [
+        ("import os; os.kill(os.getpid(), 9)", "killed by signal 9"),
+        ("raise SystemExit(3)", "ended with status 3"),
+        # A library that takes a signal for a wish to end may say that all went well.
+        ("raise SystemExit(0)", "ended with status 0"),
+    ],
+)
+def test_a_process_that_ends_too_early_fails_alone(
+    work: Path, monkeypatch: pytest.MonkeyPatch, end: str, reason: str
+) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(environment, "_START", "import os; os.kill(os.getpid(), 9)")
+        patch.setattr(environment, "_START", end)
         failures = run_peers(work, ["random"], K, quietly)
-    assert failures["a"]["random"] == "killed by signal 9; see random.log"
+    assert failures["a"]["random"] == failures["b"]["random"] == f"{reason}; see random.log"
     assert not run_peers(work, ["random"], K, quietly)
 
 

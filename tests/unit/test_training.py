@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from segue.domain.times import DAY, parse_time
 from segue.features.listeners import History
 from segue.models.autoencoder import interests
 from segue.models.bundle import MANIFEST, Bundle
+from training.card import CARD, model_card
 from training.catalogue import Popularity
 from training.networks import LATENT, TasteDensity
 from training.train import train
@@ -53,7 +55,11 @@ def test_nothing_after_the_cutoff_changes_what_was_trained(
         file.writelines(past)
     train(tmp_path / "past", tmp_path / "bundle", cutoff=cutoff, progress=quietly)
     with_future = Bundle.open(bundle_path).manifest.files
-    assert Bundle.open(tmp_path / "bundle").manifest.files == with_future
+    without = Bundle.open(tmp_path / "bundle").manifest.files
+    # The card says what the data are, and how good the lists turned out to be.
+    learnt = with_future.keys() - {CARD}
+    assert without.keys() - {CARD} == learnt
+    assert all(without[name] == with_future[name] for name in learnt)
 
 
 def test_the_latent_space_is_what_the_exported_encoder_makes_of_the_features(
@@ -113,6 +119,39 @@ def test_the_manifest_says_what_was_trained_on_and_how_it_went(bundle: Bundle) -
     assert all({"hit@20", "ndcg@20"} <= names for names in metrics.values())
     for name in ("autoencoder", "classifier"):
         assert {"train_loss", "validation_loss"} <= metrics[name]
+
+
+def test_the_card_tells_a_newcomer_what_the_bundle_is(bundle: Bundle) -> None:
+    card = (bundle.path / CARD).read_text()
+    content = bundle.manifest.content
+    assert CARD in bundle.manifest.files, "checked as every file is"
+    for section in ("does", "saw", "good they were", "is for", "is not for", "of people"):
+        assert re.search(f"^## What .*{section}|^## How {section}", card, re.MULTILINE)
+    for model in content["models"]:
+        assert f"**{model['id']} {model['name']}**: " in card
+        assert f"| {model['name']} | {model['metrics']['listeners']} | " in card
+        assert str(model["metrics"]["ndcg@20"]) in card
+    for feature in (*bundle.schema.track, *bundle.schema.user):
+        assert feature.name in card
+    assert content["cutoff"] in card
+    assert f"{content['data']['plays_before_cutoff']:,} plays by " in card
+
+
+def test_the_card_says_how_much_was_learnt_by_heart(bundle: Bundle) -> None:
+    card = (bundle.path / CARD).read_text()
+    for model in bundle.manifest.content["models"]:
+        if "validation_loss" in (metrics := model["metrics"]):
+            train, validation = metrics["train_loss"], metrics["validation_loss"]
+            row = f"| {model['name']} | {train} | {validation} | {round(validation - train, 6)} |"
+            assert row in card
+
+
+def test_a_card_without_a_month_to_judge_by_says_so(bundle: Bundle) -> None:
+    content = bundle.manifest.content
+    unjudged = [{**model, "metrics": {}} for model in content["models"]]
+    card = model_card(content, unjudged, bundle.encoder)
+    assert "no list could be judged" in card
+    assert "@20" not in card
 
 
 def test_exported_networks_hold_no_path_of_the_machine(bundle_path: Path) -> None:

@@ -13,5 +13,8 @@ The flow of ``segue evaluate``::
       v
     evaluate    one answer as JSON; report: the same as pages and pictures
 
+Beside it: leaks (another future, the same lists), ablations (the autoencoder with inputs missing),
+cold (tracks held out of all plays), likeness (what lies near what).
+
 This file imports nothing: peers read ``split`` where there is NumPy alone.
 """

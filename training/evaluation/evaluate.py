@@ -9,17 +9,21 @@ from typing import Any, Literal
 
 import duckdb
 
+from segue.domain.catalogue import Catalogue
 from segue.domain.errors import InvalidData
 from segue.domain.times import DAY, format_time
 from segue.features.schema import Schema, load_schema
 from training.catalogue import EncodedCatalogue
 from training.data import OpenedData, connect, open_data
 from training.evaluation import answer
+from training.evaluation.ablations import fit_ablations
 from training.evaluation.answer import Roles, Row
+from training.evaluation.cold import judge_cold
 from training.evaluation.contenders import ORACLE, RANDOM, Contender, draw_at_random
 from training.evaluation.cutoffs import check_cutoffs, temporal_cutoffs
 from training.evaluation.judging import Judge, prepare
 from training.evaluation.leaks import leaking
+from training.evaluation.likeness import examples, likeness_rows
 from training.evaluation.lists import Lists
 from training.evaluation.own import Own, fit_and_recommend
 from training.evaluation.results import CutoffResults, Results
@@ -39,6 +43,8 @@ def evaluate(
     k: int = K,
     peers: Sequence[str] = (),
     oracle: Contender | None = None,
+    ablations: bool = False,
+    cold: bool = False,
     check_leaks: bool = False,
     seed: int = SEED,
     progress: Progress,
@@ -46,16 +52,21 @@ def evaluate(
     """The answer as plain values, ready for JSON and ``training.evaluation.report``::
 
         k, cutoffs, split, seed, data      what was judged, and on what
-        ours, peers, references            the names of the contenders; random is always there
+        ours, peers, references            the names of the contenders; random is always there,
+                                           and the autoencoder with inputs missing, if wanted
         rows                               means by model and view; ndcg_low, ndcg_high: intervals
         differences                        ours less another, over the evaluations both have
         best_peers                         of these, those to the best peer, with a verdict
         by_activity, by_kind, played       groups of listeners; how popular is what they played
         tuning, leaks, curves, tradeoff    what peers chose; who saw the future; our models
+        likeness, examples                 whether tracks that lie near are alike; some, by name
+        cold                               tracks that were held out of all plays; None: not wanted
 
     cutoffs: milliseconds since 1970 UTC; none: every week that the data allows, or the one of the
     given split. peers: names of ``training.peers``. oracle: a contender that knows the truth.
-    check_leaks: fit our models once more at the last cut-off, with garbage for what came after it.
+    ablations: judge the autoencoder without artist, without genres and without both, too. cold: at
+    the last cut-off, judge ours on tracks that are held out of all plays before it. check_leaks:
+    fit our models once more at the last cut-off, with garbage for what came after it.
 
     Raises InvalidData where the folder cannot be used, or there is nobody to judge at a cut-off.
     """
@@ -64,15 +75,17 @@ def evaluate(
         workspace = folder / "workspace"
         opened = open_data(data, workspace, split=split, progress=partial(progress, "reading"))
         rivals = Rivals(folder / "peers", peers, k, seed)
-        run = _Run(opened.schema, load_schema(opened.schema), k, seed, oracle, progress)
+        schema = load_schema(opened.schema)
+        run = _Run(opened.schema, schema, k, seed, oracle, ablations, progress)
         with connect(workspace) as connection:
             times = _times(connection, opened, cutoffs)
             judged, last = run.judge(connection, times, rivals)
             about = _about(connection, opened)
         leaks = run.leaks(folder, times[-1]) if check_leaks else None
+        held_out = run.cold(folder, times[-1]) if cold else None
         judged, told = rivals.judge(judged, progress)
     results = Results(judged)
-    roles = _roles(results, last.names)
+    roles = _roles(results, last)
     return {
         "k": k,
         "cutoffs": [format_time(time) for time in times],
@@ -87,16 +100,23 @@ def evaluate(
         "leaks": leaks,
         "curves": _curves(last.curves),
         "tradeoff": last.tradeoff,
+        "likeness": last.likeness,
+        "examples": last.examples,
+        "cold": held_out,
     }
 
 
 @dataclass(frozen=True)
 class _Last:
-    """What is shown of our models at the last cut-off: accuracy by diversity, and the losses."""
+    """Who is who, and what is shown of our models at the last cut-off: losses, accuracy by
+    diversity, and what lies near what in the latent space."""
 
-    names: Sequence[str]
+    ours: Sequence[str]
+    references: Sequence[str]
     curves: Mapping[str, Curve]
     tradeoff: Sequence[Row]
+    likeness: Sequence[Row]
+    examples: Sequence[Row]
 
 
 @dataclass(frozen=True)
@@ -108,6 +128,7 @@ class _Run:
     k: int
     seed: int
     oracle: Contender | None
+    ablations: bool
     progress: Progress
 
     def judge(
@@ -120,12 +141,24 @@ class _Run:
             encoded, split = prepare(connection, self.schema, cutoff)
             rivals.prepare(connection, encoded, split)
             own = self._fit(connection, split, encoded, vary=cutoff == times[-1])
+            variants = self._variants(connection, split, encoded)
+            references = {**variants.lists, **self._references(split, encoded)}
             judge = Judge(split, encoded.features)
-            lists = {**own.lists, **self._references(split, encoded)}
-            measures = {name: judge.measures(name, found) for name, found in lists.items()}
+            measures = {
+                name: judge.measures(name, found)
+                for name, found in {**own.lists, **references}.items()
+            }
             judged.append(judge.results(encoded.catalogue.genres, measures))
         self.progress("cut-offs", len(times), len(times))
-        return judged, _Last(list(own.lists), own.curves, _tradeoff(judge, own))
+        catalogue, spaces = encoded.catalogue, {**own.latents, **variants.latents}
+        return judged, _Last(
+            list(own.lists),
+            list(references),
+            own.curves,
+            _tradeoff(judge, own),
+            likeness_rows(catalogue, spaces, self.seed),
+            _examples(connection, catalogue, own),
+        )
 
     def leaks(self, folder: Path, cutoff: int) -> list[str]:
         """Those of our models that see the future."""
@@ -137,6 +170,19 @@ class _Run:
 
         workspace, garbled = folder / "workspace", folder / "garbled"
         return leaking(workspace, garbled, self.schema, cutoff, fit, self.seed)
+
+    def cold(self, folder: Path, cutoff: int) -> dict[str, Any]:
+        """How ours do on tracks that nobody has played."""
+        return judge_cold(
+            folder / "workspace",
+            folder / "cold",
+            self.schema_path,
+            cutoff,
+            k=self.k,
+            ablated_too=self.ablations,
+            seed=self.seed,
+            progress=self.progress,
+        )
 
     def _fit(
         self,
@@ -155,6 +201,17 @@ class _Run:
             seed=self.seed,
             vary=vary,
             progress=self.progress,
+        )
+
+    def _variants(
+        self, connection: duckdb.DuckDBPyConnection, split: Split, encoded: EncodedCatalogue
+    ) -> Own:
+        """The autoencoder with inputs missing; nothing where that is not wanted."""
+        if not self.ablations:
+            return Own({}, {})
+        path, k, seed = self.schema_path, self.k, self.seed
+        return fit_ablations(
+            connection, split, encoded, path, k=k, seed=seed, progress=self.progress
         )
 
     def _references(self, split: Split, encoded: EncodedCatalogue) -> dict[str, Lists]:
@@ -209,10 +266,10 @@ def _sessions(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
     return {format_time(day * DAY)[:10]: count for day, count in rows}
 
 
-def _roles(results: Results, ours: Sequence[str]) -> Roles:
-    references = [name for name in (RANDOM, ORACLE) if name in results.contenders]
-    known = {*ours, *references}
-    return Roles(ours, [name for name in results.contenders if name not in known], references)
+def _roles(results: Results, last: _Last) -> Roles:
+    known = {*last.ours, *last.references}
+    peers = [name for name in results.contenders if name not in known]
+    return Roles(last.ours, peers, last.references)
 
 
 def _tables(results: Results, roles: Roles, seed: int) -> dict[str, Any]:
@@ -241,6 +298,10 @@ def _tradeoff(judge: Judge, own: Own) -> list[Row]:
                 row = {"model": name, "view": view, "diversity": diversity}
                 rows.append(row | {"ndcg": ndcg, "ild": ild})
     return rows
+
+
+def _examples(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue, own: Own) -> list[Row]:
+    return [row for space in own.latents.values() for row in examples(connection, catalogue, space)]
 
 
 def _curves(curves: Mapping[str, Curve]) -> dict[str, Any]:

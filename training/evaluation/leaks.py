@@ -64,9 +64,6 @@ def scramble(workspace: Path, other: Path, cutoff: int, seed: int) -> None:
     track, is dealt out anew among them. And whatever was played in the day before the cut-off is
     skipped and liked at it, in sessions that so last beyond it.
     """
-    other.mkdir(parents=True)
-    for name in ("users.parquet", "tracks.parquet"):
-        shutil.copyfile(workspace / name, other / name)
     events = pq.read_table(workspace / "events.parquet")
     time = events.column("time")
     past = events.filter(pc.less(time, cutoff))
@@ -82,10 +79,17 @@ def scramble(workspace: Path, other: Path, cutoff: int, seed: int) -> None:
         )
     )
     turns = [_turn(late, kind, cutoff) for kind in ("SKIP", "LIKE")]
-    garbled = pa.concat_tables([past, future, *turns])
-    pq.write_table(garbled, other / "events.parquet")
+    with_events(workspace, other, pa.concat_tables([past, future, *turns]))
+
+
+def with_events(workspace: Path, other: Path, events: pa.Table) -> None:
+    """Copy a workspace into ``other``, with these events instead of its own."""
+    other.mkdir(parents=True)
+    for name in ("users.parquet", "tracks.parquet"):
+        shutil.copyfile(workspace / name, other / name)
+    pq.write_table(events, other / "events.parquet")
     with duckdb.connect() as connection:
-        connection.register("events", garbled)
+        connection.register("events", events)
         write_query(connection, read_sql("plays.sql"), other / "plays.parquet")
     shutil.copyfile(workspace / COMPLETE, other / COMPLETE)
 

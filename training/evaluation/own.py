@@ -1,7 +1,8 @@
 """Our models as contenders: trained at the cut-off, and asked as the service asks them."""
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -27,24 +28,27 @@ from training.catalogue import EncodedCatalogue
 from training.evaluation.lists import Lists, heard_tracks, lists_of
 from training.evaluation.split import Split
 from training.export import BundleWriter, write_catalogue
-from training.fit import fit_models
+from training.fit import Fitted, fit_models
 from training.progress import Curve, Progress
 from training.users import read_users
 
 # The values of the service's ``diversity`` that accuracy is traded for.
 DIVERSITIES = (0.0, 0.25, 0.5, 0.75, 1.0)
+AUTOENCODER = "autoencoder"
 
 
 @dataclass(frozen=True)
 class Own:
     """What our models recommend, by name, and how their losses went.
 
-    varied: their lists by the service's field ``diversity``.
+    varied: their lists by the service's field ``diversity``. latents: (tracks, width) of the latent
+    spaces, by the model that makes them.
     """
 
     lists: Mapping[str, Lists]
     curves: Mapping[str, Curve]
     varied: Mapping[str, Mapping[float, Lists]] = field(default_factory=dict)
+    latents: Mapping[str, FloatArray] = field(default_factory=dict)
 
 
 def fit_and_recommend(
@@ -60,19 +64,50 @@ def fit_and_recommend(
 ) -> Own:
     """Train every model on what lies before the cut-off, and list k tracks for each judged user."""
     cutoff = int(split.cutoff)
+    with fit_bundle(connection, encoded, schema, cutoff, seed=seed, progress=progress) as (
+        bundle,
+        fitted,
+    ):
+        asked = Asked(connection, bundle, split, k)
+        lists = {name: asked.lists(number, progress) for number, name in asked.models.items()}
+        vary = vary and track_vectors(asked.bundle) is not None
+        varied = {name: asked.vary(number) for number, name in asked.models.items()} if vary else {}
+        latents = {AUTOENCODER: bundle.latents} if bundle.latents.shape[1] else {}
+    return Own(lists, fitted.curves, varied, latents)
+
+
+@contextmanager
+def fit_bundle(
+    connection: duckdb.DuckDBPyConnection,
+    encoded: EncodedCatalogue,
+    schema: Path,
+    cutoff: int,
+    *,
+    seed: int,
+    progress: Progress,
+) -> Iterator[tuple[Bundle, Fitted]]:
+    """A bundle of all models, for as long as it is asked."""
+
+    def fit(writer: BundleWriter) -> Fitted:
+        device = torch.device("cpu")
+        return fit_models(
+            connection, writer, encoded, cutoff, seed=seed, device=device, progress=progress
+        )
+
+    with bundle_of(encoded, schema, cutoff, fit) as found:
+        yield found
+
+
+@contextmanager
+def bundle_of(
+    encoded: EncodedCatalogue, schema: Path, cutoff: int, fit: Callable[[BundleWriter], Fitted]
+) -> Iterator[tuple[Bundle, Fitted]]:
+    """A bundle of what ``fit`` writes, for as long as it is asked."""
     with tempfile.TemporaryDirectory(prefix="segue-") as folder:
         path = Path(folder) / "bundle"
         with BundleWriter(path) as writer:
             write_catalogue(writer, encoded, schema.read_text(encoding="utf-8"))
-            fitted = fit_models(
-                connection,
-                writer,
-                encoded,
-                cutoff,
-                seed=seed,
-                device=torch.device("cpu"),
-                progress=progress,
-            )
+            fitted = fit(writer)
             writer.seal(
                 {
                     "schema_hash": load_schema(schema).hash,
@@ -81,11 +116,7 @@ def fit_and_recommend(
                 }
             )
             writer.place()
-        asked = Asked(connection, Bundle.open(path), split, k)
-        lists = {name: asked.lists(number, progress) for number, name in asked.models.items()}
-        vary = vary and track_vectors(asked.bundle) is not None
-        varied = {name: asked.vary(number) for number, name in asked.models.items()} if vary else {}
-    return Own(lists, fitted.curves, varied)
+        yield Bundle.open(path), fitted
 
 
 class Asked:
@@ -103,14 +134,14 @@ class Asked:
 
     def lists(self, number: int, progress: Progress) -> Lists:
         """What the model of this number recommends in both views."""
-        return lists_of(self._split, self._scores(number, progress), self._k)
+        return lists_of(self._split, self.scores(number, progress), self._k)
 
     def vary(self, number: int) -> dict[float, Lists]:
         """The same in view ``any``, for every one of DIVERSITIES, re-ranked as the service does."""
         genres = TrackGenres.of(self.bundle.catalogue)
         vectors = track_vectors(self.bundle)
         found = {d: np.full((len(self._split.judged), self._k), -1, np.int32) for d in DIVERSITIES}
-        scores = self._scores(number, lambda *_: None)
+        scores = self.scores(number, lambda *_: None)
         listeners = self._listeners(REGISTRY[number][1].history_days)
         heard = heard_tracks(self._split)
         varied: dict[float, Lists] = {
@@ -126,7 +157,8 @@ class Asked:
                     lists[view][row, : len(best)] = best
         return varied
 
-    def _scores(self, number: int, progress: Progress) -> Iterator[FloatArray]:
+    def scores(self, number: int, progress: Progress) -> Iterator[FloatArray]:
+        """(tracks,) for each judged listener in turn."""
         model = load_model(number, self.bundle)
         listeners = self._listeners(model.history_days)
         for done, listener in enumerate(listeners, 1):

@@ -106,13 +106,14 @@ def _run(work: Path, name: str, k: int, python: Path, progress: Progress) -> Non
         finally:
             process.wait()
             process.stdout.close()
-    if process.returncode:
-        _note_crash(work, name, k, process.returncode)
+    _note_missing(work, name, k, process.returncode)
 
 
-def _note_crash(work: Path, name: str, k: int, status: int) -> None:
-    """Every split whose lists the process did not come to write is a failure."""
+def _note_missing(work: Path, name: str, k: int, status: int) -> None:
+    """Every split whose lists the process did not come to write is a failure, whatever its status:
+    PyTorch Lightning answers a signal by ending with 0."""
     reason = f"killed by signal {-status}" if status < 0 else f"ended with status {status}"
+    noted = read_notes(work / FAILURES)
     for split in _splits(work):
-        if not done(work, split, name, k):
+        if not done(work, split, name, k) and name not in noted.get(split, {}):
             note_failure(work, split, name, f"{reason}; see {name}.log")

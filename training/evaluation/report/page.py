@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from training.evaluation.likeness import in_words
 from training.evaluation.lists import VIEWS
 from training.evaluation.report.style import themed, variables
 
@@ -86,6 +87,8 @@ def _body(answer: Answer, sections: Sequence[Section]) -> Iterator[str]:
         for svg, caption in section.pictures:
             yield _picture(svg, caption)
         yield "</div>"
+    yield from _examples(answer)
+    yield from _cold(answer)
     yield "<h2>All figures</h2>"
     yield (
         '<p class="muted">Means with 95 % intervals of a bootstrap that resamples listeners. '
@@ -165,6 +168,47 @@ def _cell(row: Row, measure: str, rivals: Sequence[Row]) -> str:
 
 def _percent(share: float | None) -> str:
     return _ABSENT if share is None else f"{share:.0%}"
+
+
+def _examples(answer: Answer) -> Iterator[str]:
+    """Lists of neighbours by name, for a person to judge."""
+    if not answer["examples"]:
+        return
+    yield "<h2>What lies near what</h2>"
+    for row in answer["likeness"]:
+        yield f'<p class="muted">{escape(in_words(row))}</p>'
+    yield '<div class="pictures">'
+    for example in answer["examples"]:
+        nearest = "".join(f"<li>{_track(track)}</li>" for track in example["nearest"])
+        yield f"<div><h3>{_track(example['track'])}</h3><ol>{nearest}</ol></div>"
+    yield "</div>"
+
+
+def _track(track: Mapping[str, Any]) -> str:
+    artist = f" - {escape(track['artist'])}" if track["artist"] else ""
+    genres = f" <small>{escape(', '.join(track['genres']))}</small>" if track["genres"] else ""
+    return f"{escape(track['name'])}{artist}{genres}"
+
+
+def _cold(answer: Answer) -> Iterator[str]:
+    cold = answer["cold"]
+    if cold is None:
+        return
+    yield "<h2>Tracks that nobody has played</h2>"
+    yield (
+        f'<p class="muted">{cold["tracks"]:,} of {cold["all"]:,} tracks were held out of all plays '
+        "before the last cut-off. Accuracy is of lists of these alone; the rank is the share of "
+        "all tracks that scored less than one that was then played; the last column is the share "
+        "of full lists that these tracks take.</p>"
+    )
+    columns = {name: _COLUMNS[name] for name in ("hit", "ndcg", "recall")}
+    columns |= {"percentile": "rank among all", "in_lists": "share of full lists"}
+    headings = "".join(f"<th>{heading}</th>" for heading in columns.values())
+    lines = [f"<tr><th></th>{headings}</tr>"]
+    for row in cold["rows"]:
+        cells = "".join(_cell(row, measure, ()) for measure in columns)
+        lines.append(f"<tr><td>{escape(row['model'])}</td>{cells}</tr>")
+    yield f'<div class="scroll"><table>{"".join(lines)}</table></div>'
 
 
 def _details(answer: Answer) -> Iterator[str]:

@@ -1,0 +1,176 @@
+"""Tracks that nobody has played: some are held out of all plays before a cut-off, and asked for."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from segue.features.encoder import FloatArray
+from segue.features.schema import load_schema
+from segue.ranking.filters import forbid, top
+from training.data import connect
+from training.evaluation import answer
+from training.evaluation.ablations import ablated, ablations
+from training.evaluation.contenders import RANDOM
+from training.evaluation.judging import Judge, prepare
+from training.evaluation.leaks import with_events
+from training.evaluation.lists import lists_of
+from training.evaluation.own import Asked, fit_bundle
+from training.evaluation.results import Measures, Results
+from training.evaluation.split import Split
+from training.progress import Progress
+
+# Of the tracks that were played before the cut-off.
+SHARE = 0.1
+
+_MEASURES = ("hit", "ndcg", "recall")
+
+
+def judge_cold(
+    workspace: Path,
+    other: Path,
+    schema: Path,
+    cutoff: int,
+    *,
+    k: int,
+    ablated_too: bool,
+    seed: int,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Fit our models on a copy of the workspace in ``other`` without the plays of some tracks.
+
+    Answers how many ``tracks`` were held out, of how many ``all``, and ``rows`` as ``ColdJudge``
+    has them: none where nobody played a held-out track after the cut-off.
+    """
+    ids = hold_out(workspace, other, cutoff, seed)
+    with connect(other) as connection:
+        encoded, whole = prepare(connection, load_schema(schema), cutoff)
+        held = np.zeros(len(encoded.catalogue), np.bool_)
+        held[encoded.catalogue.positions(ids)] = True
+        told: dict[str, Any] = {"tracks": len(ids), "all": len(held), "rows": []}
+        split = only(whole, held)
+        if not len(split.judged):
+            return told
+        judge = ColdJudge(split, held, encoded.features, k)
+        with fit_bundle(connection, encoded, schema, cutoff, seed=seed, progress=progress) as (
+            bundle,
+            _,
+        ):
+            asked = Asked(connection, bundle, split, k)
+            for number, name in asked.models.items():
+                judge.add(name, asked.scores(number, progress))
+        for name, seen in ablations(encoded).items() if ablated_too else ():
+            with ablated(connection, seen, schema, cutoff, seed, progress) as bundle:
+                asked = Asked(connection, bundle, split, k)
+                (number,) = asked.models
+                judge.add(name, asked.scores(number, progress))
+    random = np.random.default_rng(seed)
+    judge.add(RANDOM, (random.random(len(held), np.float32) for _ in split.judged))
+    return {**told, "rows": judge.rows(encoded.catalogue.genres, seed)}
+
+
+def hold_out(workspace: Path, other: Path, cutoff: int, seed: int) -> list[str]:
+    """Copy a workspace into ``other`` without what happened to some tracks before the cut-off.
+
+    Answers the ids of these: a tenth of those that were played until then, drawn at random. What
+    happens to them from the cut-off on stays, to judge by.
+    """
+    events = pq.read_table(workspace / "events.parquet")
+    before = pc.less(events.column("time"), cutoff)
+    played = sorted(filter(None, pc.unique(events.filter(before).column("track_id")).to_pylist()))
+    drawn = np.random.default_rng(seed).choice(
+        len(played), round(SHARE * len(played)), replace=False
+    )
+    held = [played[place] for place in sorted(drawn)]
+    gone = pc.and_(before, pc.is_in(events.column("track_id"), pa.array(held, pa.string())))
+    with_events(workspace, other, events.filter(pc.invert(gone)))
+    return held
+
+
+def only(split: Split, held: NDArray[np.bool_]) -> Split:
+    """The split with nothing but the held-out tracks, (tracks,) bool, as what came of it."""
+    rows = np.repeat(np.arange(len(split.judged)), np.diff(split.offsets))
+    kept = held[split.outcomes]
+    judged, counts = np.unique(rows[kept], return_counts=True)
+    return replace(
+        split,
+        judged=split.judged[judged],
+        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        outcomes=split.outcomes[kept],
+    )
+
+
+@dataclass
+class _Whole:
+    """How the held-out tracks do among all: their places on full lists, and their ranks."""
+
+    places: int = 0
+    held: int = 0
+    percentiles: list[float] = field(default_factory=list)
+
+
+class ColdJudge:
+    """Measures models on the held-out tracks.
+
+    split: as ``only`` makes it. held: (tracks,) bool. features: (tracks, width), for diversity.
+    """
+
+    def __init__(
+        self, split: Split, held: NDArray[np.bool_], features: NDArray[np.float16], k: int
+    ) -> None:
+        self._split = split
+        self._held = held
+        self._k = k
+        self._judge = Judge(split, features)
+        self._measures: dict[str, Measures] = {}
+        self._whole: dict[str, _Whole] = {}
+
+    def add(self, name: str, scores: Iterable[FloatArray]) -> None:
+        """Judge a model by its scores, (tracks,) for each judged listener in turn."""
+        self._whole[name] = whole = _Whole()
+        lists = lists_of(self._split, self._watched(scores, whole), self._k)
+        self._measures[name] = self._judge.measures(name, lists)
+
+    def rows(
+        self, genres: Mapping[str, NDArray[np.int32]], seed: int
+    ) -> Sequence[Mapping[str, Any]]:
+        """One a model: accuracy of lists of held-out tracks alone, with intervals;
+
+        ``percentile``: which share of all tracks scored less than a held-out one that was then
+        played, on average; ``in_lists``: which share of full lists is held-out tracks.
+        """
+        results = Results([self._judge.results(genres, self._measures)])
+        told = answer.mean_rows(results, list(self._measures), seed)
+        wanted = [f"{of}{bound}" for of in _MEASURES for bound in ("", "_low", "_high")]
+        return [
+            {name: row[name] for name in ("model", "users", *wanted)}
+            | {
+                "percentile": answer.mean(np.array(self._whole[row["model"]].percentiles)),
+                "in_lists": _share(self._whole[row["model"]]),
+            }
+            for row in told
+            if row["view"] == "any"
+        ]
+
+    def _watched(self, scores: Iterable[FloatArray], whole: _Whole) -> Iterator[FloatArray]:
+        """The scores of the held-out tracks alone; notes how these do among all."""
+        split = self._split
+        ends = zip(split.offsets[:-1], split.offsets[1:], strict=True)
+        for score, (start, end) in zip(scores, ends, strict=True):
+            full = top(score, self._k)
+            whole.places += len(full)
+            whole.held += int(self._held[full].sum())
+            ranked = np.sort(score)
+            below = np.searchsorted(ranked, score[split.outcomes[start:end]])
+            whole.percentiles += (below / max(len(score) - 1, 1)).tolist()
+            yield forbid(score, [~self._held])
+
+
+def _share(whole: _Whole) -> float:
+    return round(whole.held / max(whole.places, 1), answer.DIGITS)
