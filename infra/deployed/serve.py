@@ -1,7 +1,6 @@
 """From the template to an API that answers: built, deployed, and filled with data."""
 
 import json
-import signal
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -12,6 +11,7 @@ from infra.deployed import process, sam
 from infra.importing import DynamoTarget, import_folder
 from infra.importing.target import patient_client
 from infra.local.environment import point_aws_at
+from infra.local.signals import interruptible
 from infra.progress import progress_bars
 from segue.adapters.aws import dynamodb_client
 from segue.domain.times import format_time
@@ -49,13 +49,11 @@ def serve_until_stopped(options: DeployOptions, console: Console) -> None:
 
     Raises BundleError, InvalidData or LocalStackError, with nothing left running.
     """
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        _serve(options, console)
-    except KeyboardInterrupt:
-        console.print("Stopped; what it held is gone.")
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    with interruptible():
+        try:
+            _serve(options, console)
+        except KeyboardInterrupt:
+            console.print("Stopped; what it held is gone.")
 
 
 def _serve(options: DeployOptions, console: Console) -> None:

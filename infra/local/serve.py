@@ -3,14 +3,11 @@
 import json
 import logging
 import shutil
-import signal
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 import uvicorn
 from rich.console import Console
@@ -29,6 +26,7 @@ from infra.local.errors import LocalStackError
 from infra.local.functions import LocalFunction
 from infra.local.gateway import Gateway
 from infra.local.port import HOST, bind
+from infra.local.signals import interruptible
 from infra.progress import progress_bars
 from segue.adapters.aws import dynamodb_client, s3_client
 from segue.adapters.bundles import S3Bundles
@@ -55,14 +53,12 @@ def serve_until_stopped(options: ServeOptions, console: Console) -> None:
 
     Raises BundleError, InvalidData or LocalStackError, with nothing left running.
     """
-    before = signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        with ExitStack() as running:
-            _start(options, console, running)
-    except KeyboardInterrupt:
-        console.print("Stopped; everything is saved.")
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    with interruptible():
+        try:
+            with ExitStack() as running:
+                _start(options, console, running)
+        except KeyboardInterrupt:
+            console.print("Stopped; everything is saved.")
 
 
 def _start(options: ServeOptions, console: Console, running: ExitStack) -> None:
@@ -91,10 +87,6 @@ def _open_bundle(path: Path) -> Bundle:
         return Bundle.open(path)
     except BundleMissing as error:
         raise LocalStackError(f"{error}; `segue train` makes one") from None
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def _listen_on(port: int) -> socket.socket:
