@@ -7,12 +7,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http import HTTPStatus
 from pathlib import Path
 from typing import NoReturn
 
-import urllib3
-
+from infra.local.child import answers, stop
 from infra.local.environment import TEMPLATE
 from infra.local.errors import LocalStackError
 from infra.local.port import HOST, bind
@@ -58,11 +56,11 @@ def running(log: Path, port: int) -> Iterator[Emulator]:
     endpoint = f"http://{HOST}:{port}"
     process = _start(log, port)
     try:
-        if not _answers(endpoint):
+        if not answers(endpoint, _START_SECONDS):
             raise LocalStackError(f"the emulator did not start; see {log}")
         yield Emulator(endpoint, log, process)
     finally:
-        _stop(process)
+        stop(process, _STOP_SECONDS)
 
 
 def _start(log: Path, port: int) -> subprocess.Popen[bytes]:
@@ -100,23 +98,3 @@ def _settings(port: int) -> dict[str, str]:
         "SFTP_ENABLED": "0",
         "IOT_MTLS_ENABLED": "0",
     }
-
-
-def _answers(endpoint: str) -> bool:
-    """Whether it does, once it has started; the listener holds the request until then."""
-    try:
-        answer = urllib3.request("GET", f"{endpoint}/_ministack/health", timeout=_START_SECONDS)
-    except urllib3.exceptions.HTTPError:
-        return False
-    return answer.status == HTTPStatus.OK
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Close what leads to the child, which ends it, and wait."""
-    assert process.stdin is not None
-    process.stdin.close()
-    try:
-        process.wait(_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

@@ -8,12 +8,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http import HTTPStatus
 from pathlib import Path
 from threading import Event, Lock, Thread
 
-import urllib3
-
+from infra.local.child import answers, stop
 from infra.local.errors import LocalStackError
 from infra.local.port import HOST
 
@@ -53,7 +51,7 @@ def running(state: Path, port: int) -> Iterator[str]:
     endpoint = f"http://{HOST}:{port}"
     keeper = _Keeper(state, port)
     try:
-        if not (_listens(keeper.process) and _answers(endpoint)):
+        if not (_listens(keeper.process) and answers(endpoint, _START_SECONDS)):
             raise LocalStackError(_reason(keeper.stop(), state, endpoint))
         keeper.start()
         yield endpoint
@@ -110,14 +108,6 @@ def _listens(process: subprocess.Popen[bytes]) -> bool:
     return bool(ready and process.stdout.readline())
 
 
-def _answers(endpoint: str) -> bool:
-    try:
-        answer = urllib3.request("GET", f"{endpoint}/_ministack/health", timeout=_START_SECONDS)
-    except urllib3.exceptions.HTTPError:
-        return False
-    return answer.status == HTTPStatus.OK
-
-
 def _reason(status: int, state: Path, endpoint: str) -> str:
     if status == errno.EADDRINUSE:
         return f"another program uses {endpoint}; stop it, or choose another --stack-port"
@@ -125,14 +115,8 @@ def _reason(status: int, state: Path, endpoint: str) -> str:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> int:
-    """Close what leads to the child, which ends it, and wait; the exit status."""
-    assert process.stdin is not None
+    """Let the child end; the exit status. Was it killed, the journal holds what was not saved."""
     assert process.stdout is not None
-    process.stdin.close()
-    try:
-        process.wait(_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()  # The journal holds what was not saved.
-        process.wait()
+    status = stop(process, _STOP_SECONDS)
     process.stdout.close()
-    return process.returncode
+    return status

@@ -3,8 +3,9 @@
 import json
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ BROWSER = "text/html,application/xhtml+xml,*/*;q=0.8"
 # Where nobody listens.
 NOWHERE = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
 
+Launch = Callable[[str], RunningFunction]
+
 
 @pytest.fixture(scope="module", autouse=True)
 def listeners(local_stack: Stack, bundle: Bundle) -> None:
@@ -51,48 +54,42 @@ def session(user: int, start: int, tracks: list[str]) -> Iterator[Event]:
 
 
 @pytest.fixture(scope="module")
-def predict(
+def launch(
     runtime: Runtime, deployed: Deploy, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[RunningFunction]:
-    log = tmp_path_factory.mktemp("predict") / "log"
-    with running(runtime, deployed("PredictFunction"), log) as function:
-        yield function
+) -> Iterator[Launch]:
+    """Starts a function that answers until the module's tests are done."""
+    with ExitStack() as stack:
+
+        def start(function_id: str) -> RunningFunction:
+            log = tmp_path_factory.mktemp(function_id) / "log"
+            return stack.enter_context(running(runtime, deployed(function_id), log))
+
+        yield start
 
 
 @pytest.fixture(scope="module")
-def ab_test(
-    runtime: Runtime, deployed: Deploy, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[RunningFunction]:
-    log = tmp_path_factory.mktemp("ab_test") / "log"
-    with running(runtime, deployed("AbTestFunction"), log) as function:
-        yield function
+def predict(launch: Launch) -> RunningFunction:
+    return launch("PredictFunction")
 
 
 @pytest.fixture(scope="module")
-def ab_report(
-    runtime: Runtime, deployed: Deploy, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[RunningFunction]:
-    log = tmp_path_factory.mktemp("ab_report") / "log"
-    with running(runtime, deployed("AbReportFunction"), log) as function:
-        yield function
+def ab_test(launch: Launch) -> RunningFunction:
+    return launch("AbTestFunction")
 
 
 @pytest.fixture(scope="module")
-def maintenance(
-    runtime: Runtime, deployed: Deploy, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[RunningFunction]:
-    log = tmp_path_factory.mktemp("maintenance") / "log"
-    with running(runtime, deployed("MaintenanceFunction"), log) as function:
-        yield function
+def ab_report(launch: Launch) -> RunningFunction:
+    return launch("AbReportFunction")
 
 
 @pytest.fixture(scope="module")
-def events(
-    runtime: Runtime, deployed: Deploy, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[RunningFunction]:
-    log = tmp_path_factory.mktemp("events") / "log"
-    with running(runtime, deployed("EventsFunction"), log) as function:
-        yield function
+def maintenance(launch: Launch) -> RunningFunction:
+    return launch("MaintenanceFunction")
+
+
+@pytest.fixture(scope="module")
+def events(launch: Launch) -> RunningFunction:
+    return launch("EventsFunction")
 
 
 @pytest.fixture
