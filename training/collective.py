@@ -43,13 +43,15 @@ BATCH = 2_048
 class Tracks:
     """What is known of the tracks whoever plays them; see ``Collective`` for the shapes.
 
-    features: (tracks, width) float16, of which ``genres``, (width,) bool, are genres.
+    features: (tracks, width) float16, of which ``genres``, (width,) bool, are genres. released:
+    (tracks,) bool, those that were out: what all tracks have in common is taken from these alone.
     """
 
     features: NDArray[np.float16]
     genres: NDArray[np.bool_]
     artist: NDArray[np.int32]
     latents: FloatArray
+    released: NDArray[np.bool_]
 
 
 def fit_collective(tracks: Tracks, past: Past) -> Collective:
@@ -59,7 +61,7 @@ def fit_collective(tracks: Tracks, past: Past) -> Collective:
     rows, neighbours, weights = track_to_track(played, supported)
     waves, reach = broad_patterns(_binary(played))
     return Collective(
-        standing=_standing(past, tracks.features),
+        standing=_standing(past, tracks.features, tracks.released),
         rows=rows,
         neighbours=neighbours,
         weights=_rounded(weights),
@@ -95,7 +97,7 @@ def _binary(played: sp.csr_array) -> sp.csr_array:
     return sp.csr_array((np.ones_like(played.data), played.indices, played.indptr), played.shape)
 
 
-def _standing(past: Past, features: NDArray[np.float16]) -> FloatArray:
+def _standing(past: Past, features: NDArray[np.float16], released: NDArray[np.bool_]) -> FloatArray:
     """(tracks, STANDING): how often each track was fully played in each window; how often to its
     end; and how much a ridge regression on its features would expect it to be played."""
     tracks = len(features)
@@ -107,20 +109,28 @@ def _standing(past: Past, features: NDArray[np.float16]) -> FloatArray:
     begun = np.bincount(past.tracks, minlength=tracks)
     ended = np.bincount(past.tracks[done], minlength=tracks)
     rate = (ended + DOUBT * ended.sum() / max(begun.sum(), 1)) / (begun + DOUBT)
-    return standard(np.stack([*plays, rate, _appeal(features, plays[-1])], 1))
+    columns = np.stack([*plays, rate, _appeal(features, plays[-1], released)], 1)
+    return standard(columns, columns[released])
 
 
-def _appeal(features: NDArray[np.float16], plays: NDArray[np.float64]) -> NDArray[np.float64]:
+def _appeal(
+    features: NDArray[np.float16], plays: NDArray[np.float64], released: NDArray[np.bool_]
+) -> NDArray[np.float64]:
     inputs = np.hstack([features.astype(np.float64), np.ones((len(features), 1))])
-    gram = inputs.T @ inputs + 0.01 * len(inputs) * np.eye(inputs.shape[1])
-    expected: NDArray[np.float64] = inputs @ np.linalg.solve(gram, inputs.T @ plays)
+    known = inputs[released]
+    gram = known.T @ known + 0.01 * len(known) * np.eye(inputs.shape[1])
+    expected: NDArray[np.float64] = inputs @ np.linalg.solve(gram, known.T @ plays[released])
     return expected
 
 
-def standard(columns: NDArray[np.floating]) -> FloatArray:
-    """Each column with mean 0 and variance 1; a constant one becomes 0."""
-    spread = columns.std(0)
-    centred = (columns - columns.mean(0)) / np.where(spread > 1e-9, spread, 1)
+def standard(
+    columns: NDArray[np.floating], among: NDArray[np.floating] | None = None
+) -> FloatArray:
+    """Each column with mean 0 and variance 1 ``among`` these rows, or all of its own; a constant
+    one becomes 0."""
+    among = columns if among is None else among
+    spread = among.std(0)
+    centred = (columns - among.mean(0)) / np.where(spread > 1e-9, spread, 1)
     return np.where(spread > 1e-9, centred, 0).astype(np.float32)
 
 

@@ -64,7 +64,11 @@ def train_hybrid(
     """Learn the weighing at earlier moments, at which the collective is fitted anew, each time on
     what came before; then fit the collective at the cut-off. Raises InvalidData without plays."""
     tracks = Tracks(
-        encoded.features, genre_columns(encoded.encoder), encoded.catalogue.artists, latents
+        features=encoded.features,
+        genres=genre_columns(encoded.encoder),
+        artist=encoded.catalogue.artists,
+        latents=latents,
+        released=encoded.released,
     )
     today = read_past(connection, encoded.catalogue, cutoff, HISTORY_DAYS)
     if not len(today.owner):

@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 
 from segue.domain.times import parse_time
 from segue.features.schema import load_schema
+from segue.models.hybrid import genre_columns
 from training.autoencoder import TrainedAutoencoder, train_autoencoder
 from training.catalogue import EncodedCatalogue, Popularity, encode_catalogue
 from training.classifier import TrainedClassifier, train_classifier
+from training.collective import Tracks, fit_collective
 from training.data import connect, ingest
 from training.fit import make_deterministic
+from training.past import read_past
 
 CUTOFF = parse_time("2022-09-01T00:00:00Z")
 FUTURE = 25
@@ -131,3 +134,28 @@ def test_what_comes_out_after_the_cutoff_changes_nothing_that_is_fitted(
     assert len(also_classifier.trends) == len(classifier.trends) + FUTURE
     # Nobody has played them, and they are no likelier for their number.
     assert torch.equal(also_classifier.trends.amin(0), classifier.trends.amin(0))
+
+
+def standing(folder: Path, workspace: Path) -> tuple[NDArray[np.bytes_], NDArray[np.float32]]:
+    """Ids, and how each track stands with everybody at the cut-off."""
+    encoded = encode(folder, workspace)
+    tracks = Tracks(
+        features=encoded.features,
+        genres=genre_columns(encoded.encoder),
+        artist=encoded.catalogue.artists,
+        latents=np.zeros((len(encoded.catalogue), 0), np.float32),
+        released=encoded.released,
+    )
+    with connect(workspace) as connection:
+        past = read_past(connection, encoded.catalogue, CUTOFF, 365)
+    return encoded.catalogue.ids, fit_collective(tracks, past).standing
+
+
+def test_what_comes_out_later_does_not_change_how_tracks_stand(
+    copy: Path, data_path: Path, tmp_path: Path
+) -> None:
+    extend(copy, [{"release_date": "2022-09-15", "loudness": 60.0, "tempo": 900.0}] * FUTURE)
+    ids, expected = standing(data_path, tmp_path / "without")
+    also_ids, found = standing(copy, tmp_path / "with")
+    assert len(also_ids) == len(ids) + FUTURE
+    assert np.array_equal(found[np.isin(also_ids, ids)], expected)
