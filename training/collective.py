@@ -54,11 +54,15 @@ class Tracks:
     released: NDArray[np.bool_]
 
 
-def fit_collective(tracks: Tracks, past: Past) -> Collective:
-    """The collective at the moment of ``past``."""
+def fit_collective(
+    tracks: Tracks, past: Past, heard: NDArray[np.integer] | None = None
+) -> Collective:
+    """The collective at the moment of ``past``, for any listener, or for those alone who have
+    ``heard`` no other tracks than these: finding the neighbours of all takes most of the time."""
     played = _played(past, len(tracks.features))
     supported = _supported(played)
-    rows, neighbours, weights = track_to_track(played, supported)
+    asked = supported if heard is None else np.intersect1d(supported, heard)
+    rows, neighbours, weights = track_to_track(played, supported, asked)
     waves, reach = broad_patterns(_binary(played))
     return Collective(
         standing=_standing(past, tracks.features, tracks.released),
@@ -141,10 +145,10 @@ def _supported(played: sp.csr_array) -> NDArray[np.intp]:
 
 
 def track_to_track(
-    played: sp.csr_array, supported: NDArray[np.intp]
+    played: sp.csr_array, supported: NDArray[np.intp], asked: NDArray[np.intp]
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], FloatArray]:
-    """rows, neighbours and weights of ``Collective``, for the supported tracks: EASE (Steck, 2019)
-    by way of its spectrum.
+    """rows, neighbours and weights of ``Collective`` for the tracks that are asked for, among the
+    supported ones (both ascending): EASE (Steck, 2019) by way of its spectrum.
 
     EASE takes the weights ``B_ij = R_ij / (1 - R_jj)`` with ``R = G (G + l I)^-1`` and G the Gram
     matrix of the plays, so R is a filter ``s / (s + l)`` over G's eigenvalues s. Where there are
@@ -153,27 +157,29 @@ def track_to_track(
     track's plays are first divided by the ``DISCOUNT``-th power of how many have played it.
     """
     rows = np.full(played.shape[1], -1, np.int32)
-    if not len(supported):
+    if not len(asked):
         return rows, np.zeros((0, 1), np.int32), np.zeros((0, 1), np.float32)
-    rows[supported] = np.arange(len(supported))
+    rows[asked] = np.arange(len(asked))
     scaled = sp.csr_array(played[:, supported])
     audience = np.bincount(scaled.indices, minlength=len(supported))
     scale = audience.astype(np.float32) ** -DISCOUNT
     scaled.data = scaled.data * scale[scaled.indices]
     kept = int(np.clip(ALL_NEIGHBOURS // len(supported), *NEIGHBOURS))
     kept = min(kept, len(supported) - 1) or 1
-    neighbours = np.zeros((len(supported), kept), np.int32)
-    weights = np.zeros((len(supported), kept), np.float32)
-    for start, block in _filtered(scaled):
-        votes = block * scale[start : start + len(block), None] / scale
+    neighbours = np.zeros((len(asked), kept), np.int32)
+    weights = np.zeros((len(asked), kept), np.float32)
+    places = np.searchsorted(supported, asked)
+    for start, block in _filtered(scaled, places):
+        votes = block * scale[places[start : start + len(block)], None] / scale
         nearest = np.argpartition(-np.abs(votes), kept - 1)[:, :kept]
         neighbours[start : start + len(block)] = supported[nearest]
         weights[start : start + len(block)] = np.take_along_axis(votes, nearest, 1)
     return rows, neighbours, weights
 
 
-def _filtered(plays: sp.csr_array) -> Iterator[tuple[int, FloatArray]]:
-    """EASE's weights, some rows at a time, with the position of the first."""
+def _filtered(plays: sp.csr_array, places: NDArray[np.intp]) -> Iterator[tuple[int, FloatArray]]:
+    """EASE's weights, those rows of them that stand at these places; some at a time, with the
+    number of the first."""
     ridge = np.float32(RIDGE * (plays.data**2).mean())
     vectors, values = _spectrum(plays, SPECTRUM)
     rest = 1 / (values[-1] + ridge) if len(values) < min(plays.shape) else np.float32(0)
@@ -181,13 +187,13 @@ def _filtered(plays: sp.csr_array) -> Iterator[tuple[int, FloatArray]]:
     totals = np.asarray(plays.multiply(plays).sum(0)).ravel()
     own = (vectors**2) @ passed + rest * totals
     columns = plays.tocsc()
-    for start in range(0, plays.shape[1], BLOCK):
-        block = vectors[start : start + BLOCK] * passed @ vectors.T
+    for start in range(0, len(places), BLOCK):
+        chosen = places[start : start + BLOCK]
+        block = vectors[chosen] * passed @ vectors.T
         if rest:
-            block += rest * (columns[:, start : start + BLOCK].T @ plays).toarray()
+            block += rest * (columns[:, chosen].T @ plays).toarray()
         block /= np.maximum(1 - own, 1e-3)
-        within = np.arange(len(block))
-        block[within, start + within] = 0
+        block[np.arange(len(block)), chosen] = 0
         yield start, block
 
 

@@ -76,8 +76,10 @@ def train_hybrid(
     random = np.random.default_rng(seed)
     parts = []
     for done, lesson in enumerate(_lessons(connection, encoded, today, random)):
-        collective = fit_collective(tracks, lesson.past)
-        parts.append(_examples(lesson, collective, today.users, random))
+        users = _drawn(lesson, random)
+        heard = lesson.past.tracks[np.isin(lesson.past.owner, users)]
+        collective = fit_collective(tracks, lesson.past, heard)
+        parts.append(_examples(lesson, users, collective, today.users, random))
         progress("hybrid", done + 1, LESSONS + 2)
     mixture = fit_mixture(_joined(parts))
     progress("hybrid", LESSONS + 1, LESSONS + 2)
@@ -146,14 +148,18 @@ class _Choice:
     traits: FloatArray
 
 
+def _drawn(lesson: Lesson, random: np.random.Generator) -> NDArray[np.int64]:
+    """Those of a lesson's listeners who are learnt from."""
+    return np.sort(random.permutation(np.unique(lesson.user))[:LISTENERS])
+
+
 def _examples(
     lesson: Lesson,
+    users: NDArray[np.int64],
     collective: Collective,
     everybody: NDArray[np.str_],
     random: np.random.Generator,
 ) -> Examples:
-    users = np.unique(lesson.user)
-    users = np.sort(random.permutation(users)[:LISTENERS])
     choices = [_choice(lesson, collective, int(user), random) for user in users]
     longest = max((len(choice.chosen) for choice in choices), default=0)
     padded = Examples(

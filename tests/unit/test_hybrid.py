@@ -48,6 +48,10 @@ def everything(plays: sp.csr_array) -> np.ndarray:
     return np.arange(plays.shape[1])
 
 
+def neighbours_of_all(plays: sp.csr_array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return fitting.track_to_track(plays, everything(plays), everything(plays))
+
+
 class TestIntensity:
     def test_is_one_where_all_tracks_were_played_alike(self) -> None:
         assert intensity(np.array([3, 3, 3], np.float32)).tolist() == [1, 1, 1]
@@ -72,7 +76,7 @@ class TestTrackToTrack:
         inverse = np.linalg.inv(scaled.T @ scaled + ridge * np.eye(12))
         closed = -inverse / np.diag(inverse) * reach[:, None] / reach
         np.fill_diagonal(closed, 0)
-        rows, neighbours, weights = fitting.track_to_track(plays, everything(plays))
+        rows, neighbours, weights = neighbours_of_all(plays)
         found = np.zeros((12, 12))
         for track, row in enumerate(rows):
             found[track, neighbours[row]] = weights[row]
@@ -82,15 +86,31 @@ class TestTrackToTrack:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         plays = played(2, listeners=60, tracks=20)
-        whole = fitting.track_to_track(plays, everything(plays))
+        whole = neighbours_of_all(plays)
         monkeypatch.setattr(fitting, "WHOLE", 10)
         monkeypatch.setattr(fitting, "SPECTRUM", 15)
-        cut = fitting.track_to_track(plays, everything(plays))
+        cut = neighbours_of_all(plays)
         nearest = [found[1][np.arange(20), found[2].argmax(1)] for found in (whole, cut)]
         assert (nearest[0] == nearest[1]).mean() > 0.8
 
+    @pytest.mark.parametrize("whole", [3_000, 10])
+    def test_tracks_asked_for_alone_have_the_neighbours_they_always_have(
+        self, whole: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(fitting, "WHOLE", whole)
+        monkeypatch.setattr(fitting, "SPECTRUM", 15)
+        monkeypatch.setattr(fitting, "BLOCK", 2)
+        plays = played(3, listeners=60, tracks=20)
+        rows, neighbours, weights = neighbours_of_all(plays)
+        some = np.array([1, 4, 5, 11, 19])
+        few = fitting.track_to_track(plays, everything(plays), some)
+        assert np.flatnonzero(few[0] >= 0).tolist() == some.tolist()
+        assert np.array_equal(np.sort(few[1][few[0][some]]), np.sort(neighbours[rows[some]]))
+        assert np.allclose(np.sort(few[2][few[0][some]]), np.sort(weights[rows[some]]), atol=1e-6)
+
     def test_nobody_has_played_anything(self) -> None:
-        rows, _, _ = fitting.track_to_track(sp.csr_array((3, 4)), np.empty(0, np.intp))
+        nothing = np.empty(0, np.intp)
+        rows, _, _ = fitting.track_to_track(sp.csr_array((3, 4)), nothing, nothing)
         assert rows.tolist() == [-1] * 4
 
 
