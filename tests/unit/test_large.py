@@ -1,0 +1,44 @@
+"""The made-up set that the models' time and memory are measured on."""
+
+from pathlib import Path
+
+import numpy as np
+
+from infra.benchmarks.large import listeners, write
+
+
+def quietly(*_: object) -> None:
+    """No progress."""
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text().splitlines()
+
+
+def test_the_same_seed_makes_the_same_listeners() -> None:
+    one, again, other = (list(listeners(30, 200, seed)) for seed in (1, 1, 2))
+    assert all(np.array_equal(a, b) for a, b in zip(one, again, strict=True))
+    assert any(not np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_listeners_have_different_tracks_of_the_catalogue() -> None:
+    for tracks in listeners(50, 120, 3):
+        assert len(np.unique(tracks)) == len(tracks)
+        assert tracks.min() >= 0
+        assert tracks.max() < 120
+
+
+def test_much_played_tracks_are_few() -> None:
+    audience = np.bincount(np.concatenate(list(listeners(400, 2_000, 5))), minlength=2_000)
+    assert np.sort(audience)[-200:].sum() > 0.3 * audience.sum()
+
+
+def test_every_listener_is_trained_on_and_judged_by_different_tracks(tmp_path: Path) -> None:
+    pairs = write(tmp_path, 40, 300, 7, quietly)
+    lists = [
+        {user: set(tracks) for user, *tracks in map(str.split, lines(tmp_path / name))}
+        for name in ("train.txt", "test.txt")
+    ]
+    assert [len(one) for one in lists] == [40, 40]
+    assert all(lists[0][user] and not lists[0][user] & lists[1][user] for user in lists[1])
+    assert pairs == sum(len(tracks) for one in lists for tracks in one.values())
