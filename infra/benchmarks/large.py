@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from infra.cli.options import Json
 from infra.cli.output import console, write_json
+from infra.demo.randomness import Floats, cumulate, draw, stream
 from infra.progress import Report, progress_bars
 from segue.features.schema import load_schema
 from training.data import connect, open_data
@@ -46,22 +47,22 @@ class Measured:
 
 def listeners(users: int, tracks: int, seed: int) -> Iterator[NDArray[np.int64]]:
     """The different tracks of each listener, in random order."""
-    random = np.random.default_rng(seed)
-    appeal = (np.arange(tracks) + 10.0) ** -0.85
+    random = stream(seed)
+    appeal: Floats = (np.arange(tracks) + 10).astype(np.float64) ** -0.85
     cluster = random.integers(0, _CLUSTERS, tracks)
     names = random.permutation(tracks)
     members = [np.flatnonzero(cluster == c) for c in range(_CLUSTERS)]
     members = [own if len(own) else np.arange(tracks) for own in members]
-    odds = [np.cumsum(appeal[own]) / appeal[own].sum() for own in members]
-    of_all = np.cumsum(appeal) / appeal.sum()
+    totals = [cumulate(appeal[own]) for own in members]
+    of_all = cumulate(appeal)
     for _ in range(users):
         size = int(np.clip(random.lognormal(np.log(_MEDIAN), 0.85), _FEWEST, _MOST))
-        draws = random.random(size)
-        found = np.searchsorted(of_all, draws)
+        numbers = random.random(size)
+        found = draw(of_all, numbers)
         liked = random.integers(0, _CLUSTERS, 3)[random.integers(0, 3, size)]
         for c in np.unique(liked):
             own = (liked == c) & (random.random(size) < _LOYALTY)
-            found[own] = members[c][np.searchsorted(odds[c], draws[own])]
+            found[own] = members[c][draw(totals[c], numbers[own])]
         yield random.permutation(np.unique(names[found]))
 
 
