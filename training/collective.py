@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import scipy.sparse as sp
@@ -9,7 +10,9 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from segue.features.encoder import FloatArray
+from segue.models.hybrid import genre_columns
 from segue.models.signals import Collective, intensity
+from training.catalogue import EncodedCatalogue
 from training.past import Past
 
 # Windows of popularity, in days; see STANDING in segue/models/signals.py.
@@ -52,6 +55,17 @@ class Tracks:
     artist: NDArray[np.int32]
     latents: FloatArray
     released: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, encoded: EncodedCatalogue, latents: FloatArray) -> Self:
+        """Those of the catalogue, with what the autoencoder makes of them."""
+        return cls(
+            features=encoded.features,
+            genres=genre_columns(encoded.encoder),
+            artist=encoded.catalogue.artists,
+            latents=latents,
+            released=encoded.released,
+        )
 
 
 def fit_collective(

@@ -12,7 +12,7 @@ from torch import Tensor
 from segue.domain.errors import InvalidData
 from segue.domain.times import DAY, format_time
 from segue.features.encoder import FloatArray
-from segue.models.hybrid import Hybrid, genre_columns
+from segue.models.hybrid import Hybrid
 from segue.models.signals import SIGNALS, TRAITS, Collective, signals, traits
 from training.catalogue import EncodedCatalogue
 from training.collective import Tracks, fit_collective, standard
@@ -63,13 +63,7 @@ def train_hybrid(
 ) -> TrainedHybrid:
     """Learn the weighing at earlier moments, at which the collective is fitted anew, each time on
     what came before; then fit the collective at the cut-off. Raises InvalidData without plays."""
-    tracks = Tracks(
-        features=encoded.features,
-        genres=genre_columns(encoded.encoder),
-        artist=encoded.catalogue.artists,
-        latents=latents,
-        released=encoded.released,
-    )
+    tracks = Tracks.of(encoded, latents)
     today = read_past(connection, encoded.catalogue, cutoff, HISTORY_DAYS)
     if not len(today.owner):
         raise InvalidData(f"nobody played anything in the year before {format_time(cutoff)}")

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from segue.domain.times import parse_time
 from segue.features.schema import load_schema
-from segue.models.hybrid import genre_columns
 from training.autoencoder import TrainedAutoencoder, train_autoencoder
 from training.catalogue import EncodedCatalogue, Popularity, encode_catalogue
 from training.classifier import TrainedClassifier, train_classifier
@@ -139,13 +138,7 @@ def test_what_comes_out_after_the_cutoff_changes_nothing_that_is_fitted(
 def standing(folder: Path, workspace: Path) -> tuple[NDArray[np.bytes_], NDArray[np.float32]]:
     """Ids, and how each track stands with everybody at the cut-off."""
     encoded = encode(folder, workspace)
-    tracks = Tracks(
-        features=encoded.features,
-        genres=genre_columns(encoded.encoder),
-        artist=encoded.catalogue.artists,
-        latents=np.zeros((len(encoded.catalogue), 0), np.float32),
-        released=encoded.released,
-    )
+    tracks = Tracks.of(encoded, np.zeros((len(encoded.catalogue), 0), np.float32))
     with connect(workspace) as connection:
         past = read_past(connection, encoded.catalogue, CUTOFF, 365)
     return encoded.catalogue.ids, fit_collective(tracks, past).standing
