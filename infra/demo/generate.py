@@ -72,7 +72,7 @@ def generate(
         report("catalogue", 0, tracks)
         catalogue = make_catalogue(seed, tracks)
         world = _world(catalogue, seed)
-        _write_catalogue(unfinished, catalogue, seed)
+        write_catalogue(unfinished, catalogue, seed)
         report("catalogue", tracks, tracks)
         people = make_listeners(seed, listeners, catalogue)
         tapes = _write_sessions(unfinished, seed, catalogue, world, people, report)
@@ -96,13 +96,13 @@ def _world(catalogue: Catalogue, seed: int) -> World:
     )
 
 
-def _write_catalogue(directory: Path, catalogue: Catalogue, seed: int) -> None:
+def write_catalogue(directory: Path, catalogue: Catalogue, seed: int) -> None:
     """Tracks and artists, each shuffled: the order inside is that of release."""
     rng = stream(seed, 6)
     artists, tracks = _artist_records(catalogue), _track_records(catalogue)
     for name, records in (("artists.jsonl", artists), ("tracks.jsonl", tracks)):
         order = np.argsort(rng.random(len(records)), kind="stable")
-        _write_lines(directory / name, (records[i] for i in order.tolist()))
+        write_lines(directory / name, (records[i] for i in order.tolist()))
 
 
 def _artist_records(catalogue: Catalogue) -> list[Record]:
@@ -130,7 +130,8 @@ def _track_records(catalogue: Catalogue) -> list[Record]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def _write_lines(path: Path, records: Iterable[Record]) -> None:
+def write_lines(path: Path, records: Iterable[Record]) -> None:
+    """One JSON object a line."""
     with path.open("w", encoding="ascii", newline="\n") as file:
         file.writelines(json.dumps(record) + "\n" for record in records)
 
@@ -187,7 +188,7 @@ class _SessionWriter:
 def _write_users(directory: Path, people: list[Listener], tapes: list[Tape]) -> None:
     pairs = zip(people, tapes, strict=True)
     records = (_user_record(person.profile, premium=tape.premium) for person, tape in pairs)
-    _write_lines(directory / "users.jsonl", records)
+    write_lines(directory / "users.jsonl", records)
 
 
 def _user_record(profile: Profile, *, premium: bool) -> Record:

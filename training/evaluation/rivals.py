@@ -13,7 +13,7 @@ from segue.domain.times import format_time
 from training.catalogue import EncodedCatalogue
 from training.evaluation.contenders import RANDOM
 from training.evaluation.judging import Judge
-from training.evaluation.lists import VIEWS
+from training.evaluation.lists import VIEWS, Lists
 from training.evaluation.results import CutoffResults
 from training.evaluation.split import Split, load_split
 from training.evaluation.temporal import earlier_split
@@ -49,14 +49,30 @@ class Rivals:
         if not self._names:
             return list(judged), {}
         # Its libraries are needed by those alone who ask for peers.
-        from training.peers.environment import run_peers
         from training.peers.runner import CHOSEN, FAILURES
 
-        run_peers(self._work, self._names, self._k, progress)
+        self.run(progress)
         return [self._with_peers(one) for one in judged], {
             "settings": self._notes(CHOSEN, judged),
             "failures": self._notes(FAILURES, judged),
         }
+
+    def run(self, progress: Progress) -> None:
+        """Have all of them write their lists for every cut-off that was prepared."""
+        from training.peers.environment import run_peers
+
+        run_peers(self._work, self._names, self._k, progress)
+
+    def lists(self, cutoff: int) -> dict[str, Lists]:
+        """What each peer recommends at a cut-off; one that failed is left out."""
+        folder = self._work / "lists" / self._folder(cutoff).name
+        found: dict[str, Lists] = {}
+        for name in self._names:
+            path = folder / f"{name}.npz"
+            if path.is_file():
+                with np.load(path) as lists:
+                    found[name] = {view: lists[view] for view in VIEWS}
+        return found
 
     def _folder(self, cutoff: int) -> Path:
         # Of equal length, so that names sort as times do.
@@ -66,12 +82,8 @@ class Rivals:
         folder = self._folder(results.cutoff)
         judge = Judge(load_split(folder / "now"), np.load(folder / _FEATURES))
         measures = dict(results.measures)
-        for name in self._names:
-            path = self._work / "lists" / folder.name / f"{name}.npz"
-            if path.is_file():
-                with np.load(path) as lists:
-                    taken = {view: lists[view] for view in VIEWS}
-                measures[peer_name(name, results.measures)] = judge.measures(name, taken)
+        for name, lists in self.lists(results.cutoff).items():
+            measures[peer_name(name, results.measures)] = judge.measures(name, lists)
         return replace(results, measures=measures)
 
     def _notes(self, name: str, judged: Sequence[CutoffResults]) -> dict[str, Any]:
