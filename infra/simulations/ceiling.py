@@ -9,191 +9,24 @@ same figures.
 """
 
 import json
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
+import matplotlib as mpl
 import typer
-from numpy.typing import NDArray
+from matplotlib.figure import Figure
 
 from infra.cli.options import Json
 from infra.cli.output import console, write_json
-from infra.demo.randomness import Bools, Floats, Ints, Rng, stream
-from infra.progress import Report, progress_bars
-from infra.simulations.pools import CUTOFF, KINDS, write_world
-from segue.features.schema import load_schema
-from training.data import connect, open_data
+from infra.progress import progress_bars
+from infra.simulations.chances import ENOUGH, Luck, Row, judge_world, luck, rows
+from infra.simulations.pools import KINDS
 from training.evaluation.contenders import ORACLE
-from training.evaluation.judging import prepare
-from training.evaluation.lists import VIEWS, Lists, lists_of
-from training.evaluation.metrics import accuracy, relevant
-from training.evaluation.own import fit_and_recommend
-from training.evaluation.rivals import Rivals, peer_name, peer_names
-from training.evaluation.split import Split
-
-K = 20
-MEASURES = ("ndcg", "hit")
-# The share of the best peer that is asked of the hybrid where listeners are few.
-ENOUGH = 0.97
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A world's outcome. kind: (judged,) places in KINDS. ours, peers: names.
-
-    values: by contender, view and measure, (futures, judged), NaN where nothing counts.
-    """
-
-    kind: Ints
-    ours: Sequence[str]
-    peers: Sequence[str]
-    values: Mapping[str, Mapping[str, Mapping[str, Floats]]]
-
-
-@dataclass(frozen=True)
-class Row:
-    """A contender in a view: means over all worlds, futures and listeners.
-
-    of_oracle: its nDCG against the oracle's. by_kind: nDCG and hit of each kind of listener.
-    """
-
-    model: str
-    view: str
-    ndcg: float
-    hit: float
-    of_oracle: float
-    by_kind: Mapping[str, tuple[float, float]]
-
-
-@dataclass(frozen=True)
-class Luck:
-    """What one future of one world makes of it, in a view.
-
-    best_peer: the nDCG of whichever peer is then the best, on average, against the oracle's.
-    enough: in which share of all futures a contender has 97 % of that, by name.
-    """
-
-    view: str
-    best_peer: float
-    enough: Mapping[str, float]
-
-
-def judge_world(
-    seed: int, listeners: int, tracks: int, futures: int, peers: Sequence[str], report: Report
-) -> Judged:
-    """Draw a world, fit everybody before the cut-off, and judge their lists by many futures."""
-    with tempfile.TemporaryDirectory(prefix="segue-") as name:
-        folder = Path(name)
-        pools = write_world(folder / "data", seed, listeners, tracks)
-        workspace = folder / "workspace"
-        opened = open_data(folder / "data", workspace, split="temporal")
-        rivals = Rivals(folder / "peers", peers, K, seed)
-        with connect(workspace) as connection:
-            encoded, split = prepare(connection, load_schema(opened.schema), CUTOFF)
-            rivals.prepare(connection, encoded, split)
-            own = fit_and_recommend(
-                connection, split, encoded, opened.schema, k=K, seed=seed, progress=report
-            )
-        if peers:
-            rivals.run(report)
-        theirs = {peer_name(name, own.lists): found for name, found in rivals.lists(CUTOFF).items()}
-    kind = pools.kind[[int(user) for user in split.users[split.judged]]]
-    places = [encoded.catalogue.positions(ids) for ids in pools.tracks]
-    within = _within(kind, places, split.tracks)
-    random = stream(seed, 1)
-    lists = {**own.lists, **theirs, ORACLE: oracle_lists(split, within, random)}
-    values = judge(lists, split, within, futures, random)
-    return Judged(kind, list(own.lists), list(theirs), values)
-
-
-def _within(kind: Ints, places: Sequence[NDArray[np.int32]], tracks: int) -> Bools:
-    """(judged, tracks): which tracks are in the pool of each judged listener."""
-    masks = np.zeros((len(KINDS), tracks), np.bool_)
-    for mask, pool in zip(masks, places, strict=True):
-        mask[pool] = True
-    return masks[kind]
-
-
-def oracle_lists(split: Split, within: Bools, random: Rng) -> Lists:
-    """Any tracks of the pool, in any order; others only when there are no more."""
-    scores = (pool + random.random(split.tracks, np.float32) for pool in within)
-    return lists_of(split, scores, K)
-
-
-def judge(
-    lists: Mapping[str, Lists], split: Split, within: Bools, futures: int, random: Rng
-) -> dict[str, dict[str, dict[str, Floats]]]:
-    """``Judged.values`` of these lists."""
-    shape = (futures, len(split.judged))
-    values = {
-        name: {view: {of: np.full(shape, np.nan) for of in MEASURES} for view in VIEWS}
-        for name in lists
-    }
-    for future, drawn in enumerate(redrawn(split, within, futures, random)):
-        truth = relevant(drawn)
-        for name, found in lists.items():
-            for view in VIEWS:
-                measured = accuracy(found[view], truth[view], split.tracks)
-                for of in MEASURES:
-                    judged = truth[view].counts > 0
-                    values[name][view][of][future, judged] = measured[of][judged]
-    return values
-
-
-def redrawn(split: Split, within: Bools, futures: int, random: Rng) -> Iterator[Split]:
-    """The split with other outcomes: as many different tracks, drawn evenly from the pools."""
-    pools = [np.flatnonzero(pool) for pool in within]
-    counts = np.diff(split.offsets)
-    for _ in range(futures):
-        drawn = [
-            np.sort(random.choice(pool, count, replace=False))
-            for pool, count in zip(pools, counts, strict=True)
-        ]
-        yield replace(split, outcomes=np.concatenate(drawn).astype(np.int32))
-
-
-def rows(worlds: Sequence[Judged]) -> list[Row]:
-    """Every contender in each view, in the order of the worlds' own."""
-    kind = np.concatenate([world.kind for world in worlds])
-    return [_row(worlds, kind, name, view) for view in VIEWS for name in worlds[0].values]
-
-
-def _row(worlds: Sequence[Judged], kind: Ints, name: str, view: str) -> Row:
-    ndcg, hit = (_all(worlds, name, view, of) for of in MEASURES)
-    by_kind = {
-        label: (_mean(ndcg[:, kind == place]), _mean(hit[:, kind == place]))
-        for place, label in enumerate(KINDS)
-    }
-    share = _mean(ndcg) / _mean(_all(worlds, ORACLE, view, "ndcg"))
-    return Row(name, view, _mean(ndcg), _mean(hit), share, by_kind)
-
-
-def luck(worlds: Sequence[Judged]) -> list[Luck]:
-    """How the hybrid and the oracle compare with the best peer where a future comes but once."""
-    found = []
-    for view in VIEWS:
-        means = {name: _each(worlds, name, view) for name in worlds[0].values}
-        best = np.max([means[name] for name in worlds[0].peers], axis=0)
-        enough = {name: float(np.mean(means[name] >= ENOUGH * best)) for name in ("hybrid", ORACLE)}
-        found.append(Luck(view, float(best.mean() / means[ORACLE].mean()), enough))
-    return found
-
-
-def _all(worlds: Sequence[Judged], name: str, view: str, of: str) -> Floats:
-    """(futures, judged of all worlds)."""
-    return np.concatenate([world.values[name][view][of] for world in worlds], 1)
-
-
-def _each(worlds: Sequence[Judged], name: str, view: str) -> Floats:
-    """(worlds x futures,) nDCG."""
-    return np.concatenate([np.nanmean(world.values[name][view]["ndcg"], 1) for world in worlds])
-
-
-def _mean(values: Floats) -> float:
-    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+from training.evaluation.lists import VIEWS
+from training.evaluation.report.style import INK, SETTINGS, colour
+from training.evaluation.rivals import peer_names
 
 
 def table(found: Sequence[Row], view: str) -> list[str]:
@@ -221,12 +54,33 @@ def in_words(one: Luck) -> str:
     )
 
 
+def draw(found: Sequence[Row], ours: Sequence[str], path: Path) -> None:
+    """How much of the oracle's nDCG each has: a dot over all futures, a bar for a single one."""
+    with mpl.rc_context(SETTINGS):  # type: ignore[arg-type]
+        figure = Figure(figsize=(7.6, 4.2), layout="constrained")
+        for axis, view in zip(figure.subplots(1, 2, sharey=True), VIEWS, strict=True):
+            shown = [row for row in reversed(found) if row.view == view and row.model != ORACLE]
+            for place, row in enumerate(shown):
+                shade = colour(row.model, ours, ())
+                axis.plot(row.once, (place, place), color=shade, alpha=0.35, linewidth=5)
+                axis.plot(row.of_oracle, place, "o", color=shade, markersize=5)
+            axis.axvline(1, color=INK, linewidth=0.8)
+            axis.set(title=f"{view}: nDCG@20, the oracle has 100 %", xlim=(0, None))
+            axis.set_yticks(range(len(shown)), [row.model for row in shown])
+            axis.xaxis.set_major_formatter("{x:.0%}")
+            axis.grid(axis="x")
+        figure.savefig(path, dpi=150)
+
+
 def main(
     worlds: Annotated[int, typer.Option(min=1, help="How many sets are drawn.")] = 16,
     listeners: Annotated[int, typer.Option(min=10, help="Listeners of a set.")] = 50,
     tracks: Annotated[int, typer.Option(min=1_000, help="Tracks of a set.")] = 20_000,
     futures: Annotated[int, typer.Option(min=1, help="How often the future is drawn.")] = 200,
     seed: Annotated[int, typer.Option(help="The same seed gives the same figures.")] = 7,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw the shares of the oracle's nDCG.")
+    ] = None,
     json_file: Json = None,
 ) -> None:
     """Judge our models and their peers by what listeners of known taste could play next."""
@@ -246,6 +100,8 @@ def main(
     out.print("\n".join(["", *map(in_words, chances)]))
     answer = {"rows": list(map(asdict, found)), "luck": list(map(asdict, chances))}
     write_json(json.dumps(answer, indent=2), json_file)
+    if picture is not None:
+        draw(found, judged[0].ours, picture)
 
 
 if __name__ == "__main__":

@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from infra.progress import silent
-from infra.simulations.ceiling import (
+from infra.simulations.ceiling import draw, table
+from infra.simulations.chances import (
     Judged,
     K,
     judge,
@@ -155,6 +157,27 @@ def test_a_row_has_means_over_futures_and_listeners_and_against_the_oracle() -> 
     assert row.by_kind["chart"] == pytest.approx((0.4, 0.4))
     assert row.by_kind["genre"] == pytest.approx((0.2, 0.2))
     assert np.isnan(row.by_kind["any track"]).all()
+
+
+def test_a_single_future_is_told_against_the_oracles_luck_in_the_same() -> None:
+    row = next(row for row in rows([OUTCOME]) if (row.model, row.view) == ("one", "new"))
+    assert row.once == pytest.approx((0.25 + 0.05, 1.25 - 0.05))
+
+
+def test_a_peer_that_failed_in_one_world_is_left_out() -> None:
+    other = replace(OUTCOME, values={k: v for k, v in OUTCOME.values.items() if k != "two"})
+    assert "two" not in {row.model for row in rows([OUTCOME, other])}
+    assert luck([OUTCOME, other])[0].best_peer == pytest.approx(0.3 / 0.4)
+
+
+def test_the_table_and_the_picture_show_every_contender(tmp_path: Path) -> None:
+    found = rows([OUTCOME])
+    heading, _, *lines = table(found, "new")
+    assert [line.split()[1] for line in lines] == ["hybrid", "one", "two", "oracle"]
+    assert "75.0%" in lines[0]
+    assert heading.count("|") == lines[0].count("|")
+    draw(found, ["hybrid"], tmp_path / "shares.png")
+    assert (tmp_path / "shares.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_by_one_future_the_best_peer_is_whichever_had_luck() -> None:
