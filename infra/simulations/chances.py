@@ -23,7 +23,7 @@ from training.evaluation.split import Split
 
 K = 20
 MEASURES = ("ndcg", "hit")
-# The share of the best peer that is asked of the hybrid where listeners are few.
+# What is asked of the hybrid where listeners are few, against the best peer.
 ENOUGH = 0.97
 QUANTILES = (0.05, 0.95)
 
@@ -93,7 +93,7 @@ def judge_world(
     kind = pools.kind[[int(user) for user in split.users[split.judged]]]
     places = [encoded.catalogue.positions(ids) for ids in pools.tracks]
     within = _within(kind, places, split.tracks)
-    random = stream(seed, 1)
+    random = stream(seed, 21)
     lists = {**own.lists, **theirs, ORACLE: oracle_lists(split, within, random)}
     values = judge(lists, split, within, futures, random)
     return Judged(kind, list(own.lists), list(theirs), values)

@@ -19,11 +19,12 @@ KINDS = ("chart", "genre", "any track")
 CHART = 100
 GENRE_SHARE = 0.1
 
-START = int(parse_time("2022-01-01"))
+START = parse_time("2022-01-01")
 DAYS = 75
 CUTOFF = START + 45 * DAY
-# About so many plays of a listener in all the time, and in a session; milliseconds.
+# About so many plays of a listener in all the time, and in a session.
 PLAYS, PLAYS_A_SESSION = 260, 9
+# Milliseconds.
 LISTENED, SKIPPED, GAP = 200_000, 45_000, 1_000
 LIKED = 0.05
 
@@ -38,7 +39,7 @@ class Pools:
 
 def write_world(folder: Path, seed: int, listeners: int, tracks: int) -> Pools:
     """Write a folder of data, drawn by the seed; the truth behind it. Listener n has the id n."""
-    random = stream(seed, 0)
+    random = stream(seed, 20)
     catalogue = make_catalogue(seed, tracks)
     folder.mkdir()
     write_catalogue(folder, catalogue, seed)
