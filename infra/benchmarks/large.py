@@ -37,7 +37,6 @@ _KIB = 1_024
 class Measured:
     """Seconds to read and to fit, peak memory in GB; nDCG@20 and hit@20 of the hybrid."""
 
-    pairs: int
     read_seconds: float
     fit_seconds: float
     peak_gb: float
@@ -88,7 +87,7 @@ def first(split: Split, number: int) -> Split:
     )
 
 
-def measure(folder: Path, pairs: int, asked: int, seed: int, report: Report) -> Measured:
+def measure(folder: Path, asked: int, seed: int, report: Report) -> Measured:
     """Read, fit all models, and ask the hybrid for some of the listeners."""
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="segue-") as workspace:
@@ -107,7 +106,6 @@ def measure(folder: Path, pairs: int, asked: int, seed: int, report: Report) -> 
                 lists = models.lists(number, report)
     quality = Judge(some, encoded.features).measures("hybrid", lists)["new"]
     return Measured(
-        pairs,
         round(read - start, 1),
         round(fitted - read, 1),
         round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIB / 1e9, 2),
@@ -127,13 +125,13 @@ def main(
     out = console(json_file)
     with tempfile.TemporaryDirectory(prefix="segue-") as folder, progress_bars(out) as report:
         pairs = write(Path(folder), users, tracks, seed, report)
-        found = measure(Path(folder), pairs, asked, seed, report)
+        found = measure(Path(folder), asked, seed, report)
     out.print(
-        f"{found.pairs:,} pairs read in {found.read_seconds:,.0f} s and fitted in "
+        f"{pairs:,} pairs read in {found.read_seconds:,.0f} s and fitted in "
         f"{found.fit_seconds:,.0f} s, at most {found.peak_gb:.1f} GB; nDCG@20 of the hybrid "
         f"{found.ndcg:.3f}, hit@20 {found.hit:.3f}"
     )
-    write_json(json.dumps(asdict(found), indent=2), json_file)
+    write_json(json.dumps({"pairs": pairs} | asdict(found), indent=2), json_file)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Where output goes: words and bars for people, JSON for programs, and never both in one stream."""
 
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import typer
@@ -13,6 +14,11 @@ def console(json_file: Path | None = None) -> Console:
     """For people: standard output, or standard error where standard output is for the JSON."""
     stream = sys.stderr if json_file == _STANDARD_OUTPUT else sys.stdout
     return Console(file=stream, markup=False, highlight=False, soft_wrap=True)
+
+
+def markdown_table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a table, as the documents hold it."""
+    return [f"| {' | '.join(row)} |" for row in (heading, ["---"] * len(heading), *rows)]
 
 
 def write_json(text: str, json_file: Path | None) -> None:

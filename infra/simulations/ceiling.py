@@ -19,7 +19,7 @@ import typer
 from matplotlib.figure import Figure
 
 from infra.cli.options import Json
-from infra.cli.output import console, write_json
+from infra.cli.output import console, markdown_table, write_json
 from infra.progress import progress_bars
 from infra.simulations.chances import ENOUGH, Luck, Row, judge_world, luck, rows
 from infra.simulations.pools import KINDS
@@ -42,7 +42,7 @@ def table(found: Sequence[Row], view: str) -> list[str]:
         for row in found
         if row.view == view
     ]
-    return [f"| {' | '.join(line)} |" for line in (heading, ["---"] * len(heading), *lines)]
+    return markdown_table(heading, lines)
 
 
 def in_words(one: Luck) -> str:

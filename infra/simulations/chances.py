@@ -87,8 +87,7 @@ def judge_world(
             own = fit_and_recommend(
                 connection, split, encoded, opened.schema, k=K, seed=seed, progress=report
             )
-        if peers:
-            rivals.run(report)
+        rivals.run(report)
         theirs = {peer_name(name, own.lists): found for name, found in rivals.lists(CUTOFF).items()}
     kind = pools.kind[[int(user) for user in split.users[split.judged]]]
     places = [encoded.catalogue.positions(ids) for ids in pools.tracks]

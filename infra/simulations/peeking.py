@@ -12,7 +12,7 @@ import numpy as np
 import typer
 
 from infra.cli.options import Json
-from infra.cli.output import console, write_json
+from infra.cli.output import console, markdown_table, write_json
 from infra.progress import Report, progress_bars
 from infra.simulations.experiments import (
     Flags,
@@ -125,7 +125,7 @@ def run_all(experiments: int, seed: int, report: Report) -> list[list[Outcome]]:
 def equal_arms_table(outcomes: list[Outcome]) -> list[str]:
     """How often each rule ever finds a winner where there is none."""
     rules = ("verdict", "E alone", "z-test", "P(B > A)")
-    return _table(
+    return markdown_table(
         ("rates", "users", *rules),
         [
             (_rates(o.scenario), f"{o.scenario.users:,}", *(str(o.tallies[r]) for r in rules))
@@ -136,7 +136,7 @@ def equal_arms_table(outcomes: list[Outcome]) -> list[str]:
 
 def better_arm_table(outcomes: list[Outcome]) -> list[str]:
     """How soon the verdict finds the better arm, beside a test that looks once."""
-    return _table(
+    return markdown_table(
         ("rates", "at most", "B is better", "A is better", "median users", "one look, 80 % power"),
         [
             (
@@ -160,7 +160,7 @@ def lost_users_table(outcomes: list[Outcome]) -> list[str]:
         "verdict decides at the end": "verdict, at the end",
         "withheld at the end": "sample ratio off, at the end",
     }
-    return _table(
+    return markdown_table(
         ("rates", "users", *columns),
         [
             (
@@ -175,10 +175,6 @@ def lost_users_table(outcomes: list[Outcome]) -> list[str]:
 
 def _rates(scenario: Scenario) -> str:
     return f"{scenario.rate_a:g} / {scenario.rate_b:g}"
-
-
-def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
-    return [f"| {' | '.join(row)} |" for row in (header, ("---",) * len(header), *rows)]
 
 
 def main(

@@ -43,8 +43,10 @@ def write_world(folder: Path, seed: int, listeners: int, tracks: int) -> Pools:
     catalogue = make_catalogue(seed, tracks)
     folder.mkdir()
     write_catalogue(folder, catalogue, seed)
-    genres, pool = _genre_pool(random, catalogue)
-    pools = (_chart(catalogue), pool, _released(catalogue))
+    # What was out before anybody played.
+    released = np.flatnonzero(catalogue.release_day < 0)
+    genres, pool = _genre_pool(random, catalogue, released)
+    pools = (_chart(catalogue, released), pool, released)
     kind = random.integers(0, len(KINDS), listeners)
     write_lines(
         folder / "users.jsonl", (_user(n, kind[n], genres, random) for n in range(listeners))
@@ -56,20 +58,13 @@ def write_world(folder: Path, seed: int, listeners: int, tracks: int) -> Pools:
     return Pools(kind, tuple([catalogue.ids[track] for track in pool] for pool in pools))
 
 
-def _released(catalogue: Catalogue) -> Ints:
-    """What was out before anybody played."""
-    return np.flatnonzero(catalogue.release_day < 0)
-
-
-def _chart(catalogue: Catalogue) -> Ints:
-    released = _released(catalogue)
+def _chart(catalogue: Catalogue, released: Ints) -> Ints:
     popularity = catalogue.features["popularity"][released]
     return released[np.argsort(-popularity, kind="stable")[:CHART]]
 
 
-def _genre_pool(random: Rng, catalogue: Catalogue) -> tuple[Ints, Ints]:
+def _genre_pool(random: Rng, catalogue: Catalogue, released: Ints) -> tuple[Ints, Ints]:
     """Genres, and their tracks: as many genres as it takes to fill the share of the catalogue."""
-    released = _released(catalogue)
     order = random.permutation(len(GENRES))
     for number in range(1, len(order) + 1):
         artists = np.asarray(catalogue.artists.genres[:, order[:number]].max(1), np.bool_)

@@ -5,10 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from infra.benchmarks.large import listeners, write
-
-
-def quietly(*_: object) -> None:
-    """No progress."""
+from infra.progress import silent
 
 
 def lines(path: Path) -> list[str]:
@@ -34,7 +31,7 @@ def test_much_played_tracks_are_few() -> None:
 
 
 def test_every_listener_is_trained_on_and_judged_by_different_tracks(tmp_path: Path) -> None:
-    pairs = write(tmp_path, 40, 300, 7, quietly)
+    pairs = write(tmp_path, 40, 300, 7, silent)
     lists = [
         {user: set(tracks) for user, *tracks in map(str.split, lines(tmp_path / name))}
         for name in ("train.txt", "test.txt")

@@ -65,10 +65,11 @@ class Rivals:
 
     def lists(self, cutoff: int) -> dict[str, Lists]:
         """What each peer recommends at a cut-off; one that failed is left out."""
-        folder = self._work / "lists" / self._folder(cutoff).name
+        from training.peers.runner import lists_path
+
         found: dict[str, Lists] = {}
         for name in self._names:
-            path = folder / f"{name}.npz"
+            path = lists_path(self._work, self._folder(cutoff).name, name)
             if path.is_file():
                 with np.load(path) as lists:
                     found[name] = {view: lists[view] for view in VIEWS}
