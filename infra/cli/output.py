@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 _STANDARD_OUTPUT = Path("-")
+_NEXT_TO_NOTHING = 1e-300
 
 
 def console(json_file: Path | None = None) -> Console:
@@ -19,6 +20,16 @@ def console(json_file: Path | None = None) -> Console:
 def markdown_table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """The lines of a table, as the documents hold it."""
     return [f"| {' | '.join(row)} |" for row in (heading, ["---"] * len(heading), *rows)]
+
+
+def extent(ends: Sequence[float]) -> str:
+    """Where a difference lies; an end next to 0, but not 0, says that 0 is excluded."""
+    low, high = ends
+    if 0 < low < _NEXT_TO_NOTHING:
+        return f"above 0, at most {high:.4f}"
+    if -_NEXT_TO_NOTHING < high < 0:
+        return f"below 0, at least {low:.4f}"
+    return f"[{low:.4f}, {high:.4f}]"
 
 
 def write_json(text: str, json_file: Path | None) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import typer
 
 from infra.cli.options import Json
-from infra.cli.output import console, write_json
+from infra.cli.output import console, extent, write_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -93,7 +93,7 @@ def _lines(document: Document) -> Iterator[str]:
     """All else, as far as the mode of allocation has it."""
     for it in document.get("comparisons", ()):
         names = f"{it['arm']} - {it['control']}"
-        yield f"{names}: {_difference(it)}, at any time within {_interval(it['cs'])}"
+        yield f"{names}: {_difference(it)}, at any time {extent(it['cs'])}"
     if ratio := document.get("sample_ratio"):
         state = "OFF: users are being lost" if ratio["off"] else "as allotted"
         yield f"sample ratio: {state} (p = {ratio['p']:.2g}, E = {ratio['E']:.3g})"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from infra.cli.options import Json
-from infra.cli.output import console, write_json
+from infra.cli.output import console, extent, write_json
 from segue.domain.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _any_time(found: "Comparison") -> list[tuple[str, str]]:
         ("evidence of a difference E", in_words(evidence.log_value)),
         ("  for B, for A", f"{in_words(evidence.log_plus)}, {in_words(evidence.log_minus)}"),
         ("p-value", f"{evidence.p_value:.4g}"),
-        ("rate B - rate A", _interval(found.confidence)),
+        ("rate B - rate A", extent(found.confidence)),
         ("evidence of lost users E", in_words(users.log_e)),
     ]
 

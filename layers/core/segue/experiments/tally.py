@@ -9,14 +9,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from segue.domain.times import SECOND
+from segue.experiments.bandit import log_bets
 from segue.experiments.records import Record
 
 MINUTE = 60 * SECOND
 # What would take more steps than this is told in steps twice as long.
 MOST_STEPS = 256
 
-# Stands for a group where an interleaved list had no winner.
-DRAW = "draw"
 # A figure of every arm: the share of its users for whom the model gave no answer.
 FAILED_CALLS = "failed_calls"
 
@@ -25,8 +24,11 @@ Outcomes = tuple[int, int]
 # How many values, their sum, and the sum of their squares.
 Moments = tuple[int, float, float]
 ByGroup = Mapping[str, Outcomes]
+# The logarithm of what each of the bettors of ``bandit.log_bets`` owns.
+Bets = tuple[float, ...]
 
 K = TypeVar("K")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +36,12 @@ class Tally:
     """Outcomes by arm: over time, by what is known of the listener; and what goes with them.
 
     ``course[start][group]`` counts what was settled in the ``step`` milliseconds from ``start``
-    on. Of interleaved lists it counts those that a group won, and as DRAW those that none did.
+    on. Of interleaved lists it counts those that a group won; ``draws`` those that none did.
     ``segments[trait][value][group]`` counts by a trait of the listener, ``before[percent][group]``
     by the share of plays that they completed beforehand, to the next 5 %.
     ``figures[name][group]`` sums what guardrails watch, ``earned[group]`` the inversely weighted
     outcomes of adaptive allocation (off-policy: of all users, as if all had been in that group).
+    ``bets[start][group]``: those on and against an arm in adaptive allocation, in the same steps.
     """
 
     step: int = MINUTE
@@ -47,6 +50,8 @@ class Tally:
     before: Mapping[int, ByGroup] = field(default_factory=dict)
     figures: Mapping[str, Mapping[str, Moments]] = field(default_factory=dict)
     earned: Mapping[str, Moments] = field(default_factory=dict)
+    bets: Mapping[int, Mapping[str, Bets]] = field(default_factory=dict)
+    draws: int = 0
 
     @classmethod
     def of(cls, records: Iterable[Record]) -> "Tally":
@@ -55,7 +60,16 @@ class Tally:
         for record in records:
             sums.add(record)
         return _bounded(
-            cls(MINUTE, sums.course, sums.segments, sums.before, sums.figures, sums.earned)
+            cls(
+                MINUTE,
+                sums.course,
+                sums.segments,
+                sums.before,
+                sums.figures,
+                sums.earned,
+                sums.bets,
+                sums.draws,
+            )
         )
 
     def plus(self, other: "Tally") -> "Tally":
@@ -74,10 +88,17 @@ class Tally:
                 _count(total, group, outcomes)
         return total
 
+    def stakes(self) -> dict[str, Bets]:
+        """What the bettors own who bet on each arm and against it."""
+        total: dict[str, Bets] = {}
+        for arms in self.bets.values():
+            total = _sum(total, arms, 1)
+        return total
+
     @property
     def users(self) -> int:
         """How many records were counted."""
-        return sum(users for _, users in self.outcomes().values())
+        return self.draws + sum(users for _, users in self.outcomes().values())
 
     def _joined(self, other: "Tally", sign: int) -> "Tally":
         step = max(self.step, other.step)
@@ -89,6 +110,8 @@ class Tally:
                 _sum(self.before, other.before, sign),
                 _sum(self.figures, other.figures, sign),
                 _sum(self.earned, other.earned, sign),
+                _sum(_in_steps(self.bets, step), _in_steps(other.bets, step), sign),
+                self.draws + sign * other.draws,
             )
         )
 
@@ -104,13 +127,22 @@ class _Sums:
         self.before: dict[int, dict[str, Outcomes]] = defaultdict(dict)
         self.figures: dict[str, dict[str, Moments]] = defaultdict(dict)
         self.earned: dict[str, Moments] = {}
+        self.bets: dict[int, dict[str, Bets]] = defaultdict(dict)
+        self.draws = 0
 
     def add(self, record: Record) -> None:
-        exposure, success = record.exposure, int(record.successful)
-        interleaved = bool(exposure.owners)
-        group = (record.winner or DRAW) if interleaved else exposure.group
-        outcome = (1, 1) if interleaved else (success, 1)
-        _count(self.course[record.settled_at // MINUTE * MINUTE], group, outcome)
+        exposure, start = record.exposure, record.settled_at // MINUTE * MINUTE
+        if not exposure.owners:
+            self._add_outcome(record, start)
+        elif record.winner is None:
+            self.draws += 1
+        else:
+            _count(self.course[start], record.winner, (1, 1))
+
+    def _add_outcome(self, record: Record, start: int) -> None:
+        exposure, group = record.exposure, record.exposure.group
+        outcome = (int(record.successful), 1)
+        _count(self.course[start], group, outcome)
         for trait, value in exposure.traits.items():
             _count(self.segments[trait][value], group, outcome)
         if exposure.before is not None:
@@ -119,7 +151,19 @@ class _Sums:
         for name, figure in (failed | dict(exposure.figures) | dict(record.figures)).items():
             _measure(self.figures[name], group, figure)
         for other, probability in exposure.propensities.items():
-            _measure(self.earned, other, success / probability if other == group else 0.0)
+            reward = record.successful / probability if other == group else 0.0
+            _measure(self.earned, other, reward)
+        self._add_bets(record, self.bets[start])
+
+    def _add_bets(self, record: Record, bets: dict[str, Bets]) -> None:
+        """Every other arm beside the control, which the propensities name first."""
+        group, success = record.exposure.group, record.successful
+        control, *others = record.exposure.propensities.items() or [("", 0.0)]
+        for arm, probability in others:
+            if group in (control[0], arm):
+                of_two = probability / (control[1] + probability)
+                bet = log_bets(of_two, in_arm=group == arm, success=success)
+                bets[arm] = _sum(bets.get(arm), bet, 1)
 
 
 def _measure(cells: dict[str, Moments], key: str, value: float) -> None:
@@ -142,11 +186,11 @@ def _sum(one: Any, other: Any, sign: int) -> Any:
     return joined
 
 
-def _in_steps(course: Mapping[int, ByGroup], step: int) -> Mapping[int, ByGroup]:
-    told: dict[int, dict[str, Outcomes]] = defaultdict(dict)
+def _in_steps(course: Mapping[int, Mapping[str, T]], step: int) -> dict[int, dict[str, T]]:
+    told: dict[int, dict[str, T]] = {}
     for start, arms in course.items():
-        for group, outcomes in arms.items():
-            _count(told[start // step * step], group, outcomes)
+        begun = start // step * step
+        told[begun] = _sum(told.get(begun), arms, 1)
     return told
 
 
@@ -155,4 +199,4 @@ def _bounded(tally: Tally) -> Tally:
     while len(course) > MOST_STEPS:
         step *= 2
         course = _in_steps(course, step)
-    return replace(tally, step=step, course=course)
+    return replace(tally, step=step, course=course, bets=_in_steps(tally.bets, step))

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 NO_BREAK = "\u00a0"
 MINUS = "\u2212"
+_NEXT_TO_NOTHING = 1e-300
 
 
 def percent(value: float) -> str:
@@ -67,6 +68,19 @@ def signed(value: float) -> str:
 def interval(ends: Sequence[float], form: Callable[[float], str]) -> str:
     """``+1.0 pp to +2.0 pp``."""
     return f"{form(ends[0])} to {form(ends[1])}"
+
+
+def difference(ends: Sequence[float]) -> str:
+    """Where a difference lies: ``+1.0 pp to +2.0 pp``, ``above 0 and up to +2.0 pp``.
+
+    An end next to 0, but not 0, says that 0 is excluded and nothing is known beyond.
+    """
+    low, high = ends
+    if 0 < low < _NEXT_TO_NOTHING:
+        return f"above 0 and up to {points(high)}"
+    if -_NEXT_TO_NOTHING < high < 0:
+        return f"below 0 and down to {points(low)}"
+    return interval(ends, points)
 
 
 def _written(number: str) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 
 from segue.api.report import html
 from segue.api.report.drawn import beliefs, difference, evidence, rates
-from segue.api.report.numerals import NO_BREAK, count, interval, percent1, points
+from segue.api.report.numerals import NO_BREAK, count, percent1
+from segue.api.report.numerals import difference as difference_between
 from segue.api.report.tables import (
     breakdown,
     covariate,
@@ -83,11 +84,14 @@ def _extent(course: Document, report: Document) -> str:
     if control is None or arm is None:
         return ""
     last = course["points"][-1]
-    return (
+    rates_of_both = (
         f"{escape(course['control'])} succeeds with {percent1(control)} of its users, "
-        f"{escape(course['arm'])} with {percent1(arm)}. The difference is "
-        f"{interval((last['low'], last['high']), points)}, with 95 % confidence at every look."
+        f"{escape(course['arm'])} with {percent1(arm)}."
     )
+    if "low" not in last:
+        return rates_of_both
+    extent = difference_between((last["low"], last["high"]))
+    return f"{rates_of_both} The difference is {extent}, with 95 % confidence at every look."
 
 
 def _facts(experiment: Document) -> str:

@@ -73,14 +73,20 @@ def sample_ratio(report: Document) -> str:
     found = report.get("sample_ratio")
     if found is None:
         return ""
-    total = sum(it["users"] for it in report["arms"]) or 1
+    total = sum(it["assigned"] for it in report["arms"]) or 1
     rows = [
-        [arm_name(place, it), percent1(it["share"]), percent1(it["users"] / total)]
+        [
+            arm_name(place, it),
+            percent1(it["share"]),
+            percent1(it["assigned"] / total),
+            count(it["assigned"]),
+        ]
         for place, it in enumerate(report["arms"])
     ]
     state = "Off: users are being lost" if found["off"] else "As allotted"
     note = f"{state} (p = {p_value(found['p'])}, E = {figure(found['E'])})."
-    return section("Shares of users", note, table(["arm", "allotted", "found"], rows))
+    note += " Users who still await their outcome count, too."
+    return section("Shares of users", note, table(["arm", "allotted", "found", "users"], rows))
 
 
 def power(found: Document) -> str:

@@ -3,9 +3,15 @@
 from dataclasses import dataclass
 from typing import Any
 
-from segue.experiments.statistics.confidence import confidence_sequence, evidence_against
+from segue.experiments.statistics.confidence import confidence_sequence
 from segue.experiments.statistics.counts import Counts
-from segue.experiments.statistics.evalue import EValue, evidence
+from segue.experiments.statistics.evalue import (
+    DECISIVE,
+    EValue,
+    evidence,
+    evidence_at,
+    evidence_of_rates,
+)
 from segue.experiments.statistics.fixed_horizon import (
     Interval,
     boschloo,
@@ -24,8 +30,9 @@ from segue.experiments.statistics.verdict import Verdict, judge
 class Comparison:
     """Two arms, what is known of their difference, and whether it decides.
 
-    ``evidence``, ``confidence``, ``evidence_against_equality`` and ``sample_ratio.e_value`` hold
-    at every look; all else at one.
+    ``evidence``, ``confidence`` and ``sample_ratio.e_value`` hold at every look, as do
+    ``evidence_at_share``, if the share is known for certain, and ``evidence_of_rates``, if rates
+    are constant. All else holds at one.
     """
 
     a: Counts
@@ -33,8 +40,9 @@ class Comparison:
     share: float
     verdict: Verdict
     evidence: EValue
+    evidence_at_share: EValue
+    evidence_of_rates: float
     confidence: Interval
-    evidence_against_equality: float
     sample_ratio: SampleRatio
     fisher: float
     boschloo: float | None
@@ -59,9 +67,12 @@ class Comparison:
             "E_plus": self.evidence.plus,
             "E_minus": self.evidence.minus,
             "log_E": self.evidence.log_value,
+            "E_at_share": self.evidence_at_share.value,
+            "E_plus_at_share": self.evidence_at_share.plus,
+            "E_minus_at_share": self.evidence_at_share.minus,
             "p_anytime": self.evidence.p_value,
             "cs": list(self.confidence),
-            "E0": self.evidence_against_equality,
+            "E0": self.evidence_of_rates,
             "srm": {
                 "chi2": self.sample_ratio.chi_square,
                 "p": self.sample_ratio.p_value,
@@ -84,23 +95,28 @@ class Comparison:
 
 
 def compare(
-    a: Counts, b: Counts, share: float = 0.5, difference: float | None = None
+    a: Counts,
+    b: Counts,
+    share: float = 0.5,
+    difference: float | None = None,
+    decisive: float = DECISIVE,
 ) -> Comparison:
     """``share`` is B's share of the users of both, in (0, 1).
 
     ``difference`` is the ``rate B - rate A`` that the test was set up to find, where that was
-    settled before it began. Raises InvalidRequest.
+    settled before it began; ``decisive`` is what the evidence has to reach. Raises InvalidRequest.
     """
-    against_chance = evidence(a, b, share)
+    value = evidence(a, b)
     sample_ratio = check_sample_ratio((a.users, b.users), (1 - share, share))
     return Comparison(
         a=a,
         b=b,
         share=share,
-        verdict=judge(a, b, against_chance, sample_ratio),
-        evidence=against_chance,
-        confidence=confidence_sequence(a, b),
-        evidence_against_equality=evidence_against(0.0, a, b),
+        verdict=judge(a, b, value, sample_ratio, decisive),
+        evidence=value,
+        evidence_at_share=evidence_at(a, b, share),
+        evidence_of_rates=evidence_of_rates(a, b),
+        confidence=confidence_sequence(a, b, value, decisive),
         sample_ratio=sample_ratio,
         fisher=fisher(a, b),
         boschloo=boschloo(a, b),

@@ -7,6 +7,8 @@ from segue.domain.errors import InvalidRequest
 
 # Of one arm. Beyond it the products of counts that tests are made of overflow 64 bits.
 MOST_USERS = 1_000_000_000
+# Of the users of two arms, one arm has at least so many.
+LEAST_SHARE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +46,11 @@ class Counts:
 
 def check_share(share: float) -> None:
     """Raises InvalidRequest unless both arms get some of the users."""
-    if not 0 < share < 1:
-        raise InvalidRequest(f"share is {share}; it lies between 0 and 1", field="share")
+    if not LEAST_SHARE <= share <= 1 - LEAST_SHARE:
+        raise InvalidRequest(
+            f"share is {share}; it lies between {LEAST_SHARE:g} and 1 - {LEAST_SHARE:g}",
+            field="share",
+        )
 
 
 def check_shares(shares: Sequence[float], arms: int) -> None:

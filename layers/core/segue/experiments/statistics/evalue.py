@@ -1,9 +1,10 @@
-"""The evidence that two arms differ, valid however often one looks.
+"""The evidence that two arms differ, valid however often one looks and whatever their shares are.
 
 Under the hypothesis that the arms are alike, every success falls to B with the probability of B's
-share, whatever the rate of success, and so does every failure. ``E`` is what a bettor against
-that owns who began with 1: it is a martingale, so it ever reaches 20 in at most one of 20
-experiments without a difference (Ville's inequality).
+share, whatever the rate of success is at that moment, and so does every failure. ``E(share)`` is
+what a bettor against that owns who began with 1: a martingale, so that it ever reaches 20 in at
+most one of 20 experiments without a difference (Ville's inequality). The share that users really
+come in is never known quite, and so the evidence is the least that any constant share leaves.
 
 Successes: Lindon & Malek, Anytime-valid inference for multinomial count data, NeurIPS 2022. The
 failures are the same bet, placed the other way round.
@@ -17,12 +18,14 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from segue.experiments.statistics.beta_tail import Floats, log_tail_ratio
-from segue.experiments.statistics.counts import Counts, check_share
+from segue.experiments.statistics.counts import LEAST_SHARE, Counts, check_share
+from segue.experiments.statistics.infimum import infimum
 
 # How sure the bettor's priors are that the arms are nearly alike: from large to small effects.
 CONCENTRATIONS = (20, 200, 2000)
 # Evidence that settles a test: at most one experiment in 20 without a difference ever reaches it.
 DECISIVE = 20.0
+_SHARES = float(special.logit(1 - LEAST_SHARE))
 _LARGEST = float(np.finfo(np.float64).max)
 
 
@@ -73,53 +76,90 @@ def finite_exp(logarithm: float) -> float:
     return float(np.exp(logarithm)) if logarithm < np.log(_LARGEST) else _LARGEST
 
 
-def evidence(a: Counts, b: Counts, share: float = 0.5) -> EValue:
-    """The e-value of two arms; ``share`` is B's share of their users, in (0, 1).
+def evidence(a: Counts, b: Counts) -> EValue:
+    """The e-value of two arms, whatever constant share of the users came to B.
 
     Valid where each user's arm is drawn anew with that share, as ``assignment.assign`` does.
-    Raises InvalidRequest.
     """
-    check_share(share)
-    plus, minus = log_bets(a.successes, a.failures, b.successes, b.failures, share)
+    plus, minus = log_evidence(a.successes, a.failures, b.successes, b.failures)
     return EValue(float(plus), float(minus))
 
 
-def log_bets(
+def evidence_at(a: Counts, b: Counts, share: float) -> EValue:
+    """The same where B's share of the users is known for certain, such as a coin's.
+
+    Raises InvalidRequest for a share that is not between 0 and 1.
+    """
+    check_share(share)
+    return EValue(
+        float(_log_bet_on_b(share, a.successes, a.failures, b.successes, b.failures)),
+        float(_log_bet_on_b(1 - share, b.successes, b.failures, a.successes, a.failures)),
+    )
+
+
+def evidence_of_rates(a: Counts, b: Counts) -> float:
+    """``E0``: two rates, of uniform priors, beside the one rate that fits best; whatever the share.
+
+    Universal inference (Wasserman, Ramdas & Balakrishnan, PNAS 2020).
+    """
+    successes, failures = a.successes + b.successes, a.failures + b.failures
+    two = sum(float(special.betaln(1 + arm.successes, 1 + arm.failures)) for arm in (a, b))
+    n = max(successes + failures, 1)
+    one = special.xlogy(successes, successes / n) + special.xlogy(failures, failures / n)
+    return finite_exp(two - float(one))
+
+
+def log_evidence(
+    successes_a: ArrayLike, failures_a: ArrayLike, successes_b: ArrayLike, failures_b: ArrayLike
+) -> tuple[Floats, Floats]:
+    """``log E+`` and ``log E-`` of arrays of counts, of the counts' shape.
+
+    Each is the least over B's share, from LEAST_SHARE to 1 less that.
+    """
+    a, b = (successes_a, failures_a), (successes_b, failures_b)
+    return (
+        infimum(_log_bet_on_b, *a, *b, reach=_SHARES),
+        infimum(_log_bet_on_b, *b, *a, reach=_SHARES),
+    )
+
+
+def _log_bet_on_b(
+    share: ArrayLike,
     successes_a: ArrayLike,
     failures_a: ArrayLike,
     successes_b: ArrayLike,
     failures_b: ArrayLike,
-    share: float,
-) -> tuple[Floats, Floats]:
-    """``log E+`` and ``log E-`` of arrays of counts, of the counts' shape."""
-    # A bettor on B expects the successes above its share and the failures below it.
-    plus = log_bet_above(successes_b, successes_a, share) + log_bet_above(
-        failures_a, failures_b, 1 - share
-    )
-    minus = log_bet_above(failures_b, failures_a, share) + log_bet_above(
-        successes_a, successes_b, 1 - share
-    )
-    return _log_mean(plus), _log_mean(minus)
+) -> Floats:
+    """``log E+(share)``: B has more than its share of the successes, and less of the failures."""
+    share = np.asarray(share, dtype=np.float64)
+    successes = log_bet_above(successes_b, successes_a, share)
+    return log_mean(successes + log_bet_above(failures_a, failures_b, 1 - share))
 
 
-def log_bet_above(inside: ArrayLike, outside: ArrayLike, share: float) -> Floats:
+def log_bet_above(
+    inside: ArrayLike, outside: ArrayLike, share: ArrayLike, doubt: float = 0.0
+) -> Floats:
     """``log T>``: a bet that outcomes fall inside with more than their share of probability.
 
-    The probability's prior is Beta(k share, k (1 - share)) cut to what lies above the share, for
-    each concentration k. T> = B(a+x, b+y) sf(a+x, b+y) / (B(a, b) sf(a, b) share^x (1-share)^y),
-    where sf is taken at the share. As share^(a+x-1) (1-share)^(b+y-1) / B(a+x, b+y) is a density,
-    that is the tail's ratio to the density after the outcomes over the same before them.
+    The probability's prior is Beta(a, b) cut to what lies above the share, with ``a = k share +
+    doubt`` and ``b = k (1 - share) + doubt`` for each concentration k. T> = B(a+x, b+y) sf(a+x,
+    b+y) / (B(a, b) sf(a, b) share^x (1-share)^y), where sf is taken at the share. As
+    share^(a+x-1) (1-share)^(b+y-1) / B(a+x, b+y) is a density, that is the tail's ratio to the
+    density after the outcomes over the same before them.
 
     Returns a new last axis, one entry per concentration.
     """
+    inside, outside, share = (
+        np.asarray(value, dtype=np.float64)[..., None] for value in (inside, outside, share)
+    )
     strength = np.array(CONCENTRATIONS, dtype=np.float64)
-    a, b = strength * share, strength * (1 - share)
-    x = np.asarray(inside, dtype=np.float64)[..., None]
-    y = np.asarray(outside, dtype=np.float64)[..., None]
-    bet: Floats = log_tail_ratio(1 - share, b + y, a + x) - log_tail_ratio(1 - share, b, a)
+    a, b = strength * share + doubt, strength * (1 - share) + doubt
+    before = log_tail_ratio(1 - share, b, a)
+    bet: Floats = log_tail_ratio(1 - share, b + outside, a + inside) - before
     return bet
 
 
-def _log_mean(logarithms: Floats) -> Floats:
+def log_mean(logarithms: Floats) -> Floats:
+    """The logarithm of the mean over the last axis, of what the logarithms stand for."""
     mean: Floats = special.logsumexp(logarithms, axis=-1) - np.log(logarithms.shape[-1])
     return mean

@@ -22,12 +22,13 @@ _CONCENTRATION = 100.0
 
 @dataclass(frozen=True, slots=True)
 class SampleRatio:
-    """The chi-square test (one look), the logarithm of the e-value (any number of looks).
+    """The users of each arm; the chi-square test (one look) and the e-value (any number of looks).
 
     ``is_off``: either of them says so. A decision held back in error costs users, one that lost
     users brought about costs trust.
     """
 
+    users: tuple[int, ...]
     chi_square: float
     p_value: float
     log_e: float
@@ -44,6 +45,7 @@ def check_sample_ratio(users: Sequence[int], shares: Sequence[float]) -> SampleR
     check_shares(shares, len(users))
     p_value, log_e = mismatch(users, shares)
     return SampleRatio(
+        tuple(users),
         _chi_square(users, shares).item(),
         p_value.item(),
         log_e.item(),

@@ -3,7 +3,8 @@
 docs/statistics.md explains the figures.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from segue.domain.times import DAY, format_time
@@ -12,7 +13,6 @@ from segue.experiments.statistics.comparison import compare
 from segue.experiments.statistics.counts import Counts
 from segue.experiments.statistics.evalue import finite_exp
 from segue.experiments.statistics.fixed_horizon import wilson
-from segue.experiments.statistics.multiplicity import decisive_together
 from segue.experiments.statistics.power import detectable_difference, progress
 from segue.experiments.statistics.sample_ratio import SampleRatio, check_sample_ratio
 from segue.experiments.tally import Tally
@@ -25,40 +25,55 @@ Document = dict[str, Any]
 DIFFERENCES = (0.01, 0.02, 0.05, 0.1)
 
 
-def document(experiment: Experiment, tally: Tally, *, live: bool = False) -> Document:
+def document(
+    experiment: Experiment,
+    tally: Tally,
+    pending: Mapping[str, int] = MappingProxyType({}),
+    *,
+    live: bool = False,
+) -> Document:
     """Everything that there is to say about an epoch, the verdicts first.
 
+    ``pending``: of each group, the users whose outcome is not settled yet, as far as counted.
     All of it is values that JSON has. Of a pair of arms, "A" is the control and "B" the other,
     whatever their groups are called.
     """
     outcomes = tally.outcomes()
     arms = [Counts(*outcomes.get(arm.group, (0, 0))) for arm in experiment.arms]
     shares = [arm.share for arm in experiment.arms]
+    assigned = [
+        counts.users + pending.get(arm.group, 0)
+        for arm, counts in zip(experiment.arms, arms, strict=True)
+    ]
+    stakes = tally.stakes()
     pairs = [
-        Pair(experiment.mode, experiment.arms[0], arm, arms[0], counts)
+        Pair(experiment.mode, experiment.arms[0], arm, arms[0], counts, stakes.get(arm.group, ()))
         for arm, counts in zip(experiment.arms[1:], arms[1:], strict=True)
     ]
-    rulings = rule(experiment.mode, arms, shares, pairs)
-    decisive = decisive_together([ruling.log_e for ruling in rulings])
+    rulings = rule(shares, assigned, pairs)
     verdicts = [_verdict(pair, ruling) for pair, ruling in zip(pairs, rulings, strict=True)]
     always = {
         "verdicts": verdicts,
         "experiment": _experiment(experiment, tally, live),
-        "arms": _arms(experiment, arms),
-        "course": [course(pair, tally) | {"decisive": decisive} for pair in pairs],
+        "arms": _arms(experiment, arms, assigned),
+        "course": [
+            course(pair, tally, ruling.decisive)
+            for pair, ruling in zip(pairs, rulings, strict=True)
+        ],
         "densities": None if experiment.mode is Mode.INTERLEAVE else densities(experiment, arms),
         "off_policy": off_policy(tally),
     }
     # All else rests on shares of users that outcomes have no part in.
-    return always | (_fixed(experiment, tally, pairs) if experiment.mode is Mode.FIXED else {})
+    if experiment.mode is not Mode.FIXED:
+        return always
+    ratio = check_sample_ratio(assigned, shares)
+    comparisons = [_comparison(*each) for each in zip(pairs, rulings, strict=True)]
+    fixed = _fixed(experiment, tally, pairs)
+    return always | {"comparisons": comparisons, "sample_ratio": _sample_ratio(ratio)} | fixed
 
 
 def _fixed(experiment: Experiment, tally: Tally, pairs: Sequence[Pair]) -> Document:
-    users = [pairs[0].a.users, *(pair.b.users for pair in pairs)]
-    ratio = check_sample_ratio(users, [arm.share for arm in experiment.arms])
     return {
-        "comparisons": [_comparison(pair) for pair in pairs],
-        "sample_ratio": _sample_ratio(ratio),
         "power": [_power(pair) for pair in pairs],
         "guardrails": check_guardrails(experiment, tally),
         "breakdowns": [it for pair in pairs for it in breakdowns(pair, tally)],
@@ -93,7 +108,9 @@ def _verdict(pair: Pair, ruling: Ruling) -> Document:
     }
 
 
-def _arms(experiment: Experiment, counts: Sequence[Counts]) -> list[Document]:
+def _arms(
+    experiment: Experiment, counts: Sequence[Counts], assigned: Sequence[int]
+) -> list[Document]:
     """Of interleaved lists, users are those that the arm won."""
     rated = experiment.mode is not Mode.INTERLEAVE
     return [
@@ -102,18 +119,19 @@ def _arms(experiment: Experiment, counts: Sequence[Counts]) -> list[Document]:
             "model_id": arm.model_id,
             "share": arm.share,
             "users": outcome.users,
+            "assigned": users if rated else None,
             "successes": outcome.successes if rated else None,
             "rate": outcome.rate if rated else None,
             "interval": list(wilson(outcome)) if rated else None,
         }
-        for arm, outcome in zip(experiment.arms, counts, strict=True)
+        for arm, outcome, users in zip(experiment.arms, counts, assigned, strict=True)
     ]
 
 
-def _comparison(pair: Pair) -> Document:
-    figures = compare(pair.a, pair.b, pair.share).as_json()
-    # Of two arms; the verdicts above know how many there are.
-    del figures["verdict"], figures["reason"]
+def _comparison(pair: Pair, ruling: Ruling) -> Document:
+    figures = compare(pair.a, pair.b, pair.share, decisive=ruling.decisive).as_json()
+    # The verdicts above, and the sample ratio, know of all arms and of all that were assigned.
+    del figures["verdict"], figures["reason"], figures["srm"]
     return {**pair.names, **figures}
 
 

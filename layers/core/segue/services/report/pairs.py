@@ -1,6 +1,5 @@
 """An arm against the control: the verdict, and how it came about in the course of time."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,13 +9,19 @@ from scipy import stats
 
 from segue.domain.times import format_time
 from segue.experiments.experiment import Arm, Experiment, Mode
-from segue.experiments.statistics.confidence import confidence_sequence, evidence_against
+from segue.experiments.statistics.confidence import confidence_limits
 from segue.experiments.statistics.counts import Counts
-from segue.experiments.statistics.evalue import evidence, in_words
+from segue.experiments.statistics.evalue import (
+    EValue,
+    evidence,
+    evidence_at,
+    log_evidence,
+    log_mean,
+)
 from segue.experiments.statistics.multiplicity import decisive_together
-from segue.experiments.statistics.several_arms import against_control
-from segue.experiments.statistics.verdict import Decision
-from segue.experiments.tally import Outcomes, Tally
+from segue.experiments.statistics.sample_ratio import check_sample_ratio
+from segue.experiments.statistics.verdict import Decision, Verdict, decide, judge
+from segue.experiments.tally import Bets, Outcomes, Tally
 
 # Of a course over time: as many as a chart has use for.
 MOST_POINTS = 60
@@ -28,6 +33,7 @@ class Pair:
     """The control, as A, and one other arm, as B, with what came of them.
 
     Of interleaved lists, each count is of the lists that the arm won, all of them successes.
+    ``bets`` are those of adaptive allocation, empty in other modes.
     """
 
     mode: Mode
@@ -35,6 +41,7 @@ class Pair:
     arm: Arm
     a: Counts
     b: Counts
+    bets: Bets = ()
 
     @property
     def names(self) -> dict[str, str]:
@@ -48,91 +55,109 @@ class Pair:
             return 0.5
         return self.arm.share / (self.control.share + self.arm.share)
 
-    def evidence(self) -> float:
-        """The logarithm of the e-value that this mode of allocation leaves valid."""
-        # Where outcomes so far steer who gets which arm, shares say nothing about equality; the
-        # likelihood of the outcomes does, since it is the same however users were allotted.
-        if self.mode is Mode.THOMPSON:
-            return math.log(max(evidence_against(0.0, self.a, self.b), 1e-300))
-        return evidence(self.a, self.b, self.share).log_value
+    def evidence(self) -> EValue:
+        """The e-value that this mode of allocation leaves valid."""
+        if self.mode is Mode.FIXED:
+            return evidence(self.a, self.b)
+        if self.mode is Mode.INTERLEAVE:
+            # A coin decides who picks first: of equal arms, either wins as many lists.
+            return evidence_at(self.a, self.b, 0.5)
+        if not self.bets:
+            return EValue(0.0, 0.0)
+        on_arm, on_control = log_mean(np.reshape(self.bets, (2, -1)))
+        return EValue(float(on_arm), float(on_control))
 
-    def at(self, outcomes: Mapping[str, Outcomes]) -> "Pair":
-        """The pair as of other outcomes."""
+    def at(
+        self, outcomes: Mapping[str, Outcomes], bets: Mapping[str, Bets] | None = None
+    ) -> "Pair":
+        """The pair as of other outcomes and bets."""
         a, b = (Counts(*outcomes.get(it.group, (0, 0))) for it in (self.control, self.arm))
-        return Pair(self.mode, self.control, self.arm, a, b)
+        placed = (bets or {}).get(self.arm.group, ())
+        return Pair(self.mode, self.control, self.arm, a, b, placed)
 
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """A verdict in terms of the groups; ``better`` is the group that won, None without one."""
+    """A verdict in terms of the groups; ``better`` is the group that won, None without one.
+
+    ``decisive`` is what the evidence had to reach.
+    """
 
     decision: str
     better: str | None
     reason: str
     log_e: float
+    decisive: float
 
 
-def rule(
-    mode: Mode, arms: Sequence[Counts], shares: Sequence[float], pairs: Sequence[Pair]
-) -> list[Ruling]:
-    """The verdict on each pair, all of them together."""
-    if mode is Mode.FIXED:
-        judged = against_control(arms, shares)
-        return [
-            _ruling(pair, it.verdict.decision, it.verdict.reason, it.evidence.log_value)
-            for pair, it in zip(pairs, judged, strict=True)
+def rule(shares: Sequence[float], assigned: Sequence[int], pairs: Sequence[Pair]) -> list[Ruling]:
+    """The verdict on each pair, all of them together; ``assigned`` are all users of each arm."""
+    values = [pair.evidence() for pair in pairs]
+    decisive = decisive_together([value.log_value for value in values])
+    if pairs[0].mode is Mode.FIXED:
+        ratio = check_sample_ratio(assigned, shares)
+        verdicts = [
+            judge(pair.a, pair.b, value, ratio, decisive)
+            for pair, value in zip(pairs, values, strict=True)
         ]
-    log_e = [pair.evidence() for pair in pairs]
-    threshold = decisive_together(log_e)
-    return [_by_lead(pair, it, threshold) for pair, it in zip(pairs, log_e, strict=True)]
+    else:
+        verdicts = [decide(value, decisive) for value in values]
+    return [
+        _ruling(pair, verdict, value.log_value, decisive)
+        for pair, verdict, value in zip(pairs, verdicts, values, strict=True)
+    ]
 
 
-def _by_lead(pair: Pair, log_e: float, threshold: float) -> Ruling:
-    reason = f"the evidence is E = {in_words(log_e)}; a decision takes {threshold:g}"
-    lead = _lead(pair)
-    if log_e < math.log(threshold) or not lead:
-        return _ruling(pair, Decision.NONE_YET, reason, log_e)
-    return _ruling(pair, Decision.B if lead > 0 else Decision.A, reason, log_e)
-
-
-def _lead(pair: Pair) -> float:
-    if pair.mode is Mode.INTERLEAVE:
-        return pair.b.users - pair.a.users
-    return (pair.b.rate or 0.0) - (pair.a.rate or 0.0)
-
-
-def _ruling(pair: Pair, decision: Decision, reason: str, log_e: float) -> Ruling:
+def _ruling(pair: Pair, verdict: Verdict, log_e: float, decisive: float) -> Ruling:
     winners = {Decision.A: pair.control.group, Decision.B: pair.arm.group}
-    better = winners.get(decision)
-    words = f"{better} is better" if better else str(decision)
-    return Ruling(words, better, reason, log_e)
+    better = winners.get(verdict.decision)
+    words = f"{better} is better" if better else str(verdict.decision)
+    return Ruling(words, better, verdict.reason, log_e, decisive)
 
 
-def course(pair: Pair, tally: Tally) -> dict[str, Any]:
+def course(pair: Pair, tally: Tally, decisive: float) -> dict[str, Any]:
     """The pair after each step in which outcomes were settled, at MOST_POINTS of them."""
     starts = sorted(tally.course)
-    running: dict[str, Outcomes] = {}
     wanted = {round(it) for it in np.linspace(0, len(starts) - 1, MOST_POINTS)}
-    points = []
+    counted = Tally(tally.step)
+    moments: list[tuple[int, Pair]] = []
     for place, start in enumerate(starts):
-        for group, (successes, users) in tally.course[start].items():
-            before = running.get(group, (0, 0))
-            running[group] = before[0] + successes, before[1] + users
+        step = {start: tally.course[start]}
+        bets = {start: tally.bets[start]} if start in tally.bets else {}
+        counted = counted.plus(Tally(tally.step, step, bets=bets))
         if place in wanted:
-            points.append(_point(pair.at(running), start + tally.step))
-    return {**pair.names, "points": points}
+            now = pair.at(counted.outcomes(), counted.stakes())
+            moments.append((start + tally.step, now))
+    return {**pair.names, "decisive": decisive, "points": _points(pair.mode, moments, decisive)}
 
 
-def _point(pair: Pair, time: int) -> dict[str, Any]:
-    point = {
-        "time": format_time(time),
-        "users": pair.a.users + pair.b.users,
-        "log_E": pair.evidence(),
-    }
-    if pair.mode is Mode.INTERLEAVE:
-        return point
-    low, high = confidence_sequence(pair.a, pair.b)
-    return point | {"rate_A": pair.a.rate, "rate_B": pair.b.rate, "low": low, "high": high}
+def _points(
+    mode: Mode, moments: Sequence[tuple[int, Pair]], decisive: float
+) -> list[dict[str, Any]]:
+    """What was known at each moment; the difference where rates can be compared."""
+    points = [
+        {"time": format_time(time), "users": pair.a.users + pair.b.users} for time, pair in moments
+    ]
+    if mode is not Mode.FIXED:
+        values = [pair.evidence().log_value for _, pair in moments]
+        return [point | {"log_E": value} for point, value in zip(points, values, strict=True)]
+    pairs = [pair for _, pair in moments]
+    counts = (
+        [pair.a.successes for pair in pairs],
+        [pair.a.failures for pair in pairs],
+        [pair.b.successes for pair in pairs],
+        [pair.b.failures for pair in pairs],
+    )
+    plus, minus = log_evidence(*counts)
+    low, high = confidence_limits(*counts, plus, minus, decisive)
+    log_e = np.logaddexp(plus, minus) - np.log(2)
+    return [
+        point
+        | {"log_E": value, "rate_A": pair.a.rate, "rate_B": pair.b.rate, "low": bottom, "high": top}
+        for point, (_, pair), value, bottom, top in zip(
+            points, moments, log_e.tolist(), low.tolist(), high.tolist(), strict=True
+        )
+    ]
 
 
 def densities(experiment: Experiment, arms: Sequence[Counts]) -> dict[str, list[float]]:

@@ -1,5 +1,6 @@
 """Reports on experiments as they stand."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 from segue.domain.errors import UnknownExperiment
@@ -10,7 +11,7 @@ from segue.services.report.document import Document, document
 
 
 class Reports:
-    """Reads counts, and no more records than the newest."""
+    """Reads counts, the newest records, and one page of pending exposures."""
 
     def __init__(self, results: ResultStore) -> None:
         self._results = results
@@ -21,7 +22,8 @@ class Reports:
         if found is None:
             raise UnknownExperiment(f"there is no experiment {name!r}")
         experiment = found[0].live if live else found[0]
-        return document(experiment, self._results.tally(experiment), live=live)
+        tally = self._results.tally(experiment)
+        return document(experiment, tally, self._pending(experiment), live=live)
 
     def mismatches(self) -> list[Document]:
         """Running epochs, in replay and live, whose arms did not get their shares of users.
@@ -34,7 +36,11 @@ class Reports:
 
     def _off(self, experiment: Experiment) -> Iterator[Document]:
         outcomes = self._results.tally(experiment).outcomes()
-        users = {arm.group: outcomes.get(arm.group, (0, 0))[1] for arm in experiment.arms}
+        pending = self._pending(experiment)
+        users = {
+            arm.group: outcomes.get(arm.group, (0, 0))[1] + pending[arm.group]
+            for arm in experiment.arms
+        }
         shares = {arm.group: arm.share for arm in experiment.arms}
         ratio = check_sample_ratio(list(users.values()), list(shares.values()))
         if ratio.is_off:
@@ -46,3 +52,12 @@ class Reports:
                 "p": ratio.p_value,
                 "E": ratio.e_value,
             }
+
+    def _pending(self, experiment: Experiment) -> Counter[str]:
+        """Users of each group who await their outcome: of all of them, or of one page of them.
+
+        A page is drawn by the hash of the user's id, which says nothing of the arm; so users that
+        one arm loses are missed on it, too, at a cost that does not grow.
+        """
+        exposures, _ = self._results.exposures(experiment)
+        return Counter(exposure.group for exposure in exposures)
