@@ -12,6 +12,12 @@ ORACLES: dict[str, Any] = json.loads(Path(__file__).with_name("ab_oracles.json")
 MILLIONS = 10_000_000
 
 
+def at_a_known_share(oracle: dict[str, Any]) -> dict[str, Any]:
+    """The oracle's values by today's names: it has E at a share of 0.5, and another interval."""
+    renamed = {"E": "E_at_share", "E_plus": "E_plus_at_share"}
+    return {renamed.get(name, name): it for name, it in oracle.items() if name != "cs"}
+
+
 @st.composite
 def arms(draw: st.DrawFn) -> Counts:
     """One arm's outcomes, up to ten million users, small ones often."""

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import special
 
 from segue.domain.errors import InvalidRequest
 from segue.experiments.statistics.beta_tail import log_density, log_tail_ratio
@@ -18,12 +19,11 @@ from segue.experiments.statistics.evalue import (
     CONCENTRATIONS,
     EValue,
     evidence,
+    evidence_at,
     in_words,
     log_bet_above,
-    log_bets,
+    log_evidence,
 )
-from segue.experiments.statistics.several_arms import against_control
-from segue.experiments.statistics.verdict import Decision
 from tests.unit.arms import MILLIONS, ORACLES, arms
 
 shares = st.sampled_from([0.01, 0.1, 1 / 3, 0.5, 0.8, 0.95])
@@ -81,8 +81,13 @@ def cells_without_difference(rate: float, share: float) -> tuple[float, ...]:
 
 
 def e_value(counts: tuple[int, int, int, int], share: float) -> float:
-    plus, minus = log_bets(*counts, share)
-    return float((np.exp(plus) + np.exp(minus)) / 2)
+    return math.exp(log_e_value(counts, share))
+
+
+def log_e_value(counts: tuple[int, ...], share: float) -> float:
+    successes_a, failures_a, successes_b, failures_b = map(int, counts)
+    a = Counts(successes_a, successes_a + failures_a)
+    return evidence_at(a, Counts(successes_b, successes_b + failures_b), share).log_value
 
 
 class TestTailRatio:
@@ -132,18 +137,18 @@ class TestBet:
         assert bet == pytest.approx(expected, rel=1e-9, abs=1e-11)
 
 
-class TestEvidence:
+class TestEvidenceAtAShare:
     @pytest.mark.parametrize("oracle", ORACLES["two_arm"], ids=lambda o: str(o["data"]))
     def test_is_the_oracles(self, oracle: dict[str, Any]) -> None:
         successes_a, users_a, successes_b, users_b = oracle["data"]
-        found = evidence(Counts(successes_a, users_a), Counts(successes_b, users_b))
+        found = evidence_at(Counts(successes_a, users_a), Counts(successes_b, users_b), 0.5)
         assert found.value == pytest.approx(oracle["E"], rel=1e-8)
         if "E_plus" in oracle:
             assert found.plus == pytest.approx(oracle["E_plus"], rel=1e-8)
 
     @pytest.mark.parametrize("share", [0.01, 0.3, 0.5, 0.95])
     def test_is_exactly_one_before_any_outcome(self, share: float) -> None:
-        found = evidence(Counts(0, 0), Counts(0, 0), share)
+        found = evidence_at(Counts(0, 0), Counts(0, 0), share)
         assert (found.value, found.plus, found.minus, found.p_value) == (1, 1, 1, 1)
 
     def test_is_right_at_ten_million_users(self) -> None:
@@ -158,7 +163,7 @@ class TestEvidence:
             for k in CONCENTRATIONS
         ]
         expected = mpmath.log(sum(mpmath.exp(p) for p in plus) / len(plus))
-        found = evidence(a, b)
+        found = evidence_at(a, b, 0.5)
         assert found.log_plus == pytest.approx(float(expected), abs=1e-9)
         assert found.log_plus > 1000
 
@@ -196,9 +201,9 @@ class TestEvidence:
         self, a: Counts, b: Counts, share: float, rate: float
     ) -> None:
         counts = np.array([a.successes, a.failures, b.successes, b.failures])
-        after = np.logaddexp(*log_bets(*(counts + np.eye(4, dtype=int)).T, share))
-        before = np.logaddexp(*log_bets(*counts, share))
-        mean = np.exp(after - before) @ cells_without_difference(rate, share)
+        before = log_e_value(tuple(counts), share)
+        after = [log_e_value(tuple(counts + one), share) for one in np.eye(4, dtype=int)]
+        mean = np.exp(np.array(after) - before) @ cells_without_difference(rate, share)
         assert mean == pytest.approx(1, rel=1e-8)
 
     @settings(deadline=None)
@@ -206,7 +211,7 @@ class TestEvidence:
     def test_is_finite_and_the_same_from_the_other_side(
         self, a: Counts, b: Counts, share: float
     ) -> None:
-        found, other = evidence(a, b, share), evidence(b, a, 1 - share)
+        found, other = evidence_at(a, b, share), evidence_at(b, a, 1 - share)
         assert math.isfinite(found.value)
         assert math.isfinite(found.log_value)
         assert 0 <= found.p_value <= 1
@@ -219,21 +224,83 @@ class TestEvidence:
         self, a: Counts, b: Counts, share: float
     ) -> None:
         if b.failures:
-            more = evidence(a, Counts(b.successes + 1, b.users), share)
-            less = evidence(a, b, share)
+            more = evidence_at(a, Counts(b.successes + 1, b.users), share)
+            less = evidence_at(a, b, share)
             tolerance = 1e-9 * (1 + abs(less.log_plus) + abs(less.log_minus))
             assert more.log_plus >= less.log_plus - tolerance
             assert more.log_minus <= less.log_minus + tolerance
 
-    def test_takes_arrays_of_counts(self) -> None:
-        plus, minus = log_bets([6, 300], [14, 700], [14, 400], [6, 600], 0.5)
-        one = evidence(Counts(300, 1000), Counts(400, 1000))
-        assert (plus[1], minus[1]) == pytest.approx((one.log_plus, one.log_minus))
-
     @pytest.mark.parametrize("share", [0, 1, -0.5, 2, math.nan])
     def test_refuses_a_share_that_leaves_an_arm_empty(self, share: float) -> None:
         with pytest.raises(InvalidRequest, match="share"):
-            evidence(Counts(1, 2), Counts(1, 2), share)
+            evidence_at(Counts(1, 2), Counts(1, 2), share)
+
+
+def least_on_a_fine_grid(a: Counts, b: Counts) -> tuple[float, float]:
+    """``log E+`` and ``log E-`` at their least over a grid forty times as fine."""
+    shares = special.expit(np.linspace(-13.8, 13.8, 1_105))
+    found = [evidence_at(a, b, share) for share in map(float, shares)]
+    return min(it.log_plus for it in found), min(it.log_minus for it in found)
+
+
+class TestEvidence:
+    @pytest.mark.parametrize(
+        ("a", "b"),
+        [
+            (Counts(300, 1000), Counts(400, 1000)),
+            (Counts(6, 20), Counts(14, 20)),
+            (Counts(2, 9), Counts(13, 16)),
+            (Counts(690, 7_000), Counts(50, 300)),
+            (Counts(700_000, 1_000_000), Counts(705_000, 1_000_000)),
+        ],
+    )
+    def test_is_the_least_that_any_share_leaves(self, a: Counts, b: Counts) -> None:
+        found, finely = evidence(a, b), least_on_a_fine_grid(a, b)
+        for least, on_grid in zip((found.log_plus, found.log_minus), finely, strict=True):
+            # Never above what the fine grid has, but for rounding; at a narrow valley, well below.
+            assert least <= on_grid + 1e-9
+        assert found.log_plus == pytest.approx(finely[0], abs=0.01 + 0.01 * abs(finely[0]))
+
+    @settings(deadline=None, max_examples=50)
+    @given(arms(), arms(), shares)
+    def test_is_never_more_than_at_a_share(self, a: Counts, b: Counts, share: float) -> None:
+        found, known = evidence(a, b), evidence_at(a, b, share)
+        # Where a bet has lost nearly all, how little is left of it is known to a percent.
+        for least, there in ((found.log_plus, known.log_plus), (found.log_minus, known.log_minus)):
+            assert least <= there + (1e-6 if there > 0 else 0.01) * (1 + abs(there))
+
+    def test_a_share_other_than_the_allotted_is_no_evidence(self) -> None:
+        # 52 % of the users are B's, and of the successes and failures as well.
+        a, b = Counts(6_720, 9_600), Counts(7_280, 10_400)
+        assert evidence_at(a, b, 0.5).value > 20
+        assert evidence(a, b).value < 1
+
+    def test_luck_with_users_is_no_difference(self) -> None:
+        assert evidence_at(Counts(4, 4), Counts(142, 142), 0.9).value > 20
+        assert evidence(Counts(4, 4), Counts(142, 142)).value < 1
+
+    def test_a_known_share_costs_little_to_forget(self) -> None:
+        a, b = Counts(300, 1000), Counts(400, 1000)
+        assert evidence(a, b).value > 0.98 * evidence_at(a, b, 0.5).value
+
+    def test_is_exactly_one_before_any_outcome(self) -> None:
+        found = evidence(Counts(0, 0), Counts(0, 0))
+        assert (found.value, found.plus, found.minus, found.p_value) == (1, 1, 1, 1)
+
+    @settings(deadline=None, max_examples=50)
+    @given(arms(), arms())
+    def test_is_finite_and_the_same_from_the_other_side(self, a: Counts, b: Counts) -> None:
+        found, other = evidence(a, b), evidence(b, a)
+        assert math.isfinite(found.value)
+        assert 0 <= found.p_value <= 1
+        assert (found.log_plus, found.log_minus) == pytest.approx(
+            (other.log_minus, other.log_plus), rel=1e-6, abs=1e-6
+        )
+
+    def test_takes_arrays_of_counts(self) -> None:
+        plus, minus = log_evidence([6, 300], [14, 700], [14, 400], [6, 600])
+        one = evidence(Counts(300, 1000), Counts(400, 1000))
+        assert (plus[1], minus[1]) == pytest.approx((one.log_plus, one.log_minus))
 
     def test_stays_a_number_beyond_the_largest_float(self) -> None:
         found = EValue(1e6, 0)
@@ -252,33 +319,3 @@ class TestCounts:
     def test_refuses_more_than_it_counts_exactly(self) -> None:
         with pytest.raises(InvalidRequest, match="1,000,000,001 users"):
             Counts(1, 1_000_000_001)
-
-
-class TestSeveralArms:
-    def test_compares_each_arm_with_the_control_at_their_share_of_the_pair(self) -> None:
-        arms = [Counts(60, 200), Counts(35, 100), Counts(60, 100)]
-        found = against_control(arms, [0.5, 0.25, 0.25])
-        for arm, pair in zip(arms[1:], found, strict=True):
-            assert pair.evidence == evidence(arms[0], arm, 1 / 3)
-        assert [pair.verdict.decision for pair in found] == [Decision.NONE_YET, Decision.B]
-
-    def test_asks_more_of_an_arm_that_is_one_of_several(self) -> None:
-        control, better, same = Counts(100, 300), Counts(142, 300), Counts(100, 300)
-        (alone,) = against_control([control, better], [0.5, 0.5])
-        assert 20 < alone.evidence.value < 40
-        assert alone.verdict.decision is Decision.B
-        found = against_control([control, better, same], [1 / 3, 1 / 3, 1 / 3])
-        assert [pair.verdict.decision for pair in found] == [Decision.NONE_YET] * 2
-        assert "a decision takes 40" in found[0].verdict.reason
-
-    def test_decides_nothing_where_any_arm_lacks_users(self) -> None:
-        arms = [Counts(300, 1000), Counts(500, 1000), Counts(200, 700)]
-        found = against_control(arms, [1 / 3, 1 / 3, 1 / 3])
-        assert {pair.verdict.decision for pair in found} == {Decision.WITHHELD}
-
-    @pytest.mark.parametrize(
-        "shares", [[0.5, 0.5], [0.5, 0.5, 0.5], [1, 0, 0], [1.5, -0.25, -0.25]]
-    )
-    def test_refuses_shares_that_are_none(self, shares: list[float]) -> None:
-        with pytest.raises(InvalidRequest, match="sum to 1"):
-            against_control([Counts(1, 2)] * 3, shares)

@@ -10,7 +10,7 @@ import pytest
 import tea_tasting
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import optimize, special
+from scipy import special
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import NormalIndPower
 from statsmodels.stats.proportion import (
@@ -22,8 +22,13 @@ from statsmodels.stats.proportion import (
 
 from segue.domain.errors import InvalidRequest
 from segue.experiments.statistics.comparison import compare
-from segue.experiments.statistics.confidence import confidence_sequence, evidence_against
+from segue.experiments.statistics.confidence import (
+    ABOVE_ZERO,
+    confidence_limits,
+    confidence_sequence,
+)
 from segue.experiments.statistics.counts import Counts
+from segue.experiments.statistics.evalue import evidence, log_bet_above, log_mean
 from segue.experiments.statistics.fixed_horizon import (
     boschloo,
     fisher,
@@ -39,7 +44,8 @@ from segue.experiments.statistics.multiplicity import (
 from segue.experiments.statistics.posterior import posterior
 from segue.experiments.statistics.power import detectable_difference, progress, users_needed
 from segue.experiments.statistics.sample_ratio import check_sample_ratio
-from tests.unit.arms import MILLIONS, ORACLES, arms
+from segue.experiments.statistics.verdict import Decision, decide
+from tests.unit.arms import MILLIONS, ORACLES, arms, at_a_known_share
 
 PAIRS = [
     (Counts(6, 20), Counts(14, 20)),
@@ -61,84 +67,109 @@ def outcomes(a: Counts, b: Counts) -> pyarrow.Table:
 def test_every_figure_of_two_arms_is_the_oracles(oracle: dict[str, Any]) -> None:
     successes_a, users_a, successes_b, users_b = oracle["data"]
     found = compare(Counts(successes_a, users_a), Counts(successes_b, users_b)).as_json()
-    for name, expected in oracle.items():
+    for name, expected in at_a_known_share(oracle).items():
         # Intervals have eight decimals there.
         digits = {"abs": 6e-9} if isinstance(expected, list) else {"rel": 1e-8}
         assert found[name] == pytest.approx(expected, **digits), name
 
 
-class TestConfidenceSequence:
-    @pytest.mark.parametrize(("a", "b"), PAIRS)
-    @pytest.mark.parametrize("difference", [-0.3, 0.0, 0.01, 0.25])
-    def test_evidence_is_what_its_definition_says(
-        self, a: Counts, b: Counts, difference: float
-    ) -> None:
-        def badness(rate_a: float) -> float:
-            rate_b = rate_a + difference
-            terms = special.xlogy(
-                [a.successes, a.failures, b.successes, b.failures],
-                [rate_a, 1 - rate_a, rate_b, 1 - rate_b],
-            )
-            return -float(terms.sum())
+def interval(a: Counts, b: Counts) -> tuple[float, float]:
+    return confidence_sequence(a, b, evidence(a, b))
 
-        bounds = (max(0, -difference), min(1, 1 - difference))
-        worst = optimize.minimize_scalar(badness, bounds=bounds, options={"xatol": 1e-12}).fun
-        averaged = sum(special.betaln(1 + x.successes, 1 + x.failures) for x in (a, b))
-        found = evidence_against(difference, a, b)
-        expected = min(averaged + worst, math.log(np.finfo(float).max))
-        assert math.log(found) == pytest.approx(expected, rel=1e-8, abs=1e-6)
+
+def left_of(d: float, a: Counts, b: Counts) -> bool:
+    """Whether the difference is left, by the definition: the least bets over a grid of rates."""
+    found = evidence(a, b)
+    if d == 0:
+        return max(found.log_plus, found.log_minus) < math.log(40)
+    places = special.expit(np.linspace(-16, 16, 4_001))
+    rate_a, rate_b = max(-d, 0) + (1 - abs(d)) * places, max(d, 0) + (1 - abs(d)) * places
+
+    def bet(one: Counts, rate: Any, other: Counts, other_rate: Any) -> float:
+        """On the one arm's rate being above, the other's below."""
+        above = log_bet_above(one.successes, one.failures, rate, 0.5)
+        below = log_bet_above(other.failures, other.successes, 1 - other_rate, 0.5)
+        return float(log_mean(above + below).min())
+
+    side = found.log_minus if d > 0 else found.log_plus
+    below_observed = d < b.successes / b.users - a.successes / a.users
+    beyond = bet(b, rate_b, a, rate_a) if below_observed else bet(a, rate_a, b, rate_b)
+    return float(np.logaddexp(side - math.log(2), beyond - math.log(4))) < math.log(20)
+
+
+class TestConfidenceSequence:
+    @pytest.mark.parametrize(
+        ("a", "b"),
+        [
+            *PAIRS[:3],
+            (Counts(300, 1000), Counts(400, 1000)),
+            (Counts(0, 40), Counts(40, 40)),
+            (Counts(3, 700), Counts(30, 900)),
+        ],
+    )
+    def test_holds_the_differences_that_the_bets_leave(self, a: Counts, b: Counts) -> None:
+        for one, other, ends in ((a, b, interval(a, b)), (b, a, interval(b, a))):
+            for end, inwards in zip(ends, (1e-4, -1e-4), strict=True):
+                if abs(end) not in (0, 1, ABOVE_ZERO):
+                    assert left_of(end + inwards, one, other)
+                    assert not left_of(end - inwards, one, other)
 
     @given(arms(), arms())
-    @settings(deadline=None)
-    def test_reaches_just_as_far_as_the_evidence_lets_it(self, a: Counts, b: Counts) -> None:
-        low, high = confidence_sequence(a, b)
+    @settings(deadline=None, max_examples=40)
+    def test_excludes_zero_exactly_when_there_is_a_verdict(self, a: Counts, b: Counts) -> None:
+        low, high = interval(a, b)
+        found = decide(evidence(a, b)).decision
+        assert (low > 0) == (found is Decision.B)
+        assert (high < 0) == (found is Decision.A)
         assert -1 <= low <= high <= 1
         if a.users and b.users:
             assert low <= b.successes / b.users - a.successes / a.users <= high
-        for end, border in ((low, -1.0), (high, 1.0)):
-            if end != border:
-                # So steep is the evidence at millions of users that a step of a float tells.
-                outside = math.nextafter(end, border)
-                assert evidence_against(end, a, b) < 20 <= evidence_against(outside, a, b)
+
+    def test_says_no_more_than_above_zero_where_it_knows_no_more(self) -> None:
+        a, b = Counts(300, 1000), Counts(374, 1000)
+        assert decide(evidence(a, b)).decision is Decision.B
+        low, high = interval(a, b)
+        assert low == ABOVE_ZERO > 0
+        assert interval(b, a) == pytest.approx((-high, -ABOVE_ZERO), abs=1e-6)
+
+    def test_asks_more_where_a_verdict_does(self) -> None:
+        a, b = Counts(300, 1000), Counts(374, 1000)
+        low, _ = confidence_sequence(a, b, evidence(a, b), decisive=60)
+        assert decide(evidence(a, b), 60).decision is Decision.NONE_YET
+        assert low <= 0
 
     @given(arms(), arms())
-    @settings(deadline=None)
+    @settings(deadline=None, max_examples=40)
     def test_is_the_same_from_the_other_side(self, a: Counts, b: Counts) -> None:
-        low, high = confidence_sequence(a, b)
-        assert confidence_sequence(b, a) == pytest.approx((-high, -low), abs=1e-9)
+        low, high = interval(a, b)
+        assert interval(b, a) == pytest.approx((-high, -low), abs=1e-6)
 
     def test_is_everything_before_any_outcome(self) -> None:
-        assert confidence_sequence(Counts(0, 0), Counts(0, 0)) == (-1, 1)
+        assert interval(Counts(0, 0), Counts(0, 0)) == (-1, 1)
 
     def test_ends_at_the_border_where_nothing_speaks_against_it(self) -> None:
-        assert confidence_sequence(Counts(0, 1000), Counts(1000, 1000))[1] == 1
-        assert confidence_sequence(Counts(1000, 1000), Counts(0, 1000))[0] == -1
+        assert interval(Counts(0, 1000), Counts(1000, 1000))[1] == 1
+        assert interval(Counts(1000, 1000), Counts(0, 1000))[0] == -1
 
-    @pytest.mark.parametrize(("rate_a", "rate_b"), [(0.3, 0.5), (0.2, 0.2), (0.0, 1.0), (0.9, 0.1)])
-    def test_evidence_against_the_truth_is_at_most_one_on_average(
-        self, rate_a: float, rate_b: float
-    ) -> None:
-        users = 12
-        chances = [
-            [math.comb(users, s) * rate**s * (1 - rate) ** (users - s) for s in range(users + 1)]
-            for rate in (rate_a, rate_b)
-        ]
-        mean = sum(
-            p * q * evidence_against(rate_b - rate_a, Counts(s, users), Counts(t, users))
-            for s, p in enumerate(chances[0])
-            for t, q in enumerate(chances[1])
-            if p * q
-        )
-        assert mean <= 1 + 1e-12
-
-    def test_is_narrower_with_more_users(self) -> None:
+    def test_is_narrower_with_more_users_and_never_twice_newcombes(self) -> None:
         widths = []
-        for users in (100, 1000, 10_000, MILLIONS):
-            low, high = confidence_sequence(
-                Counts(users * 3 // 10, users), Counts(users * 4 // 10, users)
-            )
+        for users in (250, 1000, 10_000, MILLIONS):
+            a, b = Counts(users * 3 // 10, users), Counts(users * 4 // 10, users)
+            low, high = interval(a, b)
+            at_one_look = newcombe(a, b)
             widths.append(high - low)
+            if users <= 10_000:
+                assert high - low < 1.95 * (at_one_look[1] - at_one_look[0])
         assert widths == sorted(widths, reverse=True)
+
+    def test_takes_arrays_of_counts(self) -> None:
+        a, b = Counts(300, 1000), Counts(400, 1000)
+        found = evidence(a, b)
+        low, high = confidence_limits(
+            [0, 300], [0, 700], [0, 400], [0, 600], [0, found.log_plus], [0, found.log_minus]
+        )
+        assert (low[0], high[0]) == (-1, 1)
+        assert (low[1], high[1]) == pytest.approx(interval(a, b))
 
 
 class TestFixedHorizon:

@@ -2,13 +2,15 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from segue.experiments.bandit import log_bets
 from segue.experiments.manifest import MOST_RECORDS, SHARDS, shard_of, split, user_hash
 from segue.experiments.records import Exposure, Record
-from segue.experiments.tally import DRAW, FAILED_CALLS, MOST_STEPS, Tally
+from segue.experiments.tally import FAILED_CALLS, MOST_STEPS, Tally
 
 MINUTE = 60_000
 SETTLED = 1_662_000_000_000
@@ -109,11 +111,59 @@ def test_figures_are_summed_with_their_squares() -> None:
     }
 
 
-@pytest.mark.parametrize(("a", "b", "group"), [(2, 1, "A"), (0, 1, "B"), (1, 1, DRAW)])
+def interleaved(**played: int) -> Record:
+    exposure = replace(record().exposure, group="+".join(played), owners=tuple(played))
+    return replace(record(), exposure=exposure, credits=played)
+
+
+@pytest.mark.parametrize(("a", "b", "group"), [(2, 1, "A"), (0, 1, "B")])
 def test_an_interleaved_list_counts_for_the_arm_that_won_it(a: int, b: int, group: str) -> None:
-    exposure = replace(record().exposure, group="A+B", owners=("A",))
-    tally = Tally.of([replace(record(), exposure=exposure, credits={"A": a, "B": b})])
+    tally = Tally.of([interleaved(A=a, B=b)])
     assert tally.outcomes() == {group: (1, 1)}
+    assert (tally.draws, tally.users) == (0, 1)
+
+
+def test_a_draw_is_no_arms_whatever_the_arms_are_called() -> None:
+    tally = Tally.of([interleaved(draw=1, A=1), interleaved(draw=2, A=1)])
+    assert tally.outcomes() == {"draw": (1, 1)}
+    assert (tally.draws, tally.users) == (1, 2)
+    assert tally.minus(Tally.of([interleaved(draw=1, A=1)])).draws == 0
+
+
+def adaptive(group: str, *, successful: bool, settled_at: int = SETTLED) -> Record:
+    known = record(group=group, successful=successful, settled_at=settled_at)
+    odds = {"A": 0.2, "B": 0.6, "C": 0.2}
+    return replace(known, exposure=replace(known.exposure, propensities=odds))
+
+
+def test_bets_are_placed_on_each_arm_beside_the_control() -> None:
+    # A is the control; of A and B, B has three users of four.
+    on_b = log_bets(0.75, in_arm=True, success=True)
+    assert Tally.of([adaptive("B", successful=True)]).stakes() == {"B": pytest.approx(on_b)}
+    failed = Tally.of([adaptive("A", successful=False)]).stakes()
+    assert failed == {
+        "B": pytest.approx(log_bets(0.75, in_arm=False, success=False)),
+        "C": pytest.approx(log_bets(0.5, in_arm=False, success=False)),
+    }
+    assert Tally.of([record()]).stakes() == {}
+
+
+def test_bets_are_told_in_the_same_steps_and_can_be_taken_away() -> None:
+    spread = [
+        adaptive("AB"[user % 2], successful=user % 3 == 0, settled_at=SETTLED + user * 7 * MINUTE)
+        for user in range(2_000)
+    ]
+    tally = Tally.of(spread)
+    assert tally.bets.keys() == tally.course.keys()
+    left = tally.minus(Tally.of(spread[1:])).stakes()
+    assert left["B"] == pytest.approx(Tally.of(spread[:1]).stakes()["B"], abs=1e-9)
+
+
+@given(st.floats(0.01, 0.99), st.booleans())
+def test_a_bet_is_fair_between_equal_arms(probability: float, success: bool) -> None:
+    in_arm = np.exp(log_bets(probability, in_arm=True, success=success))
+    in_control = np.exp(log_bets(probability, in_arm=False, success=success))
+    assert probability * in_arm + (1 - probability) * in_control == pytest.approx(1)
 
 
 def test_adaptively_allotted_outcomes_weigh_as_much_as_they_were_unlikely() -> None:
