@@ -15,7 +15,7 @@ from segue.adapters.objects import Objects
 from segue.adapters.s3 import S3ResultStore
 from segue.domain.times import DAY, SECOND
 from segue.experiments.assignment import assign
-from segue.experiments.experiment import Arm, Better, Experiment, Figure, Guardrail
+from segue.experiments.experiment import Arm, Experiment, Figure, Guardrail
 from segue.experiments.records import Exposure, Record
 from tests.e2e.conftest import Service
 
@@ -34,7 +34,7 @@ EXPERIMENT = Experiment(
     "page",
     (Arm("control", 1, 0.5), Arm("hybrid", 3, 0.5)),
     "bundle",
-    guardrails=(Guardrail(Figure.LATENCY, Better.LOWER, 20.0),),
+    guardrails=(Guardrail(Figure.LATENCY, 20.0),),
 )
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH")

@@ -1,24 +1,33 @@
 """GET /experiments, PUT /experiments/{name}."""
 
 import json
+import math
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
 
+from segue.domain.errors import InvalidRequest
 from segue.domain.times import DAY
-from segue.experiments.experiment import Experiment, default_experiment
+from segue.experiments.experiment import Experiment, Figure, Guardrail, check, default_experiment
 from segue.experiments.records import Exposure, Record
 from tests.unit.conftest import Function, World
 
 NAME = "/experiments/test"
 
 
-def arm(group: str, model_id: int = 1, share: float = 0.5) -> dict[str, object]:
+def arm(group: str, model_id: int = 1, share: float | None = 0.5) -> dict[str, object]:
     return {"group": group, "model_id": model_id, "share": share}
 
 
+def rail(figure: str, margin: float, better: str | None = None) -> dict[str, object]:
+    return {"figure": figure, "margin": margin, "better": better}
+
+
 TWO = [arm("A"), arm("B", 2)]
+WITHOUT_SHARES = [arm("A", 1, None), arm("B", 2, None)]
+LATENCY = rail("latency", 1)
 
 
 def put(function: Function, path: str = NAME, **fields: Any) -> tuple[int, Any]:
@@ -46,18 +55,41 @@ def test_the_default_one_is_autoencoder_against_classifier(ab_test: Function, wo
 
 
 def test_what_was_put_is_listed(ab_test: Function) -> None:
-    rail = {"figure": "skip_rate", "better": "lower", "margin": 0.02}
-    status, row = put(ab_test, window_days=14, k=20, mode="thompson", guardrails=[rail])
+    watched = [rail("skip_rate", 0.02, "lower")]
+    fields = {"window_days": 14, "k": 20, "mode": "fixed", "guardrails": watched}
+    status, row = put(ab_test, **fields)
     assert status == 201
-    assert (row["window_days"], row["k"], row["mode"], row["guardrails"]) == (
-        14,
-        20,
-        "thompson",
-        [rail],
-    )
+    assert row == row | {"arms": TWO} | fields
     _, _, body = ab_test.call("GET", "/experiments")
     assert [it["name"] for it in body["experiments"]] == ["default", "test"]
     assert row in body["experiments"]
+
+
+def test_a_guardrail_takes_its_direction_from_its_figure(ab_test: Function) -> None:
+    rails = [rail("diversity", 0.1), rail("latency", 20)]
+    row = put(ab_test, guardrails=rails)[1]
+    assert [it["better"] for it in row["guardrails"]] == ["higher", "lower"]
+
+
+@pytest.mark.parametrize("mode", ["thompson", "interleave"])
+def test_arms_have_no_share_where_none_is_allotted(ab_test: Function, mode: str) -> None:
+    arms = [{"group": "A", "model_id": 1}, {"group": "B", "model_id": 2}]
+    row = put(ab_test, mode=mode, arms=arms)[1]
+    assert row["arms"] == WITHOUT_SHARES
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"guardrails": [LATENCY], "k": 20},
+        {"mode": "thompson", "arms": [arm(group, share=None) for group in "ABC"]},
+        {"mode": "interleave", "arms": WITHOUT_SHARES},
+    ],
+)
+def test_what_was_listed_can_be_put_again(ab_test: Function, fields: dict[str, Any]) -> None:
+    row = put(ab_test, **fields)[1]
+    put_fields = ("arms", "window_days", "k", "mode", "guardrails")
+    assert put(ab_test, **{name: row[name] for name in put_fields}) == (200, row)
 
 
 def test_a_change_begins_a_new_epoch_with_a_new_salt(ab_test: Function) -> None:
@@ -185,20 +217,28 @@ def test_a_swap_that_somebody_else_won_is_tried_on_what_they_made_of_it(
         ("arms[0].share", {"arms": [arm("A", share=0), arm("B", share=1)]}),
         ("arms[0].share", {"arms": [arm("A", share=-0.5), arm("B", share=1.5)]}),
         ("arms[0].share", {"arms": [arm("A") | {"share": "half"}, arm("B")]}),
-        ("arms", {"mode": "interleave", "arms": [arm(g, share=1 / 3) for g in "ABC"]}),
+        ("arms[1].share", {"arms": [arm("A"), arm("B", share=None)]}),
+        ("arms[0].share", {"mode": "thompson"}),
+        ("arms[1].share", {"mode": "interleave", "arms": [arm("A", share=None), arm("B")]}),
+        ("arms", {"mode": "interleave", "arms": [arm(g, share=None) for g in "ABC"]}),
         ("mode", {"mode": "random"}),
         ("window_days", {"window_days": 0}),
         ("window_days", {"window_days": 366}),
         ("k", {"k": 101}),
-        ("guardrails[0].figure", {"guardrails": [{"figure": "x", "better": "lower", "margin": 1}]}),
-        (
-            "guardrails[0].margin",
-            {"guardrails": [{"figure": "latency", "better": "lower", "margin": 0}]},
-        ),
-        (
-            "guardrails",
-            {"guardrails": [{"figure": "latency", "better": "lower", "margin": 1}] * 2},
-        ),
+        ("guardrails[0].figure", {"guardrails": [rail("x", 1)]}),
+        ("guardrails[0].better", {"guardrails": [rail("latency", 1, "higher")]}),
+        ("guardrails[0].better", {"guardrails": [rail("skip_rate", 0.1, "higher")]}),
+        ("guardrails[1].better", {"guardrails": [LATENCY, rail("diversity", 0.1, "lower")]}),
+        ("guardrails[0].margin", {"guardrails": [rail("latency", 0)]}),
+        ("guardrails[0].margin", {"guardrails": [rail("latency", -1)]}),
+        ("guardrails[0].margin", {"guardrails": [rail("latency", 25_000)]}),
+        ("guardrails[0].margin", {"guardrails": [rail("latency", 1e300)]}),
+        ("guardrails[0].margin", {"guardrails": [rail("skip_rate", 1)]}),
+        ("guardrails[0].margin", {"guardrails": [rail("skip_rate", 5e-324)]}),
+        ("guardrails[1].margin", {"guardrails": [LATENCY, rail("diversity", 2)]}),
+        ("guardrails", {"guardrails": [LATENCY] * 2}),
+        ("guardrails", {"guardrails": [LATENCY], "mode": "thompson", "arms": WITHOUT_SHARES}),
+        ("guardrails", {"guardrails": [LATENCY], "mode": "interleave", "arms": WITHOUT_SHARES}),
         ("salt", {"salt": "mine"}),
     ],
 )
@@ -208,6 +248,12 @@ def test_an_invalid_field_is_named(
     status, body = put(ab_test, **fields)
     assert (status, body.get("field")) == (422, field)
     assert "test" not in world.results.experiments
+
+
+def test_a_margin_that_is_no_number_is_refused() -> None:
+    guardrails = (Guardrail(Figure.LATENCY, math.nan),)
+    with pytest.raises(InvalidRequest, match="to less than 25000 ms for latency"):
+        check(replace(default_experiment("b"), guardrails=guardrails), {1, 2})
 
 
 @pytest.mark.parametrize("name", ["Test", "te.st", "default.live", "a%2Fb", "x" * 65, "%C5%BC"])
@@ -232,6 +278,17 @@ def test_an_experiment_that_was_stored_before_there_were_modes_is_read() -> None
     }
     read = msgspec.json.decode(json.dumps(stored), type=Experiment)
     assert read == default_experiment("b")
+
+
+def test_an_experiment_that_was_stored_with_directions_is_read() -> None:
+    stored = {
+        "name": "default",
+        "arms": [arm("A", 1), arm("B", 2)],
+        "bundle": "b",
+        "guardrails": [rail("skip_rate", 0.02, "lower")],
+    }
+    read = msgspec.json.decode(json.dumps(stored), type=Experiment)
+    assert read.guardrails == (Guardrail(Figure.SKIP_RATE, 0.02),)
 
 
 def test_a_record_that_was_stored_before_there_were_modes_is_read() -> None:

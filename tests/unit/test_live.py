@@ -32,7 +32,7 @@ def show(function: Function, user: int = 1, **query: str) -> Any:
 
 
 def begin(function: Function, mode: str) -> None:
-    body = {"arms": [arm("A", 1), arm("B", 2)], "mode": mode}
+    body = {"arms": [arm("A", 1, None), arm("B", 2, None)], "mode": mode}
     assert function.call("PUT", "/experiments/default", body)[0] < 300
 
 

@@ -14,7 +14,6 @@ from segue.api.report.page import page
 from segue.experiments.experiment import (
     DEFAULT_NAME,
     Arm,
-    Better,
     Experiment,
     Figure,
     Guardrail,
@@ -217,7 +216,7 @@ class TestGuardrails:
                 successful=True,
                 figures={"skip_rate": float(random.normal([0.3, skips_b][n % 2], 0.05))},
             )
-            for n in range(1_000)
+            for n in range(2_000)
         )
 
     @pytest.mark.parametrize(
@@ -225,7 +224,7 @@ class TestGuardrails:
         [(0.3, "held"), (0.2, "held"), (0.4, "broken"), (0.32, "not known yet")],
     )
     def test_a_worse_figure_is_told(self, skips_b: float, state: str) -> None:
-        rail = Guardrail(Figure.SKIP_RATE, Better.LOWER, 0.02)
+        rail = Guardrail(Figure.SKIP_RATE, 0.02)
         report = document(experiment(guardrails=(rail,)), self.records(skips_b))
         states = {it["figure"]: it["state"] for it in report["guardrails"]}
         assert states["skip_rate"] == state
@@ -238,6 +237,16 @@ class TestGuardrails:
         (found,) = document(experiment(), Tally.of(records))["guardrails"]
         assert (found["figure"], found["state"]) == ("failed_calls", "broken")
         assert (found["mean_control"], found["mean_arm"]) == (0, 1)
+
+    def test_failed_calls_are_watched_by_another_margin_where_one_is_given(self) -> None:
+        rail = Guardrail(Figure.FAILED_CALLS, 0.005)
+        (found,) = document(experiment(guardrails=(rail,)), counted())["guardrails"]
+        assert (found["margin"], found["state"]) == (0.005, "not known yet")
+
+    def test_calls_none_of_which_failed_are_not_yet_held(self) -> None:
+        records = [record(n, "AB"[n % 2], successful=True) for n in range(600)]
+        (found,) = document(experiment(), Tally.of(records))["guardrails"]
+        assert found["state"] == "not known yet"
 
 
 class TestListeners:
@@ -336,7 +345,7 @@ class TestPage:
             )
             for n in range(400)
         ]
-        rails = (Guardrail(Figure.LATENCY, Better.LOWER, 5.0),)
+        rails = (Guardrail(Figure.LATENCY, 5.0),)
         settings = experiment(mode=request.param, guardrails=rails, epoch=3)
         return page(document(settings, Tally.of(records)))
 

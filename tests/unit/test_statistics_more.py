@@ -10,18 +10,22 @@ import pytest
 import tea_tasting
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import multinomial
 from statsmodels.stats.meta_analysis import combine_effects
 
+from infra.simulations.guardrails import Scenario, run
 from segue.domain.errors import InvalidRequest
+from segue.experiments.experiment import Figure, Guardrail
 from segue.experiments.statistics.counts import Counts
 from segue.experiments.statistics.cuped import cuped
 from segue.experiments.statistics.fixed_horizon import newcombe
 from segue.experiments.statistics.guardrails import (
-    Better,
-    Guardrail,
     Sample,
     State,
+    asymptotic_interval,
     check_guardrail,
+    exact_interval,
+    log_evidence,
 )
 from segue.experiments.statistics.interaction import interaction
 from segue.experiments.statistics.off_policy import (
@@ -31,69 +35,155 @@ from segue.experiments.statistics.off_policy import (
     read_log,
     self_normalised,
 )
+from tests.unit.arms import arms
 
 ORACLE = json.loads(Path(__file__).with_name("ab_oracles.json").read_text())["ope"]
 
 
+def sample(users: int, mean: float, variance: float = 0.0) -> Sample:
+    """``variance`` is that with n - 1."""
+    return Sample(users, users * mean, (users - 1) * variance + users * mean**2)
+
+
+def rates(failed: int, users: int) -> Sample:
+    """Of a figure that is 1 or 0."""
+    return Sample(users, failed, failed)
+
+
+ALL_20_2 = Sample(5000, sum([20.2] * 5000), sum([20.2**2] * 5000))
+
+
 class TestGuardrails:
+    @pytest.mark.parametrize(
+        ("figure", "mean_b", "state"),
+        [
+            (Figure.SKIP_RATE, 0.2, State.HELD),
+            (Figure.SKIP_RATE, 0.3, State.HELD),
+            (Figure.SKIP_RATE, 0.34, State.UNKNOWN),
+            (Figure.SKIP_RATE, 0.4, State.BROKEN),
+            (Figure.DIVERSITY, 0.2, State.BROKEN),
+            (Figure.DIVERSITY, 0.26, State.UNKNOWN),
+            (Figure.DIVERSITY, 0.3, State.HELD),
+            (Figure.DIVERSITY, 0.4, State.HELD),
+            (Figure.LATENCY, 0.2, State.HELD),
+            (Figure.LATENCY, 0.34, State.UNKNOWN),
+            (Figure.LATENCY, 0.4, State.BROKEN),
+        ],
+    )
+    def test_knows_its_direction(self, figure: Figure, mean_b: float, state: State) -> None:
+        a, b = sample(5000, 0.3, 0.01), sample(5000, mean_b, 0.01)
+        assert check_guardrail(Guardrail(figure, 0.04), a, b).state is state
+
+    @pytest.mark.parametrize("figure", Figure)
+    def test_knows_nothing_without_users(self, figure: Figure) -> None:
+        rail = Guardrail(figure, 0.01)
+        assert check_guardrail(rail, Sample(), Sample()).state is State.UNKNOWN
+        assert check_guardrail(rail, sample(1000, 0.3, 0.01), Sample()).state is State.UNKNOWN
+
+    def test_an_arm_that_never_fails_is_no_worse_than_any(self) -> None:
+        rail = Guardrail(Figure.FAILED_CALLS, 0.01)
+        assert check_guardrail(rail, Sample(), rates(0, 1000)).state is State.HELD
+
+
+class TestExactInterval:
+    FAILED_CALLS = Guardrail(Figure.FAILED_CALLS, 0.01)
+
+    def test_no_failure_yet_is_no_proof_that_none_will_come(self) -> None:
+        few = check_guardrail(self.FAILED_CALLS, rates(0, 300), rates(0, 300))
+        assert few.state is State.UNKNOWN
+        many = check_guardrail(self.FAILED_CALLS, rates(0, 600), rates(0, 600))
+        assert many.state is State.HELD
+
+    @pytest.mark.parametrize("fails", [0.011, 0.015, 0.02])
+    def test_an_arm_that_fails_too_often_is_hardly_ever_declared_held(self, fails: float) -> None:
+        scenario = Scenario(0.0, fails, 1_500, look_every=20)
+        assert run(scenario, 200, 3, lambda *_: None).held.count <= 10
+
+    @settings(deadline=None, max_examples=30)
+    @given(
+        st.lists(st.floats(0, 1), min_size=3, max_size=3).filter(lambda it: sum(it) > 0.01),
+        st.lists(st.floats(0, 1), min_size=3, max_size=3).filter(lambda it: sum(it) > 0.01),
+    )
+    def test_bets_on_the_true_difference_gain_nothing(
+        self, weights_a: list[float], weights_b: list[float]
+    ) -> None:
+        """On average over all samples of two arms, whose values are 0, 1/2 and 1."""
+        values = np.array([0, 0.5, 1])
+        odds = [np.array(weights) / sum(weights) for weights in (weights_a, weights_b)]
+        difference = float(values @ odds[1] - values @ odds[0])
+        counts = np.array(
+            [(4 - i - j, i, j) for i in range(5) for j in range(5 - i)], dtype=np.float64
+        )
+        chances = [multinomial.pmf(counts, 4, it) for it in odds]
+        shape = (len(counts), len(counts))
+        totals, squares = (
+            np.stack(np.meshgrid(counts @ it, counts @ it, indexing="ij"), axis=-1)
+            for it in (values, values**2)
+        )
+        found = log_evidence(difference, np.full((*shape, 2), 4.0), totals, squares)
+        assert chances[0] @ np.exp(found) @ chances[1] <= 1 + 1e-9
+
+    @settings(deadline=None, max_examples=20)
+    @given(arms(), arms())
+    def test_holds_the_observed_difference_and_is_the_same_from_the_other_side(
+        self, one: Counts, other: Counts
+    ) -> None:
+        a, b = rates(one.successes, one.users), rates(other.successes, other.users)
+        low, high = exact_interval(a, b, 1)
+        assert -1 <= low <= (b.mean or 0) - (a.mean or 0) <= high <= 1
+        assert exact_interval(b, a, 1) == pytest.approx((-high, -low), abs=1e-6)
+
+    def test_is_narrower_where_values_vary_less(self) -> None:
+        steady, unsteady = (
+            exact_interval(*[sample(4000, 0.35, deviation**2)] * 2, 1)[1]
+            for deviation in (0.1, 0.35)
+        )
+        assert steady < 0.02 < unsteady
+
+    def test_scales_with_the_range(self) -> None:
+        a, b = sample(1000, 0.3, 0.01), sample(1000, 0.31, 0.01)
+        doubled = sample(1000, 0.6, 0.04), sample(1000, 0.62, 0.04)
+        expected = [2 * end for end in exact_interval(a, b, 1)]
+        assert exact_interval(*doubled, 2) == pytest.approx(expected, abs=1e-5)
+
+    def test_rounding_beyond_the_range_is_forgiven(self) -> None:
+        beyond = exact_interval(Sample(50, -1e-12, 0), Sample(50, 50 + 1e-12, 50 + 1e-12), 1)
+        assert beyond == pytest.approx(exact_interval(rates(0, 50), rates(50, 50), 1))
+
+
+class TestAsymptoticInterval:
     # From gbstats 0.8.0 (SequentialTwoSidedTTest), which does not install beside NumPy 2.
     @pytest.mark.parametrize(
         ("a", "b", "interval"),
         [
             (
-                Sample(1200, 0.31, 0.05),
-                Sample(1150, 0.33, 0.06),
+                sample(1200, 0.31, 0.05),
+                sample(1150, 0.33, 0.06),
                 (-0.009964868766298495, 0.049964868766298534),
             ),
             (
-                Sample(20000, 120.0, 900.0),
-                Sample(19800, 119.0, 850.0),
+                sample(20000, 120.0, 900.0),
+                sample(19800, 119.0, 850.0),
                 (-1.9523028263342193, -0.047697173665780634),
             ),
             (
-                Sample(150, 5.0, 4.0),
-                Sample(170, 5.5, 3.0),
+                sample(150, 5.0, 4.0),
+                sample(170, 5.5, 3.0),
                 (-0.41775486166265274, 1.4177548616626527),
             ),
         ],
     )
-    def test_interval_agrees_with_gbstats(
-        self, a: Sample, b: Sample, interval: tuple[float, float]
-    ) -> None:
-        found = check_guardrail(Guardrail("latency", Better.LOWER, 1), a, b)
-        assert found.interval == pytest.approx(interval, rel=1e-9)
+    def test_agrees_with_gbstats(self, a: Sample, b: Sample, interval: tuple[float, float]) -> None:
+        assert asymptotic_interval(a, b) == pytest.approx(interval, rel=1e-6)
 
     @pytest.mark.parametrize(
-        ("better", "mean_b", "state"),
-        [
-            (Better.LOWER, 120, State.BROKEN),
-            (Better.LOWER, 102, State.HELD),
-            (Better.LOWER, 80, State.HELD),
-            (Better.LOWER, 105, State.UNKNOWN),
-            (Better.HIGHER, 80, State.BROKEN),
-            (Better.HIGHER, 98, State.HELD),
-            (Better.HIGHER, 120, State.HELD),
-            (Better.HIGHER, 95, State.UNKNOWN),
-        ],
+        "a",
+        [sample(99, 100, 1), sample(5000, 100), ALL_20_2],
+        ids=["few", "all the same", "all the same but for rounding"],
     )
-    def test_knows_its_direction(self, better: Better, mean_b: float, state: State) -> None:
-        a, b = Sample(5000, 100, 900), Sample(5000, mean_b, 900)
-        assert check_guardrail(Guardrail("figure", better, 5), a, b).state is state
-
-    def test_knows_nothing_with_few_users(self) -> None:
-        latency = Guardrail("latency", Better.LOWER, 5)
-        found = check_guardrail(latency, Sample(99, 100, 1), Sample(5000, 900, 1))
-        assert found.state is State.UNKNOWN
-
-    def test_sums_up_values(self) -> None:
-        assert Sample.of([1, 2, 3, 6]) == Sample(4, 3.0, pytest.approx(14 / 3))
-        with pytest.raises(InvalidRequest, match="two values"):
-            Sample.of([1])
-
-    @pytest.mark.parametrize("margin", [0, -1, math.nan])
-    def test_refuses_a_margin_that_is_none(self, margin: float) -> None:
-        with pytest.raises(InvalidRequest, match="skips: margin"):
-            Guardrail("skips", Better.LOWER, margin)
+    def test_few_values_or_all_the_same_say_nothing(self, a: Sample) -> None:
+        b = sample(5000, 100, 1)
+        assert asymptotic_interval(a, b) == asymptotic_interval(b, a) == (-math.inf, math.inf)
 
 
 class TestInteraction:

@@ -8,7 +8,7 @@ import pytest
 from typer import Typer
 from typer.testing import CliRunner
 
-from infra.simulations import peeking
+from infra.simulations import guardrails, peeking
 from infra.simulations.experiments import (
     Looks,
     Scenario,
@@ -98,3 +98,30 @@ def test_the_command_prints_three_tables_and_repeats_itself(
     assert better["tallies"]["verdict: B"] == {"count": 20, "experiments": 20}
     assert hard["median_users"] is None
     assert lost["tallies"]["sample ratio off, at the end"]["count"] == 20
+
+
+def test_guardrails_tell_arms_that_fail_from_equal_ones() -> None:
+    scenarios = (guardrails.Scenario(0.0, 0.02, 1_000), guardrails.Scenario(0.0, 0.0, 1_000))
+    failing, equal = (guardrails.run(it, 50, 1, lambda *_: None) for it in scenarios)
+    assert failing.held.count <= 3
+    assert equal.held.count == 50
+
+
+def test_the_guardrails_command_prints_its_table_and_repeats_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenarios = (guardrails.Scenario(0.0, 0.5, 20), guardrails.Scenario(0.001, 0.001, 1_500, 100))
+    monkeypatch.setattr(guardrails, "SCENARIOS", scenarios)
+    command = Typer()
+    command.command()(guardrails.main)
+
+    def outcomes(seed: int) -> str:
+        file = tmp_path / "outcomes.json"
+        arguments = ["--experiments", "20", "--seed", str(seed), "--json", str(file)]
+        result = CliRunner().invoke(command, arguments)
+        assert result.exit_code == 0, result.output
+        assert "| 0.0% / 50.0% | 20 | 0.0% (0.0% to 16.1%) | - |" in result.stdout
+        return file.read_text()
+
+    first = outcomes(1)
+    assert first == outcomes(1) != outcomes(2)

@@ -29,19 +29,19 @@ _Days = Annotated[int, Meta(ge=1, le=365)]
 
 
 class ArmBody(Struct, forbid_unknown_fields=True):
-    """One of ``arms``."""
+    """One of ``arms``; ``share`` is given in mode fixed, and in no other."""
 
     group: str
     model_id: int
-    share: float
+    share: float | None = None
 
 
 class GuardrailBody(Struct, forbid_unknown_fields=True):
-    """One of ``guardrails``."""
+    """One of ``guardrails``; ``better`` repeats what the figure says, if anything."""
 
     figure: Figure
-    better: Better
     margin: float
+    better: Better | None = None
 
 
 class ExperimentBody(Struct, forbid_unknown_fields=True):
@@ -62,15 +62,36 @@ def parse_experiment(name: str, event: APIGatewayProxyEvent) -> tuple[Experiment
     body = read_body(event, ExperimentBody)
     experiment = Experiment(
         name=unquote(name),
-        arms=tuple(Arm(arm.group, arm.model_id, arm.share) for arm in body.arms),
+        arms=tuple(_arm(place, body) for place in range(len(body.arms))),
         bundle="",
         window=body.window_days * DAY,
         k=body.k,
         mode=body.mode,
-        guardrails=tuple(Guardrail(it.figure, it.better, it.margin) for it in body.guardrails),
+        guardrails=tuple(_guardrail(*it) for it in enumerate(body.guardrails)),
     )
     tags = (event.headers.get("If-Match") or "").split(",")
     return experiment, frozenset(tag.strip() for tag in tags if tag.strip())
+
+
+def _arm(place: int, body: ExperimentBody) -> Arm:
+    arm, field = body.arms[place], f"arms[{place}].share"
+    if body.mode is Mode.FIXED:
+        if arm.share is None:
+            raise InvalidRequest("mode fixed takes the share of users of each arm", field=field)
+        return Arm(arm.group, arm.model_id, arm.share)
+    if arm.share is not None:
+        raise InvalidRequest(f"mode {body.mode} allots no shares; leave it out", field=field)
+    return Arm(arm.group, arm.model_id, 1 / len(body.arms))
+
+
+def _guardrail(place: int, body: GuardrailBody) -> Guardrail:
+    figure = body.figure
+    if body.better not in (None, figure.better):
+        raise InvalidRequest(
+            f"{figure} is better {figure.better}; say so, or leave it out",
+            field=f"guardrails[{place}].better",
+        )
+    return Guardrail(figure, body.margin)
 
 
 def parse_experiment_name(event: APIGatewayProxyEvent) -> str:
@@ -100,16 +121,24 @@ def experiment_row(experiment: Experiment, tag: str) -> dict[str, object]:
     """An experiment as it was put, with what the service added; ``etag`` is for ``If-Match``."""
     return {
         "name": experiment.name,
-        "arms": experiment.arms,
+        "arms": [_arm_row(arm, experiment.mode) for arm in experiment.arms],
         "window_days": experiment.window // DAY,
         "k": experiment.k,
         "mode": experiment.mode,
-        "guardrails": experiment.guardrails,
+        "guardrails": [
+            {"figure": it.figure, "better": it.figure.better, "margin": it.margin}
+            for it in experiment.guardrails
+        ],
         "epoch": experiment.epoch,
         "salt": experiment.salt,
         "bundle": experiment.bundle,
         "etag": tag,
     }
+
+
+def _arm_row(arm: Arm, mode: Mode) -> dict[str, object]:
+    share = arm.share if mode is Mode.FIXED else None
+    return {"group": arm.group, "model_id": arm.model_id, "share": share}
 
 
 def shown_body(shown: "Shown") -> dict[str, object]:

@@ -6,12 +6,15 @@ from collections import Counter
 from collections.abc import Container
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Self
 
 from segue.domain.errors import InvalidRequest
 from segue.domain.times import DAY
 
 FEWEST_ARMS, MOST_ARMS = 2, 8
 LONGEST_WINDOW = 365 * DAY
+# Of a figure's range: no number of users that could be counted would show a smaller one held.
+_LEAST_MARGIN = 1e-6
 # No dot: what lies behind one tells an experiment's live side.
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _GROUP = re.compile(r"[A-Za-z0-9_-]{1,32}")
@@ -37,20 +40,36 @@ class Better(StrEnum):
 
 
 class Figure(StrEnum):
-    """What a guardrail can watch: one number a listener.
+    """What a guardrail can watch: one number a listener, which way it should go, and its range.
 
-    Mean distance of a list's tracks (1 less their cosine), share of the window's plays that were
-    skipped, milliseconds that the recommendation took.
+    Whether the model gave no answer (1) or one (0); share of the window's plays that were skipped;
+    mean distance of a list's tracks (1 less their cosine); milliseconds that the recommendation
+    took, of which a function has no more than ``highest`` (the template's Timeout).
     """
 
-    DIVERSITY = "diversity"
-    SKIP_RATE = "skip_rate"
-    LATENCY = "latency"
+    better: Better
+    highest: float
+    unit: str
+
+    FAILED_CALLS = "failed_calls", Better.LOWER, 1.0
+    SKIP_RATE = "skip_rate", Better.LOWER, 1.0
+    DIVERSITY = "diversity", Better.HIGHER, 2.0
+    LATENCY = "latency", Better.LOWER, 25_000.0, "ms"
+
+    def __new__(cls, name: str, better: Better, highest: float, unit: str = "") -> Self:
+        """A member is its name, with the rest beside it."""
+        figure = str.__new__(cls, name)
+        figure._value_ = name
+        figure.better, figure.highest, figure.unit = better, highest, unit
+        return figure
 
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One of the competing models and the share of users that it is allotted."""
+    """One of the competing models and the share of users that it is allotted.
+
+    Where the mode allots none, shares are equal and mean nothing.
+    """
 
     group: str
     model_id: int
@@ -62,7 +81,6 @@ class Guardrail:
     """A figure that an arm must not worsen by more than ``margin``, in the figure's unit."""
 
     figure: Figure
-    better: Better
     margin: float
 
 
@@ -142,10 +160,7 @@ def check(experiment: Experiment, models: Container[int]) -> None:
     _refuse_repeats([arm.group for arm in arms], "arms", "groups")
     if not DAY <= experiment.window <= LONGEST_WINDOW:
         raise InvalidRequest("must be from 1 to 365 days", field="window_days")
-    _refuse_repeats([rail.figure for rail in experiment.guardrails], "guardrails", "figures")
-    for place, rail in enumerate(experiment.guardrails):
-        if not 0 < rail.margin < math.inf:
-            raise InvalidRequest("must be positive", field=f"guardrails[{place}].margin")
+    _check_guardrails(experiment)
 
 
 def _check_arm(arm: Arm, field: str, models: Container[int]) -> None:
@@ -155,6 +170,20 @@ def _check_arm(arm: Arm, field: str, models: Container[int]) -> None:
         raise InvalidRequest(f"there is no model {arm.model_id}", field=f"{field}.model_id")
     if not 0 < arm.share < 1:
         raise InvalidRequest("must be between 0 and 1", field=f"{field}.share")
+
+
+def _check_guardrails(experiment: Experiment) -> None:
+    rails, mode = experiment.guardrails, experiment.mode
+    if rails and mode is not Mode.FIXED:
+        raise InvalidRequest(
+            f"mode {mode} watches none; leave them out, or use mode fixed", field="guardrails"
+        )
+    _refuse_repeats([rail.figure for rail in rails], "guardrails", "figures")
+    for place, rail in enumerate(rails):
+        least, highest = _LEAST_MARGIN * rail.figure.highest, rail.figure.highest
+        if not least <= rail.margin < highest:
+            bounds = f"must be from {least:g} to less than {highest:g} {rail.figure.unit}".strip()
+            raise InvalidRequest(f"{bounds} for {rail.figure}", field=f"guardrails[{place}].margin")
 
 
 def _refuse_repeats(names: list[str], field: str, what: str) -> None:

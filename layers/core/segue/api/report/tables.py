@@ -23,19 +23,17 @@ from segue.api.report.numerals import (
 
 Document = Mapping[str, Any]
 
-_UNITS = {"latency": "latency, ms"}
-
 
 def guardrails(report: Document) -> str:
     """Each watched figure of each arm beside the control's."""
     rows = [
         [
-            f"{escape(_figure_name(it['figure']))}, {escape(it['arm'])}",
+            f"{_spaced(it['figure'])}, {escape(it['arm'])}",
             f'<span class="{it["state"]}">{it["state"]}</span>',
             figure(it["mean_control"]),
             figure(it["mean_arm"]),
-            "too few users" if it["interval"] is None else interval(it["interval"], signed),
-            f"{it['better']}, within {it['margin']:g}",
+            "-" if it["interval"] is None else interval(it["interval"], signed),
+            f"{it['better']}, within {it['margin']:g} {it['unit']}".rstrip(),
         ]
         for it in report.get("guardrails", ())
     ]
@@ -145,10 +143,6 @@ def off_policy(report: Document) -> str:
         return ""
     note = "The rate if all users had been in the arm, by inverse propensities (one look)."
     return section("Off-policy", note, table(["arm", "rate", "95 % interval"], rows))
-
-
-def _figure_name(name: str) -> str:
-    return _UNITS.get(name, _spaced(name))
 
 
 def _spaced(name: str) -> str:

@@ -1,26 +1,35 @@
-"""Figures that a better arm must not worsen: diversity, skip rate, latency."""
+"""Whether an arm worsens what it must not: failed calls, skip rate, diversity, latency."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
+from numpy.typing import ArrayLike
+from scipy import special
 
-from segue.domain.errors import InvalidRequest
+from segue.experiments.experiment import Better, Figure, Guardrail
+from segue.experiments.statistics.beta_tail import Floats
 
+# Of both sides together: at most one interval in 20 ever misses the true difference.
 _LEVEL = 0.05
-# The interval is narrowest, beside one for a single look, at about this many users of both arms.
+
+# Beta prior of the bettor on rates, who expects them near 0: few calls fail.
+_RATE_PRIOR = (0.5, 100.0)
+# The stakes of the bettor on steady values, for large differences and small ones.
+_STAKES = 0.8 * 0.5 ** np.arange(8)
+_PRICES = -np.log1p(-_STAKES) - _STAKES
+# Each step of a search for an interval's end leaves a 16th of where it can be.
+_STEPS, _SEARCH = np.linspace(0, 1, 17)[:, None], 5
+# Each step of a search for a minimum leaves two thirds.
+_NARROWINGS = 45
+
+# The asymptotic interval is narrowest, beside one for a single look, at about this many users.
 _TUNED_FOR = 5_000
 # It rests on the central limit theorem; with fewer users of an arm it says nothing.
-LEAST_USERS = 100
-
-
-class Better(StrEnum):
-    """Which way a figure should go."""
-
-    HIGHER = "higher"
-    LOWER = "lower"
+_LEAST_USERS = 100
+_ROUNDING = 1e-9
 
 
 class State(StrEnum):
@@ -32,71 +41,153 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Guardrail:
-    """A figure, its direction, and by how much B may worsen it, in the figure's unit."""
-
-    name: str
-    better: Better
-    margin: float
-
-    def __post_init__(self) -> None:
-        if not self.margin > 0:
-            raise InvalidRequest(
-                f"{self.name}: margin is {self.margin}, not positive", field="margin"
-            )
-
-
-@dataclass(frozen=True, slots=True)
 class Sample:
-    """One arm's values of a figure, one per user: how many, their mean and (n-1) variance."""
+    """One arm's values of a figure, one per user: how many, their sum and that of their squares."""
 
-    users: int
-    mean: float
-    variance: float
+    users: int = 0
+    total: float = 0.0
+    squares: float = 0.0
 
-    @classmethod
-    def of(cls, values: Sequence[float]) -> "Sample":
-        """Raises InvalidRequest where there are fewer than two values."""
-        if len(values) < 2:
-            raise InvalidRequest("a sample takes at least two values", field="values")
-        return cls(len(values), float(np.mean(values)), float(np.var(values, ddof=1)))
+    @property
+    def mean(self) -> float | None:
+        """None without users."""
+        return self.total / self.users if self.users else None
+
+    @property
+    def variance(self) -> float:
+        """With n - 1; takes two users or more."""
+        spread = self.squares - self.total**2 / self.users
+        # Of values that are all the same, rounding may leave a little more or less than nothing.
+        return spread / (self.users - 1) if spread > _ROUNDING * self.squares else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class GuardrailCheck:
-    """``mean B - mean A``, the interval that holds at every look, and what follows from it."""
+    """The interval of ``mean B - mean A`` that holds at every look, and what follows from it.
 
-    difference: float
+    Where nothing can be said yet, the interval is endless.
+    """
+
     interval: tuple[float, float]
     state: State
 
 
 def check_guardrail(guardrail: Guardrail, a: Sample, b: Sample) -> GuardrailCheck:
-    """Held: not worse by the margin. Broken: worse by more. Each as sure as a decision is."""
-    difference = b.mean - a.mean
-    reach = _reach(a, b)
-    interval = (difference - reach, difference + reach)
+    """Held: not worse by the margin. Broken: worse by more."""
+    figure = guardrail.figure
+    # A call may take 25 seconds and takes a hundredth of one: the exact interval of such values
+    # would be as wide as a usual margin until there are 20,000 users of each arm.
+    approximate = figure is Figure.LATENCY
+    interval = asymptotic_interval(a, b) if approximate else exact_interval(a, b, figure.highest)
     low, high = interval
-    worst, best = (-low, -high) if guardrail.better is Better.HIGHER else (high, low)
+    worst, best = (-low, -high) if figure.better is Better.HIGHER else (high, low)
     if worst < guardrail.margin:
         state = State.HELD
     elif best > guardrail.margin:
         state = State.BROKEN
     else:
         state = State.UNKNOWN
-    return GuardrailCheck(difference, interval, state)
+    return GuardrailCheck(interval, state)
 
 
-def _reach(a: Sample, b: Sample) -> float:
-    """Half the width of the asymptotic confidence sequence of Waudby-Smith et al.
+def exact_interval(a: Sample, b: Sample, highest: float) -> tuple[float, float]:
+    """The differences of means that ``log_evidence`` leaves; the values are in [0, highest]."""
+    users, totals, squares = np.array(
+        [(it.users, it.total / highest, it.squares / highest**2) for it in (a, b)]
+    ).T
+    means = totals / np.maximum(users, 1)
+    # The evidence is convex in the difference, and there is none against the observed one.
+    inside, outside = np.full(2, means[1] - means[0]), np.array([-1.0, 1.0])
+    for _ in range(_SEARCH):
+        tried = inside + _STEPS * (outside - inside)
+        left = log_evidence(tried, users, totals, squares) < -math.log(_LEVEL)
+        last = left.sum(axis=0) - 1
+        inside = tried[last, [0, 1]]
+        outside = tried[np.minimum(last + 1, len(tried) - 1), [0, 1]]
+    return float(outside[0] * highest), float(outside[1] * highest)
+
+
+def log_evidence(difference: ArrayLike, users: Floats, totals: Floats, squares: Floats) -> Floats:
+    """The evidence that ``mean B - mean A`` is not ``difference``, of values in [0, 1].
+
+    ``users``, their values' ``totals`` and ``squares`` have a last axis for A and B. Returns
+    natural logarithms, of the shape of ``difference`` and the other axes together; convex in the
+    difference.
+
+    Two bettors begin with 1 and bet against the means (p, p + difference). The evidence is what
+    they own on average, at the p where that is least. No bet on the true means gains on average,
+    so the evidence against the true difference ever reaches 20 in at most one of 20 experiments,
+    at however many looks and whatever the values' distribution, as long as the means stay the same
+    (universal inference: Wasserman, Ramdas & Balakrishnan, PNAS 2020).
+
+    The bettor on rates multiplies by ``(q/p)^x ((1-q)/(1-p))^(1-x)`` for a value x, averaged over
+    q. That is convex in x, so on [0, 1] it lies below its chord, and the chord's mean is 1 where
+    the mean of x is p: what is fair for 0 and 1 gains nothing on values between them either.
+
+    The bettor on steady values multiplies by ``exp(s (x-p) - price(s) (x-c)^2)``, averaged over
+    stakes s of both signs and over the centre c. It is sooner sure of values that vary less than 0
+    and 1 do (Waudby-Smith & Ramdas, Estimating means of bounded random variables by betting,
+    JRSS B 2024, section 3.2, with a c that does not follow the values, so that sums suffice).
+    """
+    d = np.asarray(difference, dtype=np.float64)
+    totals = np.clip(totals, 0, users)
+    prior = special.betaln(*_RATE_PRIOR)
+    rates = special.betaln(_RATE_PRIOR[0] + totals, _RATE_PRIOR[1] + users - totals) - prior
+    steady = _log_price(users.sum(axis=-1), totals.sum(axis=-1), squares.sum(axis=-1))
+
+    def against(p: Floats) -> Floats:
+        means = np.stack([p, np.clip(p + d, 0, 1)], axis=-1)
+        likelihood = special.xlogy(totals, means) + special.xlog1py(users - totals, -means)
+        gains = (totals - users * means)[..., None] * _STAKES
+        # Of both signs of a stake.
+        bets = (np.logaddexp(gains, -gains) - np.log(2)).sum(axis=-2)
+        owned: Floats = np.logaddexp(
+            (rates - likelihood).sum(axis=-1), special.logsumexp(bets + steady, axis=-1)
+        ) - np.log(2)
+        return owned
+
+    shape = np.broadcast_shapes(d.shape, users.shape[:-1])
+    low, high = np.maximum(0.0, -d), np.minimum(1.0, 1.0 - d)
+    return _least(against, np.broadcast_to(low, shape), np.broadcast_to(high, shape))
+
+
+def _log_price(users: Floats, total: Floats, squares: Floats) -> Floats:
+    """The logarithm of what each stake costs, averaged over c and stakes; has a new last axis."""
+    # The average is an error function's, also where there is next to nobody.
+    some = np.maximum(users, 1e-6)
+    mean = (total / some)[..., None]
+    spread = np.maximum(squares - total**2 / some, 0.0)[..., None]
+    width = np.sqrt(_PRICES * some[..., None])
+    around = special.erf(width * mean) + special.erf(width * (1 - mean))
+    average = around * np.sqrt(np.pi) / (2 * width) / len(_STAKES)
+    price: Floats = np.log(average) - _PRICES * spread
+    return price
+
+
+def _least(convex: Callable[[Floats], Floats], low: Floats, high: Floats) -> Floats:
+    """The least value of a convex function between two places, its borders among them."""
+    for _ in range(_NARROWINGS):
+        third = (high - low) / 3
+        left, right = low + third, high - third
+        rises = convex(left) < convex(right)
+        low, high = np.where(rises, low, left), np.where(rises, right, high)
+    least: Floats = np.minimum(convex(low), convex(high))
+    return least
+
+
+def asymptotic_interval(a: Sample, b: Sample) -> tuple[float, float]:
+    """The asymptotic confidence sequence of the difference of means of Waudby-Smith et al.
 
     Time-uniform central limit theory and asymptotic confidence sequences, Annals of Statistics
-    2024, equation 9, with its tuning parameter from the appendix.
+    2024, equation 9, with its tuning parameter from the appendix. Endless where users are few, and
+    where an arm's values have not varied so far: that is no sign that they never will.
     """
-    if min(a.users, b.users) < LEAST_USERS:
-        return math.inf
+    if min(a.users, b.users) < _LEAST_USERS or not (a.variance and b.variance):
+        return -math.inf, math.inf
+    difference = b.total / b.users - a.total / a.users
     variance = a.variance / a.users + b.variance / b.users
     tuning = (-2 * math.log(_LEVEL) + math.log(-2 * math.log(_LEVEL) + 1)) / _TUNED_FOR
     scaled = (a.users + b.users) * tuning
     widening = 2 * (scaled + 1) / scaled * math.log(math.sqrt(scaled + 1) / _LEVEL)
-    return math.sqrt(variance * widening)
+    reach = math.sqrt(variance * widening)
+    return difference - reach, difference + reach

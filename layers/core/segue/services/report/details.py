@@ -8,56 +8,45 @@ import numpy as np
 from scipy import stats
 
 from segue.domain.errors import InvalidRequest
-from segue.experiments.experiment import Better, Experiment
-from segue.experiments.statistics import guardrails
+from segue.experiments.experiment import Experiment, Figure, Guardrail
 from segue.experiments.statistics.counts import Counts
 from segue.experiments.statistics.cuped import cuped
+from segue.experiments.statistics.guardrails import Sample, check_guardrail
 from segue.experiments.statistics.interaction import interaction
 from segue.experiments.statistics.multiplicity import holm
-from segue.experiments.tally import FAILED_CALLS, ByGroup, Moments, Tally
+from segue.experiments.tally import ByGroup, Moments, Tally
 from segue.services.report.pairs import Pair
 
 # A model that fails for one user in a hundred more than the control's is not fit to serve.
-_FAILED_CALLS_MARGIN = 0.01
+_FAILED_CALLS = Guardrail(Figure.FAILED_CALLS, 0.01)
 
 
 def check_guardrails(experiment: Experiment, tally: Tally) -> list[dict[str, Any]]:
     """Each watched figure of each arm against the control's; failed calls are always watched."""
-    watched = [(FAILED_CALLS, Better.LOWER, _FAILED_CALLS_MARGIN)]
-    watched += [(rail.figure, rail.better, rail.margin) for rail in experiment.guardrails]
+    rails = {rail.figure: rail for rail in (_FAILED_CALLS, *experiment.guardrails)}
     control, *arms = (arm.group for arm in experiment.arms)
     return [
-        {"figure": str(name), "arm": arm, "better": str(better), "margin": margin}
-        | _checked(
-            guardrails.Guardrail(name, guardrails.Better(better), margin),
-            tally.figures.get(name, {}),
-            control,
-            arm,
-        )
-        for name, better, margin in watched
+        {"arm": arm, **_checked(rail, tally.figures.get(rail.figure, {}), control, arm)}
+        for rail in rails.values()
         for arm in arms
     ]
 
 
 def _checked(
-    rail: guardrails.Guardrail, figures: Mapping[str, Moments], control: str, arm: str
+    rail: Guardrail, figures: Mapping[str, Moments], control: str, arm: str
 ) -> dict[str, Any]:
-    a, b = (_sample(figures.get(group)) for group in (control, arm))
-    means = {"mean_control": a.mean if a else None, "mean_arm": b.mean if b else None}
-    if a is None or b is None:
-        return means | {"interval": None, "state": str(guardrails.State.UNKNOWN)}
-    found = guardrails.check_guardrail(rail, a, b)
-    interval = list(found.interval) if math.isfinite(found.interval[0]) else None
-    return means | {"interval": interval, "state": str(found.state)}
-
-
-def _sample(moments: Moments | None) -> guardrails.Sample | None:
-    if moments is None or moments[0] < 2:
-        return None
-    n, total, squares = moments
-    # Rounding may leave a little less than nothing.
-    variance = max(squares - total**2 / n, 0.0) / (n - 1)
-    return guardrails.Sample(n, total / n, variance)
+    a, b = (Sample(*figures.get(group, ())) for group in (control, arm))
+    found = check_guardrail(rail, a, b)
+    return {
+        "figure": rail.figure,
+        "unit": rail.figure.unit,
+        "better": rail.figure.better,
+        "margin": rail.margin,
+        "mean_control": a.mean,
+        "mean_arm": b.mean,
+        "interval": list(found.interval) if math.isfinite(found.interval[0]) else None,
+        "state": found.state,
+    }
 
 
 def breakdowns(pair: Pair, tally: Tally) -> list[dict[str, Any]]:
@@ -134,9 +123,10 @@ def off_policy(tally: Tally) -> list[dict[str, Any]]:
     reach = float(stats.norm.isf(0.025))
     found = []
     for group, moments in sorted(tally.earned.items()):
-        sample = _sample(moments)
-        if sample is not None:
-            error = math.sqrt(sample.variance / sample.users)
-            interval = [sample.mean - reach * error, sample.mean + reach * error]
-            found.append({"group": group, "rate": sample.mean, "interval": interval})
+        sample = Sample(*moments)
+        if sample.users < 2:
+            continue
+        rate, error = sample.total / sample.users, math.sqrt(sample.variance / sample.users)
+        interval = [rate - reach * error, rate + reach * error]
+        found.append({"group": group, "rate": rate, "interval": interval})
     return found
