@@ -33,8 +33,9 @@ def add(user_id: str) -> Response[str]:
 
 @app.get("/users/<user_id>/events")
 def events(user_id: str) -> Response[str]:
-    window, limit, after = parse_window(app.current_event)
-    page = ingest.events(read_user_id(user_id), window, limit=limit, after=after)
+    known = read_user_id(user_id)
+    window, limit, after = parse_window(known, app.current_event)
+    page = ingest.events(known, window, limit=limit, after=after)
     return json_response(page_body(page))
 
 
@@ -51,7 +52,8 @@ def save_profile(user_id: str) -> Response[str]:
 
 @app.get("/users/<user_id>/export")
 def export(user_id: str) -> Response[str]:
-    known, (window, limit, after) = read_user_id(user_id), parse_window(app.current_event)
+    known = read_user_id(user_id)
+    window, limit, after = parse_window(known, app.current_event)
     page = ingest.events(known, window, limit=limit, after=after)
     return json_response(dossier_body(privacy.export(known), page))
 

@@ -1,7 +1,7 @@
 """GET /experiments, PUT /experiments/{name}."""
 
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
@@ -137,6 +137,39 @@ class TestIfMatch:
     @pytest.mark.parametrize("tag", ['"1"', "*"])
     def test_where_there_is_none_yet_fails(self, ab_test: Function, tag: str) -> None:
         assert self.put(ab_test, tag) == 412
+
+
+class TestIfNoneMatch:
+    ANY: ClassVar = {"If-None-Match": "*"}
+
+    def test_creates_what_is_not_there(self, ab_test: Function) -> None:
+        assert ab_test.call("PUT", NAME, {"arms": TWO}, headers=self.ANY)[0] == 201
+
+    @pytest.mark.parametrize("days", [30, 14])
+    def test_changes_nothing_of_what_is_there(self, ab_test: Function, days: int) -> None:
+        first = put(ab_test)[1]
+        body = {"arms": TWO, "window_days": days}
+        status, _, problem = ab_test.call("PUT", NAME, body, headers=self.ANY)
+        assert (status, problem["title"]) == (412, "Precondition failed")
+        assert put(ab_test) == (200, first)
+
+    def test_of_the_version_that_is_stored_fails(self, ab_test: Function) -> None:
+        headers = {"If-None-Match": f'"x", {put(ab_test)[1]["etag"]}'}
+        assert ab_test.call("PUT", NAME, {"arms": TWO}, headers=headers)[0] == 412
+        assert ab_test.call("PUT", NAME, {"arms": TWO}, headers={"If-None-Match": '"x"'})[0] == 200
+
+    def test_lets_one_of_two_that_race_create_it(
+        self, ab_test: Function, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        save = world.results.save_experiment
+
+        def beaten(experiment: Experiment, replaces: str | None) -> bool:
+            save(experiment, replaces)  # what the other one put is the very same
+            return save(experiment, replaces)
+
+        monkeypatch.setattr(world.results, "save_experiment", beaten)
+        assert ab_test.call("PUT", NAME, {"arms": TWO}, headers=self.ANY)[0] == 412
+        assert put(ab_test)[1]["epoch"] == 1
 
 
 def test_a_swap_whose_answer_was_lost_counts_once(
