@@ -172,6 +172,25 @@ class TestIfNoneMatch:
         assert put(ab_test)[1]["epoch"] == 1
 
 
+@pytest.mark.parametrize("header", ["If-Match", "If-None-Match"])
+def test_whoever_won_is_told_so_though_somebody_else_has_changed_it_since(
+    ab_test: Function, world: World, monkeypatch: pytest.MonkeyPatch, header: str
+) -> None:
+    tag = put(ab_test)[1]["etag"] if header == "If-Match" else "*"
+    save = world.results.save_experiment
+
+    def saved_and_changed(experiment: Experiment, replaces: str | None) -> bool:
+        won = save(experiment, replaces)
+        stored, tag = world.results.experiments["test"]
+        save(stored.next_epoch("theirs"), tag)
+        return won
+
+    monkeypatch.setattr(world.results, "save_experiment", saved_and_changed)
+    body = {"arms": TWO, "window_days": 14}
+    status, _, row = ab_test.call("PUT", NAME, body, headers={header: tag})
+    assert (status, row["bundle"]) == (200 if header == "If-Match" else 201, "theirs")
+
+
 def test_a_swap_whose_answer_was_lost_counts_once(
     ab_test: Function, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

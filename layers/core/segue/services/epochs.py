@@ -75,10 +75,11 @@ class Epochs:
                 return Saved(*found, created=False)
             following = replace(wanted, epoch=found[0].epoch + 1 if found else 1)
             swapped = self._results.save_experiment(following, found[1] if found else None)
-            # A swap that failed may have been ours, its answer lost: what is stored decides. Only
-            # whoever must not find anything is refused, lest two that race both believe they won.
+            # A swap that failed may have been ours, its answer lost: what is stored decides. Not
+            # with If-None-Match: two that race with the same must not both believe they created it.
             stored = self._results.experiment(wanted.name)
-            if stored and stored[0] == following and (swapped or not if_none_match):
+            lost = not if_none_match and stored is not None and stored[0] == following
+            if stored and (swapped or lost):
                 return Saved(*stored, created=found is None)
 
     def begin_next(self, name: str = DEFAULT_NAME) -> None:
