@@ -96,11 +96,6 @@ def parse_list_length(event: APIGatewayProxyEvent) -> int | None:
     return read_count(parameters, "k", default=MAX_LIST, greatest=MAX_LIST)
 
 
-def _tags(event: APIGatewayProxyEvent, header: str) -> frozenset[str]:
-    tags = (event.headers.get(header) or "").split(",")
-    return frozenset(tag.strip() for tag in tags if tag.strip())
-
-
 def experiment_row(experiment: Experiment, tag: str) -> dict[str, object]:
     """An experiment as it was put, with what the service added; ``etag`` is for ``If-Match``."""
     return {
@@ -133,3 +128,8 @@ def shown_body(shown: "Shown") -> dict[str, object]:
         "as_of": format_time(exposure.as_of),
         "settles_at": format_time(shown.settles_at) if recorded else None,
     }
+
+
+def _tags(event: APIGatewayProxyEvent, header: str) -> frozenset[str]:
+    tags = (event.headers.get(header) or "").split(",")
+    return frozenset(tag.strip() for tag in tags if tag.strip())

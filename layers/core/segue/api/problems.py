@@ -94,11 +94,8 @@ PROBLEM_TYPES = frozenset((*(it for _, it in _BY_ERROR), *BY_STATUS.values(), _I
 
 def problem(error: Exception, request_id: str) -> Response[str]:
     """The answer to a request that ended in this error; an error that is not ours says nothing."""
-    kind = next((it for fits, it in _BY_ERROR if isinstance(error, fits)), None)
-    if kind is None:
-        kind, detail = _INTERNAL, "something went wrong here"
-    else:
-        detail = str(error)
+    kind = next((it for fits, it in _BY_ERROR if isinstance(error, fits)), _INTERNAL)
+    detail = "something went wrong here" if kind is _INTERNAL else str(error)
     field = error.field if isinstance(error, InvalidRequest) else ""
     body = kind.body(detail, request_id, field)
     return json_response(body, kind.status, content_type=MEDIA_TYPE)

@@ -13,7 +13,7 @@ from segue.domain.errors import InvalidRequest, MalformedRequest, RequestTooLarg
 from segue.domain.events import MAX_ID_LENGTH, parse_id
 from segue.domain.times import parse_time
 
-# What a gateway writes in place of bytes that are no UTF-8; distinct ids would become one.
+# What stands in place of bytes that are no UTF-8, here and at gateways: distinct ids become one.
 REPLACEMENT = "\ufffd"
 # A thousand ids of any usual length fit.
 MAX_BODY = 128 * 1024
@@ -79,10 +79,7 @@ def read_moment(value: str | int | None, field: str) -> int | None:
 
 def read_segment(text: str, field: str) -> str:
     """A segment of the path, decoded. Raises MalformedRequest."""
-    try:
-        segment = unquote(text, errors="strict")
-    except UnicodeDecodeError:
-        raise MalformedRequest("not UTF-8 text", field=field) from None
+    segment = unquote(text)
     if REPLACEMENT in segment:
         raise MalformedRequest("not UTF-8 text", field=field)
     return segment

@@ -1,6 +1,7 @@
 """What a user's client sends and is answered: listening events and the profile."""
 
 import base64
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -141,12 +142,9 @@ def _token(last: Event) -> str:
 
 
 def _position(text: str, user_id: str) -> Position:
-    try:
-        last = msgspec.json.decode(base64.urlsafe_b64decode(text), type=Event)
     # What is no base64, no UTF-8 and no JSON raises a ValueError.
-    except (ValueError, RecursionError):
-        last = None
-    known = last and last.user_id == user_id and last.time in _ALWAYS and _token(last) == text
-    if last is None or not known:
-        raise MalformedRequest("not a position that an earlier page gave", field="next")
-    return Position.of(last)
+    with suppress(ValueError, RecursionError):
+        last = msgspec.json.decode(base64.urlsafe_b64decode(text), type=Event)
+        if last.user_id == user_id and last.time in _ALWAYS and _token(last) == text:
+            return Position.of(last)
+    raise MalformedRequest("not a position that an earlier page gave", field="next")

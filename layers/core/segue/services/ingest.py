@@ -26,8 +26,8 @@ class Rejection:
 class Receipt:
     """What became of a batch. ``repeated`` records were there already, or twice in the batch.
 
-    ``not_yet_counted``: how many of these and of the accepted ones bear a time that stands for
-    "now" or comes after it, so that no recommendation as of now goes by them.
+    ``not_yet_counted``: how many of these and of the accepted ones are not before "now", so that
+    no recommendation as of now goes by them.
     """
 
     accepted: int
