@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from segue.api.problems import BY_STATUS, PROBLEM_TYPES, problem
+from segue.api.problems import PROBLEM_TYPES, problem
 from segue.domain import errors
 from tests.unit.conftest import ROOT
 
@@ -40,12 +40,6 @@ def test_an_error_that_nobody_foresaw_tells_nothing() -> None:
         "status": 500,
         "detail": "something went wrong here",
         "request_id": "request-1",
-    }
-
-
-def test_what_the_gateway_answers_has_its_status() -> None:
-    assert {status: kind.status for status, kind in BY_STATUS.items()} == {
-        status: int(status) for status in BY_STATUS
     }
 
 

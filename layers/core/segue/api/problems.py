@@ -3,9 +3,7 @@
 docs/problems.md lists every type; a test holds the two together.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from http import HTTPStatus
 
 from aws_lambda_powertools.event_handler import Response
 
@@ -28,12 +26,10 @@ from segue.domain.errors import (
     UnknownUser,
 )
 
-MEDIA_TYPE = "application/problem+json"
-
 
 @dataclass(frozen=True, slots=True)
 class ProblemType:
-    """What problems of one kind have in common."""
+    """What problems of one kind have in common. The title names the type."""
 
     status: int
     title: str
@@ -43,33 +39,19 @@ class ProblemType:
         """What a program tells the type by."""
         return f"urn:segue:problem:{self.title.lower().replace(' ', '-')}"
 
-    def body(self, detail: str, request_id: str, field: str = "") -> dict[str, object]:
-        """A problem of this type; ``field`` names what of the request is at fault."""
-        body: dict[str, object] = {
-            "type": self.uri,
-            "title": self.title,
-            "status": self.status,
-            "detail": f"{field}: {detail}" if field else detail,
-            "request_id": request_id,
-        }
-        return body | {"field": field} if field else body
 
-
-_MALFORMED = ProblemType(400, "Malformed request")
-_TOO_LARGE = ProblemType(413, "Request too large")
-_UNKNOWN_ROUTE = ProblemType(404, "Unknown route")
 _INTERNAL = ProblemType(500, "Internal error")
 
 # The first that fits counts, so the narrower ones stand first.
 _BY_ERROR: tuple[tuple[type[SegueError], ProblemType], ...] = (
-    (RequestTooLarge, _TOO_LARGE),
-    (MalformedRequest, _MALFORMED),
+    (RequestTooLarge, ProblemType(413, "Request too large")),
+    (MalformedRequest, ProblemType(400, "Malformed request")),
     (InvalidRequest, ProblemType(422, "Invalid request")),
     (UnknownModel, ProblemType(404, "Unknown model")),
     (UnknownUser, ProblemType(404, "Unknown user")),
     (UnknownExperiment, ProblemType(404, "Unknown experiment")),
     (UnknownTrack, ProblemType(404, "Unknown track")),
-    (UnknownRoute, _UNKNOWN_ROUTE),
+    (UnknownRoute, ProblemType(404, "Unknown route")),
     (StaleVersion, ProblemType(412, "Precondition failed")),
     (EpochConflict, ProblemType(409, "The epoch is frozen to another bundle")),
     (StoreUnavailable, ProblemType(503, "A store is unavailable")),
@@ -78,18 +60,14 @@ _BY_ERROR: tuple[tuple[type[SegueError], ProblemType], ...] = (
     (AnswerTooLarge, ProblemType(500, "Answer too large")),
 )
 
-# What the local gateway answers by itself, without a function.
-BY_STATUS: Mapping[HTTPStatus, ProblemType] = {
-    HTTPStatus.BAD_REQUEST: _MALFORMED,
-    HTTPStatus.NOT_FOUND: _UNKNOWN_ROUTE,
-    HTTPStatus.METHOD_NOT_ALLOWED: ProblemType(405, "Method not allowed"),
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: _TOO_LARGE,
-    HTTPStatus.UPGRADE_REQUIRED: ProblemType(426, "Upgrade required"),
-    HTTPStatus.BAD_GATEWAY: ProblemType(502, "A function failed"),
-    HTTPStatus.GATEWAY_TIMEOUT: ProblemType(504, "A function timed out"),
-}
+# Beside some of those above, what the local gateway answers by itself.
+_OF_GATEWAY = (
+    ProblemType(405, "Method not allowed"),
+    ProblemType(404, "Unknown function"),
+    ProblemType(502, "Function failed"),
+)
 
-PROBLEM_TYPES = frozenset((*(it for _, it in _BY_ERROR), *BY_STATUS.values(), _INTERNAL))
+PROBLEM_TYPES = frozenset((*(kind for _, kind in _BY_ERROR), *_OF_GATEWAY, _INTERNAL))
 
 
 def problem(error: Exception, request_id: str) -> Response[str]:
@@ -97,5 +75,19 @@ def problem(error: Exception, request_id: str) -> Response[str]:
     kind = next((it for fits, it in _BY_ERROR if isinstance(error, fits)), _INTERNAL)
     detail = "something went wrong here" if kind is _INTERNAL else str(error)
     field = error.field if isinstance(error, InvalidRequest) else ""
-    body = kind.body(detail, request_id, field)
-    return json_response(body, kind.status, content_type=MEDIA_TYPE)
+    told = f"{field}: {detail}" if field else detail
+    body = problem_body(kind.status, kind.title, told, request_id)
+    if field:
+        body["field"] = field
+    return json_response(body, kind.status, content_type="application/problem+json")
+
+
+def problem_body(status: int, title: str, detail: str, request_id: str) -> dict[str, str | int]:
+    """What a problem says, whoever answers it; status and title are those of a problem type."""
+    return {
+        "type": ProblemType(status, title).uri,
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "request_id": request_id,
+    }
