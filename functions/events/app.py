@@ -33,8 +33,9 @@ def add(user_id: str) -> Response[str]:
 
 @app.get("/users/<user_id>/events")
 def events(user_id: str) -> Response[str]:
-    window, limit, after = parse_window(app.current_event)
-    page = ingest.events(read_user_id(user_id), window, limit=limit, after=after)
+    user_id = read_user_id(user_id)
+    window, limit, after = parse_window(user_id, app.current_event)
+    page = ingest.events(user_id, window, limit=limit, after=after)
     return json_response(page_body(page))
 
 
@@ -51,9 +52,10 @@ def save_profile(user_id: str) -> Response[str]:
 
 @app.get("/users/<user_id>/export")
 def export(user_id: str) -> Response[str]:
-    known, (window, limit, after) = read_user_id(user_id), parse_window(app.current_event)
-    page = ingest.events(known, window, limit=limit, after=after)
-    return json_response(dossier_body(privacy.export(known), page))
+    user_id = read_user_id(user_id)
+    window, limit, after = parse_window(user_id, app.current_event)
+    page = ingest.events(user_id, window, limit=limit, after=after)
+    return json_response(dossier_body(privacy.export(user_id), page))
 
 
 @app.delete("/users/<user_id>")

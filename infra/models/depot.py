@@ -19,7 +19,8 @@ from botocore.exceptions import ClientError
 from infra.progress import Report, silent
 from segue.adapters.aws import error_code, s3_client, translated
 from segue.adapters.bundles import POINTER_KEY, PREFIX, S3Bundles, file_key, read_pointer
-from segue.adapters.directory import SystemClock, load_whole, rehearse
+from segue.adapters.clock import SystemClock
+from segue.adapters.directory import load_whole, rehearse
 from segue.adapters.objects import JSON, Objects
 from segue.domain.errors import BundleCorrupt, BundleError, InvalidData, StaleVersion
 from segue.models.bundle import MANIFEST, Bundle, Manifest, parse_manifest

@@ -8,13 +8,18 @@ import random
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from segue.adapters.archive import S3Archive
+from segue.adapters.memory import MemoryModelStore
 from segue.adapters.objects import Objects
+from segue.domain.errors import StaleVersion
 from segue.experiments.experiment import default_experiment
 from segue.experiments.records import Exposure, Record
 from segue.experiments.tally import Tally
+from segue.models.bundle import Bundle
 from segue.ports import ResultStore
+from segue.services.epochs import ANY, Epochs
 from tests.integration.conftest import Aws, stores_on
 
 USERS = int(os.environ.get("SEGUE_WRITERS_USERS", "300"))
@@ -49,6 +54,22 @@ def listed(results: ResultStore) -> list[Record]:
         found += page.records
         after = page.next
     return found
+
+
+def test_one_of_many_creates_an_experiment_that_must_not_be_there(aws: Aws, bundle: Bundle) -> None:
+    results = stores_on(aws).results
+    epochs = Epochs(MemoryModelStore(bundle), results)
+    wanted = replace(EXPERIMENT, name="spring")
+
+    def created(_: int) -> bool:
+        try:
+            return epochs.save(wanted, (), (ANY,)).created
+        except StaleVersion:
+            return False
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        assert sum(pool.map(created, range(WRITERS))) == 1
+    assert epochs.running("spring").epoch == 1
 
 
 def test_each_user_has_one_record_and_all_of_their_writers_were_answered_with_it(aws: Aws) -> None:

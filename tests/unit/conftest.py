@@ -2,8 +2,10 @@
 
 import importlib.util
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 import pytest_socket
 
+from infra.template import load
 from segue.adapters.memory import (
     FixedClock,
     MemoryModelStore,
@@ -60,7 +63,7 @@ class World:
         self.recommender = Recommender(
             self.sessions, self.users, self.models, self.clock, self.cutoff
         )
-        self.ingest = Ingest(self.sessions, self.users)
+        self.ingest = Ingest(self.sessions, self.users, self.clock, self.cutoff)
         self.privacy = Privacy(self.sessions, self.users, self.results)
         self.epochs = Epochs(self.models, self.results)
         self.exposer = Exposer(
@@ -125,17 +128,19 @@ class Function:
         method: str,
         path: str,
         body: Any = None,
-        query: dict[str, str] | None = None,
+        query: Mapping[str, str | list[str]] | None = None,
         headers: dict[str, str] | None = None,
     ) -> tuple[int, dict[str, str], Any]:
         """Status, headers and parsed body of the answer; a body of bytes or text goes as it is."""
         text = body if isinstance(body, str) or body is None else json.dumps(body)
+        several = {name: [it] if isinstance(it, str) else it for name, it in (query or {}).items()}
         event = {
-            "resource": path,
+            "resource": _resource(path),
             "path": path,
             "httpMethod": method,
             "headers": headers or {},
-            "queryStringParameters": query,
+            "queryStringParameters": {name: it[-1] for name, it in several.items()} or None,
+            "multiValueQueryStringParameters": several or None,
             "requestContext": {"requestId": "request-1", "stage": "local", "path": path},
             "body": text,
             "isBase64Encoded": False,
@@ -143,6 +148,18 @@ class Function:
         answer = self.module.lambda_handler(event, LambdaContext())
         given = {name: values[0] for name, values in answer["multiValueHeaders"].items()}
         return answer["statusCode"], given, json.loads(answer["body"]) if answer["body"] else None
+
+
+def _resource(path: str) -> str:
+    """The path of the template that this one matches; itself where it matches none."""
+    matches = (route for route, pattern in _patterns().items() if re.fullmatch(pattern, path))
+    return next(matches, path)
+
+
+@cache
+def _patterns() -> dict[str, str]:
+    paths = [route.path for route in load(ROOT / "template.yaml").routes()]
+    return {path: re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path)) for path in paths}
 
 
 def load_function(name: str, monkeypatch: pytest.MonkeyPatch) -> Function:

@@ -88,6 +88,15 @@ def test_the_results_are_paged(ab_test: Function) -> None:
     assert sorted(users) == list(range(1, 21))
 
 
+@pytest.mark.parametrize(
+    "token",
+    ["x", "é", "\ufffd", "0" * 63, "G" * 64, "0" * 64 + "\n", "0" * 100_000],
+)
+def test_a_position_that_no_page_gave_is_malformed(ab_test: Function, token: str) -> None:
+    status, _, body = ab_test.call("GET", RESULTS, query={"next": token})
+    assert (status, body["title"], body["field"]) == (400, "Malformed request", "next")
+
+
 @pytest.mark.parametrize("limit", ["0", "1001", "-1", "ten", "", "1e2", "٣"])
 def test_an_invalid_limit_is_named(ab_test: Function, limit: str) -> None:
     status, _, body = ab_test.call("GET", RESULTS, query={"limit": limit})

@@ -3,7 +3,7 @@
 import json
 import math
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
@@ -169,6 +169,58 @@ class TestIfMatch:
     @pytest.mark.parametrize("tag", ['"1"', "*"])
     def test_where_there_is_none_yet_fails(self, ab_test: Function, tag: str) -> None:
         assert self.put(ab_test, tag) == 412
+
+
+class TestIfNoneMatch:
+    ANY: ClassVar = {"If-None-Match": "*"}
+
+    def test_creates_what_is_not_there(self, ab_test: Function) -> None:
+        assert ab_test.call("PUT", NAME, {"arms": TWO}, headers=self.ANY)[0] == 201
+
+    @pytest.mark.parametrize("days", [30, 14])
+    def test_changes_nothing_of_what_is_there(self, ab_test: Function, days: int) -> None:
+        first = put(ab_test)[1]
+        body = {"arms": TWO, "window_days": days}
+        status, _, problem = ab_test.call("PUT", NAME, body, headers=self.ANY)
+        assert (status, problem["title"]) == (412, "Precondition failed")
+        assert put(ab_test) == (200, first)
+
+    def test_of_the_version_that_is_stored_fails(self, ab_test: Function) -> None:
+        headers = {"If-None-Match": f'"x", {put(ab_test)[1]["etag"]}'}
+        assert ab_test.call("PUT", NAME, {"arms": TWO}, headers=headers)[0] == 412
+        assert ab_test.call("PUT", NAME, {"arms": TWO}, headers={"If-None-Match": '"x"'})[0] == 200
+
+    def test_lets_one_of_two_that_race_create_it(
+        self, ab_test: Function, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        save = world.results.save_experiment
+
+        def beaten(experiment: Experiment, replaces: str | None) -> bool:
+            save(experiment, replaces)  # what the other one put is the very same
+            return save(experiment, replaces)
+
+        monkeypatch.setattr(world.results, "save_experiment", beaten)
+        assert ab_test.call("PUT", NAME, {"arms": TWO}, headers=self.ANY)[0] == 412
+        assert put(ab_test)[1]["epoch"] == 1
+
+
+@pytest.mark.parametrize("header", ["If-Match", "If-None-Match"])
+def test_whoever_won_is_told_so_though_somebody_else_has_changed_it_since(
+    ab_test: Function, world: World, monkeypatch: pytest.MonkeyPatch, header: str
+) -> None:
+    tag = put(ab_test)[1]["etag"] if header == "If-Match" else "*"
+    save = world.results.save_experiment
+
+    def saved_and_changed(experiment: Experiment, replaces: str | None) -> bool:
+        won = save(experiment, replaces)
+        stored, tag = world.results.experiments["test"]
+        save(stored.next_epoch("theirs"), tag)
+        return won
+
+    monkeypatch.setattr(world.results, "save_experiment", saved_and_changed)
+    body = {"arms": TWO, "window_days": 14}
+    status, _, row = ab_test.call("PUT", NAME, body, headers={header: tag})
+    assert (status, row["bundle"]) == (200 if header == "If-Match" else 201, "theirs")
 
 
 def test_a_swap_whose_answer_was_lost_counts_once(

@@ -1,12 +1,15 @@
 """POST and GET /users/{user_id}/events, PUT and GET /users/{user_id}."""
 
+import base64
+import json
 from typing import Any
 
 import pytest
 
 from segue.domain.events import Event, EventType
-from segue.domain.times import DAY
+from segue.domain.times import DAY, format_time
 from segue.domain.users import User
+from segue.services.ingest import CLOCK_SKEW, Ingest
 from tests.unit.conftest import Function, World
 
 EVENTS = "/users/429/events"
@@ -20,6 +23,12 @@ def event(number: int, **changes: object) -> dict[str, object]:
         "event_type": "PLAY",
         "track_id": f"t{number}",
     } | changes
+
+
+def token(content: object) -> str:
+    """A position as pages give it."""
+    text = json.dumps(content, separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode()
 
 
 def send(function: Function, *records: object) -> tuple[int, Any]:
@@ -38,7 +47,13 @@ class TestSending:
     def test_stores_events_and_counts_them(self, events: Function, world: World) -> None:
         status, body = send(events, event(1), event(2, event_type="skip", track_id="t1"))
         assert status == 200
-        assert body == {"accepted": 2, "repeated": 0, "rejected": 0, "rejections": []}
+        assert body == {
+            "accepted": 2,
+            "repeated": 0,
+            "not_yet_counted": 0,
+            "rejected": 0,
+            "rejections": [],
+        }
         assert world.sessions.stored == {
             Event("429", "s", START + 1, EventType.PLAY, "t1"),
             Event("429", "s", START + 2, EventType.SKIP, "t1"),
@@ -70,6 +85,40 @@ class TestSending:
         ]
         assert {stored.user_id for stored in world.sessions.stored} == {"429"}
 
+    def test_rejects_what_has_not_happened_yet(self, events: Function, world: World) -> None:
+        late = world.clock.time + CLOCK_SKEW + 1
+        body = send(
+            events, event(1, timestamp=late), event(2, timestamp="9999-01-01T00:00:00Z"), event(3)
+        )[1]
+        assert (body["accepted"], body["not_yet_counted"]) == (1, 0)
+        reason = f"timestamp is after now, {format_time(world.clock.time)}"
+        assert body["rejections"] == [{"index": it, "reasons": [reason]} for it in (0, 1)]
+        assert len(world.sessions.stored) == 1
+
+    def test_says_how_many_no_recommendation_sees_yet(
+        self, events: Function, predict: Function, world: World
+    ) -> None:
+        heard = world.tracks(0, 9)
+        records = [
+            event(0, timestamp=world.cutoff + place, track_id=track)
+            for place, track in enumerate(heard)
+        ]
+        body = send(events, event(1), *records)[1]
+        assert (body["accepted"], body["not_yet_counted"]) == (10, 9)
+        assert send(events, *records)[1]["not_yet_counted"] == 9, "though they are repeated"
+        asked = {"user_id": 429, "k": 100, "novelty": "new"}
+        assert set(heard) & set(predict.call("POST", "/models/0/predict", asked)[2])
+
+    def test_of_a_clock_that_is_somewhat_fast_counts_when_the_time_has_come(
+        self, events: Function, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(
+            events.module, "ingest", Ingest(world.sessions, world.users, world.clock)
+        )
+        records = (event(0, timestamp=world.clock.time + it) for it in (-1, 0, CLOCK_SKEW))
+        body = send(events, *records)[1]
+        assert (body["accepted"], body["not_yet_counted"]) == (3, 2)
+
     def test_takes_500_at_once_and_no_more(self, events: Function) -> None:
         assert send(events, *map(event, range(500)))[1]["accepted"] == 500
         status, body = send(events, *map(event, range(501)))
@@ -89,6 +138,25 @@ class TestSending:
     ) -> None:
         events.call("POST", "/users/u%C5%BCytkownik%2F1/events", {"events": [event(1)]})
         assert {stored.user_id for stored in world.sessions.stored} == {"użytkownik/1"}
+
+    @pytest.mark.parametrize("user", ["%FF", "%C5", "a%ED%A0%80", "%EF%BF%BD"])
+    def test_refuses_a_path_that_is_no_text(
+        self, events: Function, world: World, user: str
+    ) -> None:
+        status, _, body = events.call("POST", f"/users/{user}/events", {"events": [event(1)]})
+        assert (status, body["title"], body["field"]) == (400, "Malformed request", "user_id")
+        assert not world.sessions.stored
+
+    def test_refuses_a_body_that_is_no_text(self, events: Function, world: World) -> None:
+        body = json.dumps({"events": [event(1, session_id="\ufffd")]}, ensure_ascii=False)
+        assert events.call("POST", EVENTS, body)[0] == 400
+        assert not world.sessions.stored
+
+    def test_refuses_a_body_that_is_nested_too_deeply(self, events: Function) -> None:
+        body = '{"events": [' + "[" * 1_000 + "]" * 1_000 + "]}"
+        status, _, problem = events.call("POST", EVENTS, body)
+        assert (status, problem["title"]) == (400, "Malformed request")
+        assert "deep" in problem["detail"]
 
     def test_is_seen_by_the_next_recommendation(
         self, events: Function, predict: Function, world: World
@@ -140,19 +208,50 @@ class TestListing:
         assert (status, body["title"]) == (404, "Unknown user")
 
     @pytest.mark.parametrize(
-        ("field", "value"),
-        [
-            ("from", "yesterday"),
-            ("to", "9" * 19),
-            ("limit", "0"),
-            ("next", "x"),
-            ("next", "bnVsbA=="),
-            ("next", "é"),
-        ],
+        ("field", "value"), [("from", "yesterday"), ("to", "9" * 19), ("limit", "0")]
     )
     def test_names_an_invalid_field(self, events: Function, field: str, value: str) -> None:
         status, _, body = events.call("GET", EVENTS, query={field: value})
         assert (status, body["field"]) == (422, field)
+
+    @pytest.mark.parametrize("what", ["events", "export"])
+    def test_refuses_a_window_that_ends_before_it_begins(
+        self, events: Function, world: World, what: str
+    ) -> None:
+        world.join("429")
+        window = {"from": "2022-08-02", "to": "2022-08-01"}
+        status, _, body = events.call("GET", f"/users/429/{what}", query=window)
+        assert (status, body["field"]) == (422, "from")
+        window["from"] = window["to"]
+        assert listed(events, f"/users/429/{what}", **window) == []
+
+    @pytest.mark.parametrize("what", ["events", "export"])
+    @pytest.mark.parametrize(
+        "token",
+        [
+            "x",
+            "é",
+            "\ud800",
+            token(None),
+            token([]),
+            token(["429"]),
+            token(["428", "s", START, "PLAY", "t"]),
+            token(["429", "s", -1, "PLAY", "t"]),
+            token(["429", "s", 10**400, "PLAY", "t"]),
+            token(["429", "s", START, "DANCE", "t"]),
+            token(["429", "s", START, "PLAY", "t", "more"]),
+            token(["429", "s", str(START), "PLAY", "t"]),
+            token(["429", "s", START, "PLAY", "t"]) + "!",
+            token(json.loads("[" * 900 + "]" * 900)),
+            "W1tb" * 30_000,
+        ],
+    )
+    def test_refuses_a_position_that_no_page_of_the_user_gave(
+        self, events: Function, world: World, what: str, token: str
+    ) -> None:
+        world.join("429")
+        status, _, body = events.call("GET", f"/users/429/{what}", query={"next": token})
+        assert (status, body["title"], body["field"]) == (400, "Malformed request", "next")
 
 
 class TestProfile:

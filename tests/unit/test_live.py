@@ -194,6 +194,14 @@ def test_refuses_what_it_cannot_mean(
     assert (answer[0], answer[2].get("field")) == (status, field)
 
 
+def test_names_the_experiment_as_it_is_asked_for(ab_test: Function) -> None:
+    shown = show(ab_test, 1)
+    assert (shown["experiment"], shown["side"], shown["epoch"]) == ("default", "live", 1)
+    assert (
+        ab_test.call("GET", "/ab_test/results", query={"experiment": shown["experiment"]})[0] == 200
+    )
+
+
 def test_an_unknown_user_is_not_found_and_not_recorded(ab_test: Function, world: World) -> None:
     assert ab_test.call("GET", "/users/999/recommendations")[0] == 404
     assert not world.results.pending

@@ -281,7 +281,21 @@ def test_a_user_of_whom_nothing_is_known_is_not_found(predict: Function) -> None
     }
 
 
-@pytest.mark.parametrize("model", ["9", "99999999999999999999", "autoencoder", "1.0", "-1"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        "9",
+        "99999999999999999999",
+        "autoencoder",
+        "1.0",
+        "-1",
+        "+1",
+        "01",
+        "%31",
+        "%D9%A1",
+        "\u0661",
+    ],
+)
 def test_an_unknown_model_is_not_found(predict: Function, model: str) -> None:
     status, _, body = predict.call("POST", f"/models/{model}/predict", {"user_id": 429})
     assert status == 404
@@ -324,6 +338,12 @@ def test_an_invalid_field_is_named(predict: Function, field: str, value: Any) ->
     assert status == 422
     assert body["field"].split("[")[0] == field
     assert body["detail"].startswith(field)
+
+
+@pytest.mark.parametrize("body", ['{"user_id": "\ufffd"}', '{"user_id": "\\ud800"}'])
+def test_a_body_that_cannot_be_read_is_malformed(predict: Function, body: str) -> None:
+    status, _, problem = predict.call("POST", PREDICT, body)
+    assert (status, problem["title"]) == (400, "Malformed request")
 
 
 def test_a_missing_field_is_named(predict: Function) -> None:

@@ -36,8 +36,11 @@ def test_an_export_holds_all_there_is_of_the_user_and_of_no_other(events: Functi
     assert body["profile"]["favourite_genres"] == ["rock"]
     assert len(body["events"]) == 9
     assert body["next"] is None
-    parts = [(it["experiment"], it["epoch"], bool(it["outcome"])) for it in body["experiments"]]
-    assert parts == [("default", 1, True), ("default.live", 2, False)]
+    parts = [
+        (it["experiment"], it["side"], it["epoch"], bool(it["outcome"]))
+        for it in body["experiments"]
+    ]
+    assert parts == [("default", "replay", 1, True), ("default", "live", 2, False)]
     assert {it["exposure"]["user_id"] for it in body["experiments"]} == {"1"}
 
 

@@ -79,6 +79,16 @@ def test_csv_has_the_columns_of_the_original_service() -> None:
     ]
 
 
+@pytest.mark.parametrize("first", "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+def test_csv_holds_no_cell_that_a_spreadsheet_would_run(first: str) -> None:
+    user_id = f"{first}cmd|' /C calc'!A0"
+    record = Record(Exposure(user_id, "-1", "autoencoder", "b", (), 0, 5), False, 9)
+    answer = as_csv(RecordPage((record, RECORDS[0]), None))
+    _, row, plain = csv.reader(StringIO(answer.body, newline=""))
+    assert row[1:] == [f"'{user_id}", "'-1", "autoencoder", "0"]
+    assert plain[1] == "429"
+
+
 def test_csv_links_to_the_next_page_while_there_is_one() -> None:
     assert "Link" not in as_csv(RecordPage(RECORDS, None)).headers
     link = as_csv(RecordPage(RECORDS, "ab12")).headers["Link"]

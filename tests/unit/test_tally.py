@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segue.experiments.bandit import log_bets
+from segue.experiments.experiment import Figure
 from segue.experiments.manifest import MOST_RECORDS, SHARDS, shard_of, split, user_hash
 from segue.experiments.records import Exposure, Record
-from segue.experiments.tally import FAILED_CALLS, MOST_STEPS, Tally
+from segue.experiments.tally import MOST_STEPS, Tally
 
 MINUTE = 60_000
 SETTLED = 1_662_000_000_000
@@ -107,7 +108,7 @@ def test_figures_are_summed_with_their_squares() -> None:
     tally = Tally.of([record(1, skips=0.5), replace(failed, figures={"skip_rate": 0.25})])
     assert tally.figures == {
         "skip_rate": {"A": (2, 0.75, 0.3125)},
-        FAILED_CALLS: {"A": (2, 1.0, 1.0)},
+        Figure.FAILED_CALLS: {"A": (2, 1.0, 1.0)},
     }
 
 

@@ -123,8 +123,9 @@ class TestSampleRatios:
     def watch(self, function: Function) -> None:
         function.module.lambda_handler({"detail-type": "Scheduled Event"}, LambdaContext())
 
-    def record(self, world: World, users: dict[str, int]) -> None:
-        experiment = world.epochs.running()
+    def record(self, world: World, users: dict[str, int], *, live: bool = False) -> None:
+        running = world.epochs.running()
+        experiment = running.live if live else running
         for group, count in users.items():
             for user in range(count):
                 exposure = Exposure(f"{group}{user}", group, "m", experiment.bundle, ("t",), 5, 6)
@@ -137,18 +138,21 @@ class TestSampleRatios:
         self.watch(ab_report)
         assert output.metrics()["Sample ratio mismatches"] == 0
 
+    @pytest.mark.parametrize("side", ["replay", "live"])
     def test_an_arm_that_loses_users_is_counted_and_named(
         self,
+        side: str,
         ab_report: Function,
         world: World,
         output: Output,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
-        self.record(world, {"A": 60, "B": 10})
+        self.record(world, {"A": 60, "B": 10}, live=side == "live")
         self.watch(ab_report)
         assert output.metrics()["Sample ratio mismatches"] == 1
         (log,) = [vars(it) for it in caplog.records if it.message == "sample ratio mismatch"]
-        assert (log["experiment"], log["users"]) == ("default", {"A": 60, "B": 10})
+        assert (log["experiment"], log["side"]) == ("default", side)
+        assert log["users"] == {"A": 60, "B": 10}
         assert log["E"] > 20
 
     def test_shares_that_adapt_cannot_be_off(

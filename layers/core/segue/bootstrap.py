@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from segue.adapters.archive import S3Archive
 from segue.adapters.aws import disconnect, dynamodb_client, s3_client
+from segue.adapters.clock import SystemClock
 from segue.adapters.dynamodb import DynamoSessionStore, DynamoUserStore
 from segue.adapters.objects import Objects
 from segue.adapters.s3 import S3ResultStore
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 @cache
 def ingest() -> Ingest:
     """What ``functions/events`` calls."""
-    return Ingest(_sessions(), _users())
+    return Ingest(_sessions(), _users(), SystemClock(), _settings().as_of)
 
 
 @cache
@@ -45,7 +46,6 @@ def privacy() -> Privacy:
 @cache
 def recommender() -> "Recommender":
     """What ``functions/predict`` calls."""
-    from segue.adapters.directory import SystemClock
     from segue.services.recommend import Recommender
 
     return Recommender(_sessions(), _users(), _models(), SystemClock(), _settings().as_of)
@@ -54,7 +54,6 @@ def recommender() -> "Recommender":
 @cache
 def experiments() -> "Experiments":
     """What ``functions/ab_test`` calls to replay a test, and for its results."""
-    from segue.adapters.directory import SystemClock
     from segue.services.experiment import Experiments
 
     return Experiments(epochs(), _exposer(), _sessions(), _results(), SystemClock())
@@ -63,7 +62,6 @@ def experiments() -> "Experiments":
 @cache
 def live() -> "Live":
     """What ``functions/ab_test`` calls to recommend by experiment."""
-    from segue.adapters.directory import SystemClock
     from segue.services.live import Live
 
     return Live(epochs(), _exposer(), _models(), _results(), SystemClock(), _settings().as_of)
@@ -88,8 +86,6 @@ def reports() -> "Reports":
 @cache
 def maintenance() -> Maintenance:
     """What ``functions/maintenance`` calls."""
-    from segue.adapters.directory import SystemClock
-
     archive = S3Archive(Objects(s3_client(), _settings().bucket))
     return Maintenance(_sessions(), _results(), archive, SystemClock())
 
@@ -123,7 +119,6 @@ def _on_snapshot(prime: Callable[[], object]) -> None:
 
 @cache
 def _exposer() -> "Exposer":
-    from segue.adapters.directory import SystemClock
     from segue.services.exposure import Exposer
 
     return Exposer(recommender(), _sessions(), _users(), _results(), SystemClock())

@@ -1,6 +1,4 @@
-"""Bundles that were opened from a folder, loaded as a whole; and the system's clock."""
-
-import time
+"""Bundles that were opened from a folder, loaded as a whole."""
 
 import numpy as np
 
@@ -44,10 +42,3 @@ def rehearse(bundle: Bundle) -> None:
             raise BundleCorrupt(f"model {model_id}: {type(error).__name__}: {error}") from error
         if scores.shape != (len(catalogue),) or np.isnan(scores).any():
             raise BundleCorrupt(f"model {model_id}: does not give every track a score")
-
-
-class SystemClock:
-    """The machine's clock."""
-
-    def now(self) -> int:
-        return time.time_ns() // 1_000_000

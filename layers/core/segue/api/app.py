@@ -10,6 +10,7 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from segue.api.parameters import check_parameters
 from segue.api.problems import problem
 from segue.domain.errors import AnswerTooLarge, SegueError, UnknownRoute
 
@@ -27,7 +28,7 @@ metrics = Metrics()
 def create_app() -> APIGatewayRestResolver:
     """A resolver that answers every error, foreseen or not, as a problem."""
     app = APIGatewayRestResolver()
-    app.use([_bounded])
+    app.use([_checked, _bounded])
 
     def request_id() -> str:
         return app.current_event.request_context.request_id or ""
@@ -63,6 +64,14 @@ def create_handler(app: APIGatewayRestResolver) -> Handler:
 
     handler: Handler = lambda_handler
     return handler
+
+
+def _checked(
+    app: APIGatewayRestResolver, answer_of: Callable[[APIGatewayRestResolver], Response[str]]
+) -> Response[str]:
+    """A middleware: parameters that the route does not take are refused before anything is done."""
+    check_parameters(app.current_event)
+    return answer_of(app)
 
 
 def _bounded(

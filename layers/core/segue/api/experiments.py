@@ -1,12 +1,11 @@
 """Experiments, and what they show a listener: requests and answers."""
 
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import unquote
 
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 from msgspec import Meta, Struct
 
-from segue.api.reading import MAX_LIST, ListLength, read_body, read_count
+from segue.api.reading import MAX_LIST, ListLength, read_body, read_count, read_segment
 from segue.domain.errors import InvalidRequest
 from segue.domain.times import DAY, format_time
 from segue.domain.users import json_id
@@ -54,14 +53,16 @@ class ExperimentBody(Struct, forbid_unknown_fields=True):
     guardrails: Annotated[list[GuardrailBody], Meta(max_length=100)] = []
 
 
-def parse_experiment(name: str, event: APIGatewayProxyEvent) -> tuple[Experiment, frozenset[str]]:
-    """The experiment as it is to be, and the tags of ``If-Match``.
+def parse_experiment(
+    name: str, event: APIGatewayProxyEvent
+) -> tuple[Experiment, frozenset[str], frozenset[str]]:
+    """The experiment as it is to be, and the tags of ``If-Match`` and of ``If-None-Match``.
 
     Which bundle and epoch it is of, the service decides. Raises InvalidRequest naming the field.
     """
     body = read_body(event, ExperimentBody)
     experiment = Experiment(
-        name=unquote(name),
+        name=read_segment(name, "name"),
         arms=tuple(_arm(place, body) for place in range(len(body.arms))),
         bundle="",
         window=body.window_days * DAY,
@@ -69,8 +70,7 @@ def parse_experiment(name: str, event: APIGatewayProxyEvent) -> tuple[Experiment
         mode=body.mode,
         guardrails=tuple(_guardrail(*it) for it in enumerate(body.guardrails)),
     )
-    tags = (event.headers.get("If-Match") or "").split(",")
-    return experiment, frozenset(tag.strip() for tag in tags if tag.strip())
+    return experiment, _tags(event, "If-Match"), _tags(event, "If-None-Match")
 
 
 def _arm(place: int, body: ExperimentBody) -> Arm:
@@ -148,7 +148,8 @@ def shown_body(shown: "Shown") -> dict[str, object]:
     return {
         "recommendation_id": shown.recommendation_id,
         "user_id": json_id(exposure.user_id),
-        "experiment": shown.experiment.name,
+        "experiment": shown.experiment.base_name,
+        "side": shown.experiment.side,
         "epoch": shown.experiment.epoch,
         "group": exposure.group,
         "model": exposure.model,
@@ -156,3 +157,8 @@ def shown_body(shown: "Shown") -> dict[str, object]:
         "as_of": format_time(exposure.as_of),
         "settles_at": format_time(shown.settles_at) if recorded else None,
     }
+
+
+def _tags(event: APIGatewayProxyEvent, header: str) -> frozenset[str]:
+    tags = (event.headers.get(header) or "").split(",")
+    return frozenset(tag.strip() for tag in tags if tag.strip())

@@ -13,6 +13,8 @@ from segue.domain.errors import InvalidRequest, MalformedRequest, RequestTooLarg
 from segue.domain.events import MAX_ID_LENGTH, parse_id
 from segue.domain.times import parse_time
 
+# What stands in place of bytes that are no UTF-8, here and at gateways: distinct ids become one.
+REPLACEMENT = "\ufffd"
 # A thousand ids of any usual length fit.
 MAX_BODY = 128 * 1024
 MAX_PAGE = 1_000
@@ -27,10 +29,7 @@ S = TypeVar("S", bound=Struct)
 
 def read_body(event: APIGatewayProxyEvent, kind: type[S], limit: int = MAX_BODY) -> S:
     """The body as a ``kind``. Raises MalformedRequest, RequestTooLarge and InvalidRequest."""
-    try:
-        body = (event.decoded_body or "").encode()
-    except ValueError:
-        raise MalformedRequest("the body is not UTF-8 text") from None
+    body = _encoded_body(event)
     if len(body) > limit:
         raise RequestTooLarge(f"the body is over {limit} bytes")
     try:
@@ -39,6 +38,19 @@ def read_body(event: APIGatewayProxyEvent, kind: type[S], limit: int = MAX_BODY)
         raise _invalid(error) from None
     except msgspec.DecodeError as error:
         raise MalformedRequest(f"the body is not JSON: {error}") from None
+    except RecursionError:
+        raise MalformedRequest("the body is nested too deeply") from None
+
+
+def _encoded_body(event: APIGatewayProxyEvent) -> bytes:
+    try:
+        text = event.decoded_body or ""
+        body = text.encode()
+    except ValueError:
+        raise MalformedRequest("the body is not UTF-8 text") from None
+    if REPLACEMENT in text:
+        raise MalformedRequest("the body is not UTF-8 text: it contains U+FFFD")
+    return body
 
 
 def _invalid(error: msgspec.ValidationError) -> InvalidRequest:
@@ -65,9 +77,17 @@ def read_moment(value: str | int | None, field: str) -> int | None:
         raise InvalidRequest(str(error), field=field) from None
 
 
+def read_segment(text: str, field: str) -> str:
+    """A segment of the path, decoded. Raises MalformedRequest."""
+    segment = unquote(text)
+    if REPLACEMENT in segment:
+        raise MalformedRequest("not UTF-8 text", field=field)
+    return segment
+
+
 def read_user_id(text: str) -> str:
-    """A user's id as it stands in the path. Raises InvalidRequest."""
-    user_id = parse_id(unquote(text))
+    """A user's id as it stands in the path. Raises MalformedRequest and InvalidRequest."""
+    user_id = parse_id(read_segment(text, "user_id"))
     if user_id is None:
         raise InvalidRequest(f"must have 1 to {MAX_ID_LENGTH} characters", field="user_id")
     return user_id

@@ -2,7 +2,6 @@
 
 import re
 from typing import Annotated, Literal
-from urllib.parse import unquote
 
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 from msgspec import Meta, Struct
@@ -16,8 +15,9 @@ from segue.api.reading import (
     read_body,
     read_count,
     read_moment,
+    read_segment,
 )
-from segue.domain.errors import InvalidRequest, UnknownModel
+from segue.domain.errors import InvalidRequest, MalformedRequest, UnknownModel
 from segue.experiments.experiment import DEFAULT_NAME, check_name
 from segue.services.recommend import Query
 from segue.services.similar import SimilarQuery
@@ -73,10 +73,16 @@ def parse_test(event: APIGatewayProxyEvent) -> tuple[str, str]:
 
 
 def parse_page(event: APIGatewayProxyEvent) -> tuple[int, str]:
-    """``limit`` and ``next`` of the query string. Raises InvalidRequest naming the field."""
+    """``limit`` and ``next`` of the query string. Raises InvalidRequest naming the field.
+
+    ``next`` is the hash of the last user of the page before.
+    """
     parameters = event.query_string_parameters or {}
     limit = read_count(parameters, "limit", default=MAX_PAGE, greatest=MAX_PAGE)
-    return limit, parameters.get("next", "")
+    after = parameters.get("next", "")
+    if not re.fullmatch(r"([0-9a-f]{64})?", after):
+        raise MalformedRequest("not a position that an earlier page gave", field="next")
+    return limit, after
 
 
 def parse_similar(track_id: str, event: APIGatewayProxyEvent) -> SimilarQuery:
@@ -89,10 +95,10 @@ def parse_similar(track_id: str, event: APIGatewayProxyEvent) -> SimilarQuery:
     if explicit not in ("true", "false"):
         raise InvalidRequest("must be true or false", field="explicit")
     k = read_count(parameters, "k", default=DEFAULT_SIMILAR, greatest=MAX_LIST)
-    return SimilarQuery(unquote(track_id), k, explicit == "true")
+    return SimilarQuery(read_segment(track_id, "track_id"), k, explicit == "true")
 
 
 def _model_id(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,9}", text):
-        raise UnknownModel(f"there is no model {text!r}: models have numbers")
+    if not re.fullmatch(r"0|[1-9][0-9]{0,8}", text):
+        raise UnknownModel(f"there is no model {text!r}: models have numbers, such as 1")
     return int(text)

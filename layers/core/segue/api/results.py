@@ -11,12 +11,15 @@ from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 from segue.api.negotiation import negotiate
 from segue.api.responses import json_response, result_row
 from segue.experiments.manifest import user_hash
-from segue.experiments.records import RecordPage
+from segue.experiments.records import Record, RecordPage
 
 COLUMNS = ("created_at", "user_id", "group", "model", "recomm_successful")
 _FORMATS = {"json": "application/json", "csv": "text/csv"}
 # Bytes of rows in one answer: Lambda lets 6 MB through, in which what is escaped counts twice.
 _MOST_BYTES = 2_000_000
+# A cell that begins with one of these, a spreadsheet may run as a formula; the last four are the
+# full-width forms of the first.
+_FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
 
 def results_response(page: RecordPage, limit: int, event: APIGatewayProxyEvent) -> Response[str]:
@@ -49,5 +52,14 @@ def _csv(page: RecordPage) -> str:
     text = StringIO()
     rows = csv.DictWriter(text, COLUMNS, extrasaction="ignore")
     rows.writeheader()
-    rows.writerows(map(result_row, page.records))
+    rows.writerows(map(_cells, page.records))
     return text.getvalue()
+
+
+def _cells(record: Record) -> dict[str, object]:
+    """What a spreadsheet would run is text behind an apostrophe (OWASP); numbers stay numbers."""
+    row = result_row(record)
+    return {
+        name: f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+        for name, cell in row.items()
+    }

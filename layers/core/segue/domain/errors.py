@@ -2,7 +2,7 @@
 
     SegueError
     ├── InvalidRequest        the caller sent something that cannot be meant; names the field
-    │   ├── MalformedRequest  the body is not even JSON
+    │   ├── MalformedRequest  the request cannot be read, whatever it is about
     │   └── RequestTooLarge   the body is over the limit
     ├── NotFound
     │   ├── UnknownModel      no such model in the active bundle
@@ -44,7 +44,7 @@ class InvalidRequest(SegueError):
 
 
 class MalformedRequest(InvalidRequest):
-    """The body is not JSON, or not even text."""
+    """What was sent cannot be read: no JSON, no UTF-8, no parameter of the route, no position."""
 
 
 class RequestTooLarge(InvalidRequest):

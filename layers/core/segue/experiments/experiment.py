@@ -122,6 +122,16 @@ class Experiment:
         """
         return replace(self, name=self.name + _LIVE)
 
+    @property
+    def base_name(self) -> str:
+        """The name that it was put under, whichever side this is."""
+        return self.name.removesuffix(_LIVE)
+
+    @property
+    def side(self) -> str:
+        """``live`` or ``replay``."""
+        return "live" if is_live(self.name) else "replay"
+
 
 def is_live(name: str) -> bool:
     """Whether it is the name of a live side."""

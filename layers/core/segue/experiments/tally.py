@@ -10,14 +10,13 @@ from typing import Any, TypeVar
 
 from segue.domain.times import SECOND
 from segue.experiments.bandit import log_bets
+from segue.experiments.experiment import Figure
 from segue.experiments.records import Record
 
 MINUTE = 60 * SECOND
 # What would take more steps than this is told in steps twice as long.
 MOST_STEPS = 256
 
-# A figure of every arm: the share of its users for whom the model gave no answer.
-FAILED_CALLS = "failed_calls"
 
 # Successes and users, as in 14/20.
 Outcomes = tuple[int, int]
@@ -147,7 +146,7 @@ class _Sums:
             _count(self.segments[trait][value], group, outcome)
         if exposure.before is not None:
             _count(self.before[round(20 * exposure.before) * 5], group, outcome)
-        failed = {FAILED_CALLS: float(exposure.error is not None)}
+        failed = {Figure.FAILED_CALLS: float(exposure.error is not None)}
         for name, figure in (failed | dict(exposure.figures) | dict(record.figures)).items():
             _measure(self.figures[name], group, figure)
         for other, probability in exposure.propensities.items():

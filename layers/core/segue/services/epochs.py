@@ -55,26 +55,31 @@ class Epochs:
         self._running(DEFAULT_NAME)
         return sorted(self._results.all_experiments(), key=lambda found: found[0].name)
 
-    def save(self, wanted: Experiment, if_match: Collection[str]) -> Saved:
+    def save(
+        self, wanted: Experiment, if_match: Collection[str], if_none_match: Collection[str]
+    ) -> Saved:
         """Let the experiment be as wanted, of the bundle that is served.
 
         Where that changes anything, a new epoch begins; ``wanted.epoch`` counts for nothing.
         ``if_match``: the tags of which the stored version must bear one; none: any, or none at
-        all. Raises InvalidRequest naming the field, and StaleVersion.
+        all. ``if_none_match``: the tags of which it must bear none; ANY: there must be no version.
+        Raises InvalidRequest naming the field, and StaleVersion.
         """
         bundle = self._models.current(fresh=True)
         check(wanted, bundle.manifest.models)
         wanted = replace(wanted, bundle=bundle.version)
         while True:
             found = self._results.experiment(wanted.name)
-            _refuse_stale(found[1] if found else None, if_match)
+            _refuse_stale(found[1] if found else None, if_match, if_none_match)
             if found and found[0] == replace(wanted, epoch=found[0].epoch):
                 return Saved(*found, created=False)
             following = replace(wanted, epoch=found[0].epoch + 1 if found else 1)
-            self._results.save_experiment(following, found[1] if found else None)
-            # A swap that failed may have been ours, its answer lost: what is stored decides.
+            swapped = self._results.save_experiment(following, found[1] if found else None)
+            # A swap that failed may have been ours, its answer lost: what is stored decides. Not
+            # with If-None-Match: two that race with the same must not both believe they created it.
             stored = self._results.experiment(wanted.name)
-            if stored and stored[0] == following:
+            lost = not if_none_match and stored is not None and stored[0] == following
+            if stored and (swapped or lost):
                 return Saved(*stored, created=found is None)
 
     def begin_next(self, name: str = DEFAULT_NAME) -> None:
@@ -100,6 +105,14 @@ class Epochs:
             self._results.save_experiment(default_experiment(bundle.version), None)
 
 
-def _refuse_stale(tag: str | None, if_match: Collection[str]) -> None:
-    if if_match and tag not in if_match and not (ANY in if_match and tag):
+def _refuse_stale(
+    tag: str | None, if_match: Collection[str], if_none_match: Collection[str]
+) -> None:
+    if if_match and not _bears(tag, if_match):
         raise StaleVersion("the experiment is not the version that If-Match names")
+    if _bears(tag, if_none_match):
+        raise StaleVersion(f"the experiment is there already, as version {tag}; nothing is changed")
+
+
+def _bears(tag: str | None, tags: Collection[str]) -> bool:
+    return tag is not None and (tag in tags or ANY in tags)

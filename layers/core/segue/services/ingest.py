@@ -6,9 +6,12 @@ from typing import NamedTuple
 
 from segue.domain.errors import InvalidRecord, UnknownUser
 from segue.domain.events import Event, parse_event
-from segue.domain.times import Window
+from segue.domain.times import SECOND, Window, format_time
 from segue.domain.users import Attribute, User
-from segue.ports import SessionStore, UserStore
+from segue.ports import Clock, SessionStore, UserStore
+
+# So far ahead may a client's clock be, in milliseconds.
+CLOCK_SKEW = 300 * SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +24,15 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of a batch. ``repeated`` records were there already, or twice in the batch."""
+    """What became of a batch. ``repeated`` records were there already, or twice in the batch.
+
+    ``not_yet_counted``: how many of these and of the accepted ones are not before "now", so that
+    no recommendation as of now goes by them.
+    """
 
     accepted: int
     repeated: int
+    not_yet_counted: int
     rejections: tuple[Rejection, ...]
 
 
@@ -59,23 +67,36 @@ class Profile:
 
 
 class Ingest:
-    """Takes events and profiles in. Everything raises StoreUnavailable."""
+    """Takes events and profiles in. Everything raises StoreUnavailable.
 
-    def __init__(self, sessions: SessionStore, users: UserStore) -> None:
+    ``as_of`` stands in for "now" where recommendations are made (None: the clock).
+    """
+
+    def __init__(
+        self, sessions: SessionStore, users: UserStore, clock: Clock, as_of: int | None = None
+    ) -> None:
         self._sessions = sessions
         self._users = users
+        self._clock = clock
+        self._as_of = as_of
 
     def add(self, user_id: str, records: Iterable[object]) -> Receipt:
-        """Store the user's events, whoever sends them, however often; each record stands alone."""
+        """Store the user's events, whoever sends them, however often; each record stands alone.
+
+        One that has not happened yet, by the clock, is rejected.
+        """
+        now = self._clock.now()
         events: list[Event] = []
         rejections: list[Rejection] = []
         for index, record in enumerate(records):
             try:
-                events.append(_parse(user_id, record))
+                events.append(_parse(user_id, record, now))
             except InvalidRecord as error:
                 rejections.append(Rejection(index, error.reasons))
         new = self._sessions.append(events)
-        return Receipt(new, len(events) - new, tuple(rejections))
+        moment = now if self._as_of is None else self._as_of
+        later = sum(event.time >= moment for event in events)
+        return Receipt(new, len(events) - new, later, tuple(rejections))
 
     def events(
         self, user_id: str, window: Window, *, limit: int, after: Position | None
@@ -111,11 +132,13 @@ class Ingest:
         return self._sessions.has_events(user_id) or self._users.get(user_id) is not None
 
 
-def _parse(user_id: str, record: object) -> Event:
+def _parse(user_id: str, record: object, now: int) -> Event:
     """The record needs not name its user; if it does, then this one."""
     if not isinstance(record, Mapping):
         raise InvalidRecord(["not an object"])
     event = parse_event({**record, "user_id": record.get("user_id", user_id)})
     if event.user_id != user_id:
         raise InvalidRecord([f"user_id is not {user_id}"])
+    if event.time > now + CLOCK_SKEW:
+        raise InvalidRecord([f"timestamp is after now, {format_time(now)}"])
     return event

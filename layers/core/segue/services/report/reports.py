@@ -45,7 +45,8 @@ class Reports:
         ratio = check_sample_ratio(list(users.values()), list(shares.values()))
         if ratio.is_off:
             yield {
-                "experiment": experiment.name,
+                "experiment": experiment.base_name,
+                "side": experiment.side,
                 "epoch": experiment.epoch,
                 "users": users,
                 "shares": shares,

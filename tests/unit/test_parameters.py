@@ -1,0 +1,69 @@
+"""The parameters of each route: what is not among them is refused, and named."""
+
+from pathlib import Path
+
+import pytest
+from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
+
+from infra.template import load
+from segue.api.parameters import PARAMETERS, check_parameters
+from segue.domain.errors import MalformedRequest
+from tests.unit.conftest import ROOT, Function
+
+ROUTES = [(route.method, route.path) for route in load(Path(ROOT / "template.yaml")).routes()]
+
+
+def check(method: str, path: str, **query: list[str]) -> None:
+    check_parameters(
+        APIGatewayProxyEvent(
+            {
+                "httpMethod": method,
+                "resource": path,
+                "queryStringParameters": {name: values[-1] for name, values in query.items()},
+                "multiValueQueryStringParameters": query,
+            }
+        )
+    )
+
+
+def test_every_route_that_takes_parameters_is_one_of_the_template() -> None:
+    assert set(PARAMETERS) <= set(ROUTES)
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_no_route_takes_a_parameter_that_it_does_not_know(method: str, path: str) -> None:
+    with pytest.raises(MalformedRequest, match="no such parameter") as refused:
+        check(method, path, epoch=["1"], page=["2"])
+    assert refused.value.field == "epoch"
+
+
+@pytest.mark.parametrize(("method", "path"), PARAMETERS)
+def test_a_route_takes_each_of_its_parameters_once(method: str, path: str) -> None:
+    for name in PARAMETERS[method, path]:
+        check(method, path, **{name: ["x"]})
+        with pytest.raises(MalformedRequest, match="once") as refused:
+            check(method, path, **{name: ["x", "x"]})
+        assert refused.value.field == name
+
+
+def test_a_value_that_is_no_text_is_refused() -> None:
+    with pytest.raises(MalformedRequest, match="UTF-8") as refused:
+        check("GET", "/ab_test/results", experiment=["a\ufffd"])
+    assert refused.value.field == "experiment"
+
+
+def test_whoever_signs_in_the_query_string_may_call() -> None:
+    check("GET", "/models", **{"X-Amz-Signature": ["0"], "X-Amz-Date": ["20260101T000000Z"]})
+
+
+def test_a_refusal_is_answered_before_anything_is_done(ab_test: Function) -> None:
+    ab_test.call("GET", "/experiments")
+    status, _, body = ab_test.call("DELETE", "/ab_test/results", query={"name": "default"})
+    assert (status, body["title"], body["field"]) == (400, "Malformed request", "name")
+    (experiment,) = ab_test.call("GET", "/experiments")[2]["experiments"]
+    assert experiment["epoch"] == 1
+
+
+def test_an_earlier_epoch_cannot_be_asked_for(ab_test: Function) -> None:
+    status, _, body = ab_test.call("GET", "/ab_test/results", query={"epoch": "1"})
+    assert (status, body["field"]) == (400, "epoch")
