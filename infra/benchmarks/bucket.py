@@ -89,7 +89,9 @@ class MemoryBucket:
     def delete_objects(self, *, Bucket: str, Delete: dict[str, Any]) -> dict[str, Any]:  # noqa: N803, ARG002
         self.cost.requests += 1
         for it in Delete["Objects"]:
-            if self._bodies.pop(it["Key"], None) is not None:
+            there = self._bodies.get(it["Key"])
+            if there is not None and it.get("ETag") in {None, _tag(there)}:
+                del self._bodies[it["Key"]]
                 self._keys.remove(it["Key"])
         return {}
 

@@ -17,7 +17,7 @@ from segue.adapters.archive import S3Archive
 from segue.adapters.objects import Objects
 from segue.adapters.s3 import S3ResultStore
 from segue.domain.errors import InvalidRequest, StoreUnavailable
-from segue.domain.times import DAY
+from segue.domain.times import DAY, SECOND
 from segue.experiments import manifest
 from segue.experiments.experiment import default_experiment
 from segue.experiments.manifest import user_hash
@@ -308,6 +308,26 @@ def test_an_erased_user_is_in_no_answer_and_no_count(world: World) -> None:
     (key,) = world.keys("archive/")
     body = world.client.get_object(Bucket=world.bucket, Key=key)["Body"].read()
     assert "3" not in pyarrow.parquet.read_table(BytesIO(body))["user_id"].to_pylist()
+
+
+def test_only_an_erasures_mark_expires_and_not_before_every_call_has_ended(world: World) -> None:
+    world.add(1)
+    world.store.add_exposure(EXPERIMENT, record(2).exposure)
+    world.store.save_experiment(EXPERIMENT, None)
+    world.archive.erase(EXPERIMENT, "3")
+    template = load(ROOT / "template.yaml")
+    (bucket,) = template.resources("AWS::S3::Bucket").values()
+    rules = bucket["Properties"]["LifecycleConfiguration"]["Rules"]
+    (rule,) = [rule for rule in rules if "ExpirationInDays" in rule]
+    listed = world.client.list_objects_v2(Bucket=world.bucket, Prefix=rule["Prefix"])["Contents"]
+    small = {it["Key"] for it in listed if it["Size"] < int(rule["ObjectSizeLessThan"])}
+    assert small == {
+        f"ab/default/epoch=1/{part}/{user_hash('3')[:2]}/{user_hash('3')}.json"
+        for part in ("pending", "raw")
+    }
+    assert len(listed) == 2 + 4  # the raw record, the exposure, the experiment, the manifest
+    longest = max(template.timeout(name) for name in template.functions())
+    assert rule["ExpirationInDays"] * DAY > 2 * longest * SECOND
 
 
 def test_an_archived_record_is_found(world: World) -> None:

@@ -32,6 +32,7 @@ from segue.services.ingest import Ingest
 from segue.services.live import Live
 from segue.services.privacy import Privacy
 from segue.services.recommend import Recommender
+from segue.services.settlement import Settlement
 
 ROOT = Path(__file__).parents[2]
 
@@ -69,8 +70,9 @@ class World:
         self.exposer = Exposer(
             self.recommender, self.sessions, self.users, self.results, self.clock
         )
+        self.settlement = Settlement(self.sessions, self.results, self.clock)
         self.experiments = Experiments(
-            self.epochs, self.exposer, self.sessions, self.results, self.clock
+            self.epochs, self.exposer, self.settlement, self.results, self.clock
         )
         self.live = Live(self.epochs, self.exposer, self.models, self.results, self.clock)
 

@@ -118,7 +118,7 @@ def test_a_live_exposure_is_settled_by_what_was_played_in_its_window(
     world.play("1", world.tracks(0, 3), days=20.5, session="skipped", skip=True)
     world.clock.time += 30 * DAY
     live = world.epochs.running().live
-    record = world.experiments.settle(live, next(iter(world.results.pending.values())))
+    record = world.settlement.settle(live, next(iter(world.results.pending.values())))
     assert record.successful
     assert record.figures["skip_rate"] == 0.75
     (row,) = ab_test.call("GET", "/ab_test/results", query={"live": "true"})[2]["results"]
@@ -235,7 +235,7 @@ class TestInterleave:
         world.play("1", [*of_b[:2], of_a[0]], days=9, session="later")
         world.play("1", of_a[1:], days=10, session="skips", skip=True)
         world.clock.time += 30 * DAY
-        record = world.experiments.settle(world.epochs.running().live, exposure)
+        record = world.settlement.settle(world.epochs.running().live, exposure)
         assert record.credits == {"A": 1, "B": 2}
         assert record.winner == "B"
 
@@ -284,7 +284,7 @@ class TestThompson:
         settled = list(world.results.pending.values())
         world.clock.time += 30 * DAY
         for exposure in settled:
-            world.experiments.settle(live, exposure)
+            world.settlement.settle(live, exposure)
         world.play("50", world.tracks(0, 9), session="s50")
         show(ab_test, 50)
         exposure = world.results.pending["default.live", live.epoch, "50"]

@@ -44,7 +44,7 @@ def maintenance(world: World, archive: Archive) -> Maintenance:
     world.experiments.clear()  # begins the experiment
     for user in range(1, 6):
         world.play(str(user), world.tracks(10 * user, 10 * user + 10), session=f"s{user}")
-    return Maintenance(world.sessions, world.results, archive, world.clock)
+    return Maintenance(world.settlement, world.results, archive, world.clock)
 
 
 def show(world: World, *users: int) -> None:

@@ -18,6 +18,7 @@ from segue.config import Settings
 from segue.services.ingest import Ingest
 from segue.services.maintenance import Maintenance
 from segue.services.privacy import Privacy
+from segue.services.settlement import Settlement
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -56,7 +57,7 @@ def experiments() -> "Experiments":
     """What ``functions/ab_test`` calls to replay a test, and for its results."""
     from segue.services.experiment import Experiments
 
-    return Experiments(epochs(), _exposer(), _sessions(), _results(), SystemClock())
+    return Experiments(epochs(), _exposer(), _settlement(), _results(), SystemClock())
 
 
 @cache
@@ -87,7 +88,7 @@ def reports() -> "Reports":
 def maintenance() -> Maintenance:
     """What ``functions/maintenance`` calls."""
     archive = S3Archive(Objects(s3_client(), _settings().bucket))
-    return Maintenance(_sessions(), _results(), archive, SystemClock())
+    return Maintenance(_settlement(), _results(), archive, SystemClock())
 
 
 def snapshot_models() -> None:
@@ -122,6 +123,13 @@ def _exposer() -> "Exposer":
     from segue.services.exposure import Exposer
 
     return Exposer(recommender(), _sessions(), _users(), _results(), SystemClock())
+
+
+@cache
+def _settlement() -> Settlement:
+    from segue.adapters.directory import SystemClock
+
+    return Settlement(_sessions(), _results(), SystemClock())
 
 
 @cache

@@ -117,16 +117,27 @@ class ResultStore(Protocol):
         """The user's record in the experiment's epoch."""
         ...
 
-    def add_record(self, experiment: Experiment, record: Record) -> Record:
-        """Store the record unless the user has one already; answer the one that is stored."""
+    def add_record(
+        self, experiment: Experiment, record: Record, erasure: str | None = None
+    ) -> Record:
+        """Store the record unless the user has one already; answer the one that counts.
+
+        ``erasure``: the last one of the user that was known before anything was read of them.
+        Raises UserErased, and stores nothing, where there has been another since.
+        """
         ...
 
     def exposure(self, experiment: Experiment, user_id: str) -> Exposure | None:
         """What the user was recommended in the epoch, where the outcome is still pending."""
         ...
 
-    def add_exposure(self, experiment: Experiment, exposure: Exposure) -> Exposure:
-        """Store the exposure unless the user has one already; answer the one that is stored."""
+    def add_exposure(
+        self, experiment: Experiment, exposure: Exposure, erasure: str | None = None
+    ) -> Exposure:
+        """Store the exposure unless the user has one already; answer the one that is stored.
+
+        ``erasure``, UserErased: as for ``add_record``.
+        """
         ...
 
     def records(self, experiment: Experiment, *, limit: int, after: str = "") -> RecordPage:
@@ -139,16 +150,22 @@ class ResultStore(Protocol):
 
     def exposures(
         self, experiment: Experiment, *, after: str = ""
-    ) -> tuple[tuple[Exposure, ...], str | None]:
-        """Some pending exposures behind the position ``after``; where to go on, None at the end."""
+    ) -> tuple[list[tuple[Exposure, str]], str | None]:
+        """Some pending exposures behind the position ``after``, each with the tag of its version.
+
+        The second answer is the position to go on from, None at the end.
+        """
         ...
 
-    def drop_exposure(self, experiment: Experiment, user_id: str) -> None:
-        """Forget what the user was recommended; the record, if there is one, stays."""
+    def drop_exposure(self, experiment: Experiment, user_id: str, tag: str) -> None:
+        """Forget what the user was recommended, if that still bears the tag; the record stays."""
         ...
 
     def erase(self, experiment: Experiment, user_id: str) -> None:
-        """Take all that is held of the user out of the epoch, its counts included."""
+        """Take all that is held of the user out of the epoch, its counts included.
+
+        Who has read something of the user before, and writes after this, is refused.
+        """
         ...
 
 

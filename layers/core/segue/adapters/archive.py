@@ -12,13 +12,19 @@ names or in its raw object, and perhaps in both: readers take the union by user,
 record before the raw one. Files are written once and never changed; their names never recur.
 
 Readers look at the raw objects first and at the manifest afterwards, so that a record that moves
-from there to here is seen in one of the two.
+from there to here is seen in one of the two. Where both have one, the archived record counts.
+
+An erasure leaves a mark in place of the user's raw object. Whoever has read something of the user
+before, and now writes what followed from it, finds the mark, since every write is conditional. The
+mark bears an id, so that whoever begins after the erasure may take its place. It holds nothing of
+the user; the bucket's lifecycle deletes it days later.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
+from uuid import uuid4
 
 import msgspec
 
@@ -48,9 +54,21 @@ _READERS = 16
 _ABANDONED = DAY
 
 _DIGITS = frozenset("0123456789abcdef")
+_ERASED = b"erased "
 
 R = TypeVar("R")
 T = TypeVar("T")
+
+
+class _Raw(NamedTuple):
+    """Of some users' raw objects: the records, the users with an erasure's mark, the faulty keys.
+
+    An object that has gone since it was listed, archived or dropped, is in none of these.
+    """
+
+    records: dict[str, Stored]
+    erased: set[str]
+    unreadable: tuple[str, ...]
 
 
 class S3Archive:
@@ -87,12 +105,14 @@ class S3Archive:
     def erase(self, experiment: Experiment, user_id: str) -> None:
         """Take the user out of pending exposures, raw objects, archive and counts.
 
-        The manifest changes even if the user is in no file: a compaction that has read the raw
-        object, deleted here, must not succeed.
+        The pending exposure first: whoever knows of the erasure and still finds an exposure may
+        take it for a later one. The manifest changes even if the user is in no file: a compaction
+        that has read the raw object, replaced here, must not succeed.
         """
         digest = user_hash(user_id)
-        prefixes = (pending_prefix(experiment), raw_prefix(experiment))
-        self._objects.delete([user_key(prefix, digest) for prefix in prefixes])
+        mark = _ERASED + uuid4().hex.encode()
+        for prefix in (pending_prefix(experiment), raw_prefix(experiment)):
+            self._objects.put(user_key(prefix, digest), mark, "text/plain")
         _undisturbed(lambda: self._erase(experiment, digest))
 
     def sweep(self, experiment: Experiment, now: int) -> int:
@@ -109,18 +129,20 @@ class S3Archive:
         return len(abandoned)
 
     def _compact(self, experiment: Experiment, after: str) -> Compaction:
-        # The manifest first: an erasure deletes the raw object before it changes the manifest, so
-        # whoever read the object in between will not get the manifest changed.
+        # The manifest first: an erasure replaces the raw object before it changes the manifest, so
+        # whoever read the object before will not get the manifest changed.
         manifest, tag = self._manifest(experiment)
         prefix = raw_prefix(experiment)
         start = user_key(prefix, after) if after else ""
         entries, more = self._objects.listed(prefix, after=start, limit=BATCH)
         listed = {digest_of(entry): entry for entry in entries}
-        found, unreadable = self._read_raw(prefix, list(listed))
-        archived = self._archive(experiment, manifest, tag, found)
-        # Another version than was read may be there by now: of a user who was erased and is back.
-        self._objects.delete_unchanged([listed[digest] for digest in found])
-        return Compaction(archived, unreadable, digest_of(entries[-1]) if more else None)
+        raw = self._read_raw(prefix, list(listed))
+        archived = self._archive(experiment, manifest, tag, raw.records)
+        # Another version than was read may be there by now: an erasure's mark, or a new record.
+        self._objects.delete_unchanged(
+            [(listed[digest].key, listed[digest].tag) for digest in raw.records]
+        )
+        return Compaction(archived, raw.unreadable, digest_of(entries[-1]) if more else None)
 
     def _find(self, experiment: Experiment, digest: str) -> Record | None:
         manifest, _ = self._manifest(experiment)
@@ -203,10 +225,11 @@ class S3Archive:
         archived = self._archived(manifest, after, limit)
         digests = sorted({*archived, *raw})
         page = digests[:limit]
-        found = self._readable(prefix, [digest for digest in page if digest not in archived])
-        if not all(digest in archived or digest in found for digest in page):
+        left = self._readable(prefix, [digest for digest in page if digest not in archived])
+        found = left.records | archived
+        if not all(digest in found or digest in left.erased for digest in page):
             raise Changed
-        records = tuple((archived.get(it) or found[it]).record for it in page)
+        records = tuple(found[digest].record for digest in page if digest in found)
         return RecordPage(records, page[-1] if more or len(digests) > limit else None)
 
     def _archived(self, manifest: Manifest, after: str, limit: int) -> dict[str, Stored]:
@@ -230,34 +253,32 @@ class S3Archive:
         found: dict[str, Stored] = {}
         while more:
             entries, more = self._objects.listed(prefix, after=after)
-            found |= self._readable(prefix, [digest_of(entry) for entry in entries])
+            found |= self._readable(prefix, [digest_of(entry) for entry in entries]).records
             after = entries[-1].key if entries else ""
         return found
 
-    def _readable(self, prefix: str, digests: Sequence[str]) -> dict[str, Stored]:
-        """Raw records by their users' hashes. Raises StoreUnavailable naming what is no record."""
-        found, unreadable = self._read_raw(prefix, digests)
-        for key in unreadable:
+    def _readable(self, prefix: str, digests: Sequence[str]) -> _Raw:
+        """These users' raw objects. Raises StoreUnavailable naming one that is no record."""
+        raw = self._read_raw(prefix, digests)
+        for key in raw.unreadable:
             raise StoreUnavailable(f"results: {key} cannot be read")
-        return found
+        return raw
 
-    def _read_raw(
-        self, prefix: str, digests: Sequence[str]
-    ) -> tuple[dict[str, Stored], tuple[str, ...]]:
-        """Raw records by their users' hashes, and the keys of what is no record.
-
-        What has gone since it was listed was archived or erased in between.
-        """
-        found: dict[str, Stored] = {}
-        unreadable = []
+    def _read_raw(self, prefix: str, digests: Sequence[str]) -> _Raw:
+        records: dict[str, Stored] = {}
+        erased, unreadable = set(), []
         keys = [user_key(prefix, digest) for digest in digests]
         for digest, key, body in zip(digests, keys, self._objects.read_all(keys), strict=True):
+            if body is None:
+                continue
+            if erasure_of(body):
+                erased.add(digest)
+                continue
             try:
-                if body is not None:
-                    found[digest] = decoded(body)
+                records[digest] = decoded(body)
             except msgspec.DecodeError:
                 unreadable.append(key)
-        return found, tuple(unreadable)
+        return _Raw(records, erased, tuple(unreadable))
 
     def _manifest(self, experiment: Experiment) -> tuple[Manifest, str | None]:
         """The manifest and its version's tag; an empty one and None before the first commit."""
@@ -308,6 +329,11 @@ def user_key(prefix: str, digest: str) -> str:
     if len(digest) != 64 or not _DIGITS.issuperset(digest):
         raise InvalidRequest("not a position that an earlier page gave", field="next")
     return f"{prefix}{digest[:2]}/{digest}.json"
+
+
+def erasure_of(body: bytes) -> str | None:
+    """The id of the erasure whose mark an object is; None of an exposure or a record."""
+    return body.removeprefix(_ERASED).decode() if body.startswith(_ERASED) else None
 
 
 def digest_of(entry: Entry) -> str:

@@ -4,8 +4,9 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from threading import Lock
+from uuid import uuid4
 
-from segue.domain.errors import BundleMissing
+from segue.domain.errors import BundleMissing, UserErased
 from segue.domain.events import Event
 from segue.domain.times import Window
 from segue.domain.users import User
@@ -93,6 +94,7 @@ class MemoryResultStore:
     experiments: dict[str, tuple[Experiment, str]] = field(default_factory=dict)
     settled: dict[tuple[str, int, str], Record] = field(default_factory=dict)
     pending: dict[tuple[str, int, str], Exposure] = field(default_factory=dict)
+    erasures: dict[tuple[str, int, str], str] = field(default_factory=dict)
 
     def experiment(self, name: str) -> tuple[Experiment, str] | None:
         return self.experiments.get(name)
@@ -110,15 +112,23 @@ class MemoryResultStore:
     def record(self, experiment: Experiment, user_id: str) -> Record | None:
         return self.settled.get((experiment.name, experiment.epoch, user_id))
 
-    def add_record(self, experiment: Experiment, record: Record) -> Record:
+    def add_record(
+        self, experiment: Experiment, record: Record, erasure: str | None = None
+    ) -> Record:
         key = experiment.name, experiment.epoch, record.exposure.user_id
+        if key not in self.settled and self.erasures.get(key) != erasure:
+            raise UserErased(self.erasures.get(key))
         return self.settled.setdefault(key, record)
 
     def exposure(self, experiment: Experiment, user_id: str) -> Exposure | None:
         return self.pending.get((experiment.name, experiment.epoch, user_id))
 
-    def add_exposure(self, experiment: Experiment, exposure: Exposure) -> Exposure:
+    def add_exposure(
+        self, experiment: Experiment, exposure: Exposure, erasure: str | None = None
+    ) -> Exposure:
         key = experiment.name, experiment.epoch, exposure.user_id
+        if key not in self.pending and self.erasures.get(key) != erasure:
+            raise UserErased(self.erasures.get(key))
         return self.pending.setdefault(key, exposure)
 
     def records(self, experiment: Experiment, *, limit: int, after: str = "") -> RecordPage:
@@ -136,14 +146,18 @@ class MemoryResultStore:
 
     def exposures(
         self, experiment: Experiment, *, after: str = ""
-    ) -> tuple[tuple[Exposure, ...], str | None]:
+    ) -> tuple[list[tuple[Exposure, str]], str | None]:
         epoch = experiment.name, experiment.epoch
         found = [it for (*key, _), it in self.pending.items() if tuple(key) == epoch]
-        return tuple(it for it in found if it.user_id > after), None
+        return [(it, repr(it)) for it in found if it.user_id > after], None
 
-    def drop_exposure(self, experiment: Experiment, user_id: str) -> None:
-        self.pending.pop((experiment.name, experiment.epoch, user_id), None)
+    def drop_exposure(self, experiment: Experiment, user_id: str, tag: str) -> None:
+        key = experiment.name, experiment.epoch, user_id
+        if repr(self.pending.get(key)) == tag:
+            del self.pending[key]
 
     def erase(self, experiment: Experiment, user_id: str) -> None:
-        self.drop_exposure(experiment, user_id)
-        self.settled.pop((experiment.name, experiment.epoch, user_id), None)
+        key = experiment.name, experiment.epoch, user_id
+        self.erasures[key] = uuid4().hex
+        self.pending.pop(key, None)
+        self.settled.pop(key, None)

@@ -1,4 +1,4 @@
-"""Objects of one bucket: read whole or in part, listed, and written on a condition only."""
+"""Objects of one bucket: read whole or in part, listed, and written, mostly on a condition."""
 
 import random
 import time
@@ -64,6 +64,10 @@ class Objects:
         """Write what is not there yet. False, and nothing is changed, where it is."""
         return self._write(key, body, content_type, {"IfNoneMatch": "*"})
 
+    def put(self, key: str, body: bytes, content_type: str) -> None:
+        """Write, whatever is there."""
+        self._write(key, body, content_type, {})
+
     def swap(self, key: str, body: bytes, content_type: str, tag: str) -> bool:
         """Replace the version with this tag. False, and nothing is changed, if it is another."""
         return self._write(key, body, content_type, {"IfMatch": tag})
@@ -94,9 +98,9 @@ class Objects:
         """Delete what there is of these, at most MOST_KEYS."""
         self._delete([{"Key": key} for key in keys], frozenset())
 
-    def delete_unchanged(self, entries: Sequence[Entry]) -> None:
-        """Delete what still is the version that was listed, at most MOST_KEYS."""
-        self._delete([{"Key": it.key, "ETag": it.tag} for it in entries], _CHANGED)
+    def delete_unchanged(self, versions: Sequence[tuple[str, str]]) -> None:
+        """Delete what still bears this tag of these keys and tags, at most MOST_KEYS."""
+        self._delete([{"Key": key, "ETag": tag} for key, tag in versions], _CHANGED)
 
     def _delete(self, wanted: Sequence[dict[str, str]], ignored: Container[str]) -> None:
         if not wanted:

@@ -1,4 +1,4 @@
-"""Experiments and records in S3, every write conditional.
+"""Experiments and records in S3, every write conditional but for an erasure's marks.
 
 ::
 
@@ -14,9 +14,16 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from segue.adapters.archive import S3Archive, digest_of, pending_prefix, raw_prefix, user_key
+from segue.adapters.archive import (
+    S3Archive,
+    digest_of,
+    erasure_of,
+    pending_prefix,
+    raw_prefix,
+    user_key,
+)
 from segue.adapters.objects import JSON, Objects
-from segue.domain.errors import StoreUnavailable
+from segue.domain.errors import StoreUnavailable, UserErased
 from segue.experiments.experiment import Experiment, is_live
 from segue.experiments.manifest import user_hash
 from segue.experiments.records import Exposure, Record, RecordPage
@@ -26,6 +33,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 T = TypeVar("T", Experiment, Exposure, Record)
+E = TypeVar("E", Exposure, Record)
 
 
 class S3ResultStore:
@@ -53,30 +61,38 @@ class S3ResultStore:
         return self._objects.swap(key, body, JSON, replaces)
 
     def record(self, experiment: Experiment, user_id: str) -> Record | None:
-        """One GetObject; up to three more if there is no raw record. Raises StoreUnavailable."""
-        found = self._read(_raw_key(experiment, user_id), Record)
-        return found[0] if found else self._archive.find(experiment, user_id)
+        """Two GetObjects; up to two more where anything is archived. Raises StoreUnavailable."""
+        raw = self._read(_raw_key(experiment, user_id), Record)
+        return self._archive.find(experiment, user_id) or (raw[0] if raw else None)
 
-    def add_record(self, experiment: Experiment, record: Record) -> Record:
-        """The record that is stored: this, or the one that was there. Raises StoreUnavailable."""
+    def add_record(
+        self, experiment: Experiment, record: Record, erasure: str | None = None
+    ) -> Record:
+        """The record that counts: this, or the one that was there.
+
+        One PutObject, and a look into the archive: another writer's record may have moved there
+        while this call was under way. Raises StoreUnavailable and UserErased.
+        """
         user_id = record.exposure.user_id
-        if self._add(_raw_key(experiment, user_id), record):
-            return record
-        stored = self.record(experiment, user_id)
-        if stored is None:
-            raise StoreUnavailable("results: a record was erased while it was being read")
-        return stored
+        raw = self._add(_raw_key(experiment, user_id), record, erasure)
+        counted = self._archive.find(experiment, user_id) or raw
+        if counted is None:
+            raise UserErased(erasure)
+        return counted
 
     def exposure(self, experiment: Experiment, user_id: str) -> Exposure | None:
         """One GetObject. Raises StoreUnavailable."""
         found = self._read(_pending_key(experiment, user_id), Exposure)
         return found[0] if found else None
 
-    def add_exposure(self, experiment: Experiment, exposure: Exposure) -> Exposure:
-        """The exposure that is stored: this, or the one that was there. Raises StoreUnavailable."""
-        if self._add(_pending_key(experiment, exposure.user_id), exposure):
-            return exposure
-        stored = self.exposure(experiment, exposure.user_id)
+    def add_exposure(
+        self, experiment: Experiment, exposure: Exposure, erasure: str | None = None
+    ) -> Exposure:
+        """The exposure that is stored: this, or the one that was there.
+
+        One PutObject. Raises StoreUnavailable and UserErased.
+        """
+        stored = self._add(_pending_key(experiment, exposure.user_id), exposure, erasure)
         if stored is None:
             raise StoreUnavailable("results: an exposure was settled while it was being read")
         return stored
@@ -95,33 +111,50 @@ class S3ResultStore:
 
     def exposures(
         self, experiment: Experiment, *, after: str = ""
-    ) -> tuple[tuple[Exposure, ...], str | None]:
+    ) -> tuple[list[tuple[Exposure, str]], str | None]:
         """One ListObjectsV2 and up to 1,000 GetObjects. Raises StoreUnavailable."""
         prefix = pending_prefix(experiment)
         entries, more = self._objects.listed(prefix, after=user_key(prefix, after) if after else "")
         found = self._objects.read_all([entry.key for entry in entries])
-        # An object that was listed and is gone by now was settled or erased in between.
-        exposures = tuple(
-            _decoded(entry.key, body, Exposure)
+        # An object that was listed and is gone by now was settled in between.
+        exposures = [
+            (_decoded(entry.key, body, Exposure), entry.tag)
             for entry, body in zip(entries, found, strict=True)
-            if body is not None
-        )
+            if body is not None and not erasure_of(body)
+        ]
         return exposures, digest_of(entries[-1]) if more else None
 
-    def drop_exposure(self, experiment: Experiment, user_id: str) -> None:
+    def drop_exposure(self, experiment: Experiment, user_id: str, tag: str) -> None:
         """One DeleteObjects. Raises StoreUnavailable."""
-        self._objects.delete([_pending_key(experiment, user_id)])
+        self._objects.delete_unchanged([(_pending_key(experiment, user_id), tag)])
 
     def erase(self, experiment: Experiment, user_id: str) -> None:
-        """Deletes objects and rewrites the user's part of the archive. Raises StoreUnavailable."""
+        """Replaces objects and rewrites the user's part of the archive. Raises StoreUnavailable."""
         self._archive.erase(experiment, user_id)
 
-    def _add(self, key: str, value: Exposure | Record) -> bool:
-        return self._objects.create(key, msgspec.json.encode(value), JSON)
+    def _add(self, key: str, value: E, erasure: str | None) -> E | None:
+        """What is stored: the value, or what was there; None if that was moved before it was read.
+
+        The mark of the erasure that the writer knew of counts as nothing. Raises UserErased.
+        """
+        body = msgspec.json.encode(value)
+        if self._objects.create(key, body, JSON):
+            return value
+        found = self._objects.read(key)
+        if found is None:
+            return None
+        there, tag = found
+        marked = erasure_of(there)
+        if marked is None:
+            return _decoded(key, there, type(value))
+        if marked == erasure and self._objects.swap(key, body, JSON, tag):
+            return value
+        # Another erasure, or a writer that was faster: both are seen by whoever begins again.
+        raise UserErased(marked)
 
     def _read(self, key: str, kind: type[T]) -> tuple[T, str] | None:
         found = self._objects.read(key)
-        if found is None:
+        if found is None or erasure_of(found[0]):
             return None
         return _decoded(key, found[0], kind), found[1]
 

@@ -15,6 +15,7 @@
     ├── InvalidRecord         one row of input data cannot be used; says why, reason by reason
     ├── InvalidData           a data folder or feature schema cannot be used at all
     ├── StoreUnavailable      a table or the bucket did not answer in time; trying again may help
+    │   └── UserErased        the user was erased while something of theirs was being written
     ├── ModelFailed           a model gave up on a listener that it should have scored
     ├── AnswerTooLarge        there is more to answer than an answer can hold
     └── BundleError           the models cannot be served
@@ -97,6 +98,17 @@ class InvalidData(SegueError):
 
 class StoreUnavailable(SegueError):
     """A store timed out, throttled or refused the connection, also after the client's retries."""
+
+
+class UserErased(StoreUnavailable):
+    """The user was erased: what was read of them before must not be written any more.
+
+    ``erasure`` names the erasure. Whoever knows it, and reads everything anew, may write.
+    """
+
+    def __init__(self, erasure: str | None) -> None:
+        super().__init__("results: the user was erased meanwhile")
+        self.erasure = erasure
 
 
 class ModelFailed(SegueError):

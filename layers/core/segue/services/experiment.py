@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 from segue.domain.errors import UnknownExperiment
 from segue.experiments.experiment import DEFAULT_NAME, Experiment
-from segue.experiments.outcome import judge, window_of
+from segue.experiments.outcome import window_of
 from segue.experiments.records import Exposure, Record, RecordPage
-from segue.ports import Clock, ResultStore, SessionStore
+from segue.ports import Clock, ResultStore
 from segue.services.epochs import Epochs
 from segue.services.exposure import Exposer
+from segue.services.settlement import Settlement, undisturbed_by_erasure
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +27,13 @@ class Experiments:
         self,
         epochs: Epochs,
         exposer: Exposer,
-        sessions: SessionStore,
+        settlement: Settlement,
         results: ResultStore,
         clock: Clock,
     ) -> None:
         self._epochs = epochs
         self._exposer = exposer
-        self._sessions = sessions
+        self._settlement = settlement
         self._results = results
         self._clock = clock
 
@@ -43,24 +44,7 @@ class Experiments:
         has seen beyond. Raises UnknownExperiment, UnknownUser, EpochConflict, BundleError and
         StoreUnavailable.
         """
-        experiment = self._epochs.running(name)
-        if record := self._results.record(experiment, user_id):
-            return record
-        exposure = self._results.exposure(experiment, user_id) or self._expose(experiment, user_id)
-        settles_at = window_of(experiment, exposure).end
-        if self._clock.now() < settles_at:
-            return Pending(self._results.add_exposure(experiment, exposure), settles_at)
-        return self.settle(experiment, exposure)
-
-    def settle(self, experiment: Experiment, exposure: Exposure) -> Record:
-        """The outcome, recorded for good, of an exposure whose window has passed.
-
-        ``experiment``: the epoch of the exposure, and the live side of it for a live one.
-        Raises StoreUnavailable.
-        """
-        window = window_of(experiment, exposure)
-        events = self._sessions.events(exposure.user_id, window)
-        return self._results.add_record(experiment, judge(exposure, events, self._clock.now()))
+        return undisturbed_by_erasure(lambda erasure: self._perform(user_id, name, erasure))
 
     def results(
         self, name: str = DEFAULT_NAME, *, live: bool = False, limit: int, after: str = ""
@@ -80,6 +64,16 @@ class Experiments:
         Raises UnknownExperiment.
         """
         self._epochs.begin_next(name)
+
+    def _perform(self, user_id: str, name: str, erasure: str | None) -> Record | Pending:
+        experiment = self._epochs.running(name)
+        if record := self._results.record(experiment, user_id):
+            return record
+        exposure = self._results.exposure(experiment, user_id) or self._expose(experiment, user_id)
+        settles_at = window_of(experiment, exposure).end
+        if self._clock.now() < settles_at:
+            return Pending(self._results.add_exposure(experiment, exposure, erasure), settles_at)
+        return self._settlement.settle(experiment, exposure, erasure)
 
     def _expose(self, experiment: Experiment, user_id: str) -> Exposure:
         bundle = self._epochs.models_of(experiment)

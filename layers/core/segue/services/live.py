@@ -10,6 +10,7 @@ from segue.models.bundle import Bundle
 from segue.ports import Clock, ModelStore, ResultStore
 from segue.services.epochs import Epochs
 from segue.services.exposure import Exposer
+from segue.services.settlement import undisturbed_by_erasure
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,9 @@ class Live:
         which is not recorded. Raises UnknownExperiment, UnknownUser, UnknownModel,
         ModelFailed, BundleError and StoreUnavailable.
         """
+        return undisturbed_by_erasure(lambda erasure: self._recommend(user_id, k, name, erasure))
+
+    def _recommend(self, user_id: str, k: int | None, name: str, erasure: str | None) -> Shown:
         experiment = self._epochs.running(name).live
         found = self._exposed(experiment, user_id)
         now = self._clock.now() if self._as_of is None else self._as_of
@@ -64,7 +68,8 @@ class Live:
         made = self._exposer.expose(experiment, bundle, user_id, now, k)
         if found or experiment.bundle != bundle.version:
             return _shown(experiment, made, recorded=False)
-        return _shown(experiment, self._results.add_exposure(experiment, made), recorded=True)
+        stored = self._results.add_exposure(experiment, made, erasure)
+        return _shown(experiment, stored, recorded=True)
 
     def _bundle(self, experiment: Experiment) -> Bundle:
         try:

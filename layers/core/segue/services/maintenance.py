@@ -7,9 +7,10 @@ from secrets import token_hex
 
 from segue.domain.errors import StoreUnavailable
 from segue.experiments.experiment import Experiment
-from segue.experiments.outcome import judge, window_of
+from segue.experiments.outcome import window_of
 from segue.experiments.records import Exposure
-from segue.ports import Clock, ResultArchive, ResultStore, SessionStore
+from segue.ports import Clock, ResultArchive, ResultStore
+from segue.services.settlement import Settlement
 
 # Each waits for one user's events at a time.
 _SETTLERS = 16
@@ -31,9 +32,9 @@ class Maintenance:
     """Does the work that there is, a step at a time; whatever stops it, nothing is lost."""
 
     def __init__(
-        self, sessions: SessionStore, results: ResultStore, archive: ResultArchive, clock: Clock
+        self, settlement: Settlement, results: ResultStore, archive: ResultArchive, clock: Clock
     ) -> None:
-        self._sessions = sessions
+        self._settlement = settlement
         self._results = results
         self._archive = archive
         self._clock = clock
@@ -58,22 +59,16 @@ class Maintenance:
         """Record the outcome of exposures whose window has passed."""
         with ThreadPoolExecutor(_SETTLERS) as pool:
             for page in self._pages(experiment):
-                due = [it for it in page if self._clock.now() >= window_of(experiment, it).end]
-                work.settled += sum(pool.map(lambda it: self._settle_one(experiment, it), due))
+                now = self._clock.now()
+                due = [pair for pair in page if now >= window_of(experiment, pair[0]).end]
+                settled = pool.map(
+                    lambda pair: self._settlement.settle_pending(experiment, *pair), due
+                )
+                work.settled += sum(settled)
                 if not has_time():
                     return
 
-    def _settle_one(self, experiment: Experiment, exposure: Exposure) -> bool:
-        window = window_of(experiment, exposure)
-        events = self._sessions.events(exposure.user_id, window)
-        # Whoever was erased since the page was read must not come back as a record.
-        if self._results.exposure(experiment, exposure.user_id) is None:
-            return False
-        self._results.add_record(experiment, judge(exposure, events, self._clock.now()))
-        self._results.drop_exposure(experiment, exposure.user_id)
-        return True
-
-    def _pages(self, experiment: Experiment) -> Iterator[tuple[Exposure, ...]]:
+    def _pages(self, experiment: Experiment) -> Iterator[list[tuple[Exposure, str]]]:
         """All pending exposures, from a position drawn by lot on and around to it again.
 
         A run that always began at the first would never reach the last where time is short.

@@ -48,7 +48,8 @@ class Privacy:
     def erase(self, user_id: str) -> None:
         """Erase events, profile, and the user's part in every epoch, counts included.
 
-        The epochs last: a test that begins meanwhile finds no such user, and records nothing.
+        The epochs last: a test that begins meanwhile finds no such user, and records nothing; one
+        that had begun before is refused as it records.
         """
         self._sessions.delete(user_id)
         self._users.delete(user_id)
@@ -60,9 +61,10 @@ class Privacy:
             erasure.result()
 
     def _part(self, epoch: Experiment, user_id: str) -> Part | None:
+        # In this order: what is settled in between moves from the one to the other.
+        exposure = self._results.exposure(epoch, user_id)
         if record := self._results.record(epoch, user_id):
             return Part(epoch, record.exposure, record)
-        exposure = self._results.exposure(epoch, user_id)
         return Part(epoch, exposure, None) if exposure else None
 
     def _epochs(self) -> Iterator[Experiment]:
