@@ -11,7 +11,7 @@ higher one (d > 0), so is ``E-``; and at d = 0 both are. So these averages are e
 Ville's inequality the differences at which they stay below 20 hold the true one at every look at
 once in at least 19 of 20 experiments::
 
-    d < 0: E+/2 + F+(d)/4 + F-(d)/4      d = 0: E+/2 + E-/2      d > 0: E-/2 + F+(d)/4 + F-(d)/4
+    d < 0: E+/2 + F+(d)/4 + F-(d)/4    d = 0: E+/2 or E-/2    d > 0: E-/2 + F+(d)/4 + F-(d)/4
 
 The verdict is "B is better" where E+/2 alone reaches 20. Then no d <= 0 is left, and as long as it
 is not reached, 0 is. (At each end of the interval one of F+ and F- bets on the wrong side and is
