@@ -143,6 +143,14 @@ def _begin(command: list[str]) -> subprocess.Popen[str]:
     )
 
 
+def stack_process(service: Service) -> int:
+    """The number of the process that has the tables and the bucket."""
+    listed = subprocess.run(["ps", "-eo", "pid,ppid"], capture_output=True, text=True, check=True)
+    rows = (line.split() for line in listed.stdout.splitlines()[1:])
+    (child,) = (int(pid) for pid, parent in rows if int(parent) == service.process.pid)
+    return child
+
+
 def wait_until_ready(service: Service) -> None:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and service.process.poll() is None:
