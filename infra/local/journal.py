@@ -227,6 +227,8 @@ class JournaledStack:
     The emulator is told of the end, and so saves its tables, only where the journal is longer than
     ``save_beyond`` bytes, since a short journal is sooner repeated than large tables are saved, and
     only where ``is_on_file``: while an object is in the journal alone, the journal has to stay.
+    ``not_repeated`` counts what the tables did not take at the start: after damage to the journal,
+    the writes that build on what was lost.
     """
 
     def __init__(
@@ -241,6 +243,7 @@ class JournaledStack:
         self._save_beyond = save_beyond
         self._is_on_file = is_on_file
         self._order = asyncio.Lock()
+        self.not_repeated = 0
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -255,7 +258,9 @@ class JournaledStack:
             if message["type"] == "lifespan.startup.complete":
                 for write in self._journal.writes():
                     # A task of its own: the emulator keeps the caller's account in the context.
-                    await asyncio.create_task(self._answer(write.scope(), write.body))
+                    answer = await asyncio.create_task(self._answer(write.scope(), write.body))
+                    # Objects may have it already; of tables, what it builds on is missing.
+                    self.not_repeated += bool(write.target) and _is_refused(answer)
             await send(message)
 
         async def receive_unless_short() -> Message:
@@ -291,7 +296,7 @@ class JournaledStack:
         stays = False
         try:
             answer = await self._answer(scope, body)
-            stays = answer[0]["status"] < HTTPStatus.MULTIPLE_CHOICES
+            stays = not _is_refused(answer)
         finally:
             if not stays:
                 self._journal.take_back()
@@ -308,6 +313,10 @@ class JournaledStack:
 
         await self._application(scope, receive, send)
         return answer
+
+
+def _is_refused(answer: list[Message]) -> bool:
+    return bool(answer[0]["status"] >= HTTPStatus.MULTIPLE_CHOICES)
 
 
 def _is_noted(scope: Message) -> bool:

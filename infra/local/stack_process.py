@@ -79,12 +79,15 @@ def _serve(folder: Path, listener: socket.socket, parent: TextIO) -> None:
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
+            if self.started and application.not_repeated:
+                lost = f"{application.not_repeated:,} writes, of what could not be read"
+                parent.write(f"Not repeated       {lost}\n")
             if self.started:
                 parent.write(f"{READY}\n")
 
-    save_beyond = max(_SHORT_JOURNAL, snapshots.size // 4)
+    application = JournaledStack(app, journal, max(_SHORT_JOURNAL, snapshots.size // 4), is_on_file)
     config = uvicorn.Config(
-        JournaledStack(app, journal, save_beyond, is_on_file),
+        application,
         lifespan="on",
         log_level="warning",
         timeout_keep_alive=75,
