@@ -6,6 +6,7 @@ the first without the second. The journal then has the write, and repeats it.
 """
 
 import hashlib
+import os
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -35,8 +36,8 @@ def is_on_file() -> bool:
 
 def remove_halves(root: Path) -> None:
     """Remove what an interrupted write left; the emulator would take it for an object."""
-    for file in list(_files(root)):
-        if not _facts_of(file).exists():
+    for file, is_complete in _files(root):
+        if not is_complete:
             file.unlink()
 
 
@@ -64,7 +65,7 @@ def salvage_objects(root: Path, writes: Iterable[Write], aside: Path) -> str | N
 
 
 def _damaged(root: Path, writes: Iterable[Write]) -> list[Path]:
-    suspects = [file for file in _files(root) if not _is_whole(file)]
+    suspects = sorted(file for file, _ in _files(root) if not _is_whole(file))
     if not suspects:
         return []
     # An object that was replaced, but not yet what is said of it, has a body from the journal.
@@ -82,11 +83,13 @@ def _is_whole(file: Path) -> bool:
     return len(body) == facts.size and ("-" in facts.etag or facts.etag.strip('"') == _md5(body))
 
 
-def _files(root: Path) -> Iterator[Path]:
-    """The objects' own files."""
-    for file in sorted(root.rglob("*")) if root.is_dir() else ():
-        if file.is_file() and not file.name.endswith(_FACTS):
-            yield file
+def _files(root: Path) -> Iterator[tuple[Path, bool]]:
+    """The objects' own files, and whether beside each is what is said of it."""
+    for folder, _, names in os.walk(root):
+        there = set(names)
+        for name in names:
+            if not name.endswith(_FACTS):
+                yield Path(folder, name), name + _FACTS in there
 
 
 def _facts_of(file: Path) -> Path:

@@ -256,14 +256,25 @@ class TestFullDisk:
             campaign.check("disk full, then space again", refusals)
         campaign.count("disk full, then space again")
 
+    def test_and_the_tables_are_killed(self, campaign: Campaign, disk: Path) -> None:
+        """They are begun again, and read, on the full disk."""
+        fault = "disk full, then SIGKILL of the tables"
+        for _ in campaign.rounds:
+            refusals = self.fill_while_writing(campaign, disk)
+            kill_tables(campaign.service)
+            assert campaign.ledger.count(campaign.service).lost == 0
+            (disk / "filler").unlink()
+            campaign.check(fault, refusals)
+        campaign.count(fault)
+
     @pytest.mark.parametrize("ending", ["SIGKILL", "stop"])
     def test_then_an_end(self, campaign: Campaign, disk: Path, ending: str) -> None:
         for _ in campaign.rounds:
             refusals = self.fill_while_writing(campaign, disk)
             campaign.kill() if ending == "SIGKILL" else campaign.end()
             (disk / "filler").unlink()
-            campaign.check(f"disk full, then {ending}", refusals)
-        campaign.count(f"disk full, then {ending}")
+            campaign.check(f"disk full, then {ending} of `segue serve`", refusals)
+        campaign.count(f"disk full, then {ending} of `segue serve`")
 
     def fill_while_writing(self, campaign: Campaign, disk: Path) -> int:
         """How many writes were refused."""
