@@ -20,6 +20,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+import boto3
 import httpx
 import pytest
 
@@ -146,6 +147,17 @@ def _begin(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+    )
+
+
+def client(service: Service, name: str) -> Any:
+    """A client of its tables ("dynamodb") or its bucket ("s3")."""
+    return boto3.client(
+        name,
+        endpoint_url=service.settings["AWS_ENDPOINT_URL"],
+        region_name=service.settings["AWS_REGION"],
+        aws_access_key_id=service.settings["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=service.settings["AWS_SECRET_ACCESS_KEY"],
     )
 
 

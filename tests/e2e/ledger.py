@@ -1,6 +1,7 @@
 """Writes through the public API, remembers what was acknowledged, and counts what is there."""
 
 import itertools
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -76,10 +77,10 @@ class Ledger:
 
     def wait_for(self, more: int, reached: Callable[["Ledger"], int]) -> None:
         """Until what ``reached`` counts has grown by so many."""
-        goal = reached(self) + more
-        pause = Event()
+        goal, deadline = reached(self) + more, time.monotonic() + PATIENCE
         while reached(self) < goal:
-            pause.wait(0.002)
+            assert time.monotonic() < deadline, "nobody writes any more"
+            time.sleep(0.002)
 
     def repeat(self, service: Service) -> None:
         """Ask once more for what was not acknowledged."""

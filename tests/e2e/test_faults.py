@@ -16,13 +16,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
-import boto3
 import pytest
 
 from tests.e2e.conftest import (
     PATIENCE,
     Options,
     Service,
+    client,
     end,
     serving,
     stack_process,
@@ -99,9 +99,9 @@ class Campaign:
             self.rows[fault].counts = counts
         assert (counts.lost, counts.doubled) == (0, 0)
 
-    def refused(self, *options: str, **ports: int) -> str:
+    def refused(self, **ports: int) -> str:
         """A start that ends with one clear line."""
-        refused = start(replace(self.options, more=options), **ports)
+        refused = start(self.options, **ports)
         _, stderr = refused.process.communicate(timeout=PATIENCE)
         assert refused.process.returncode == 1, stderr
         (line,) = stderr.splitlines()
@@ -172,16 +172,9 @@ def only_in_a_full_run(campaign: Campaign) -> None:
 def make_snapshot(campaign: Campaign) -> None:
     """Write more than is left to the journal, and stop in good order."""
     service = campaign.service
-    settings = service.settings
-    s3 = boto3.client(
-        "s3",
-        endpoint_url=settings["AWS_ENDPOINT_URL"],
-        region_name=settings["AWS_REGION"],
-        aws_access_key_id=settings["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=settings["AWS_SECRET_ACCESS_KEY"],
-    )
     before = tables_of(campaign.options, "journal")
-    s3.put_object(Bucket=settings["BUCKET"], Key="large", Body=bytes(2_000_000))
+    bucket = service.names["Bucket"]
+    client(service, "s3").put_object(Bucket=bucket, Key="large", Body=bytes(2_000_000))
     campaign.end()
     campaign.ledger.write(campaign.service, _USERS)
     campaign.end()

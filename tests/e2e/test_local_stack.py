@@ -10,12 +10,10 @@ import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import boto3
 import pytest
 
-from infra.local.environment import PREFIX, local_settings
+from infra.local.environment import PREFIX
 from infra.local.port import listen
 from tests.e2e.conftest import (
     ENVIRONMENT,
@@ -23,6 +21,7 @@ from tests.e2e.conftest import (
     ROOT,
     Options,
     Service,
+    client,
     perform,
     results,
     segue,
@@ -39,25 +38,14 @@ USERS = range(101, 141)
 pytestmark = pytest.mark.local
 
 
-def dynamodb(service: Service) -> Any:
-    settings = local_settings(f"http://127.0.0.1:{service.stack_port}")
-    return boto3.client(
-        "dynamodb",
-        endpoint_url=settings["AWS_ENDPOINT_URL"],
-        region_name=settings["AWS_REGION"],
-        aws_access_key_id=settings["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=settings["AWS_SECRET_ACCESS_KEY"],
-    )
-
-
 def put_user(service: Service, user_id: str) -> None:
     item = {"user_id": {"S": user_id}, "favourite_genres": {"L": []}, "premium": {"BOOL": False}}
-    dynamodb(service).put_item(TableName=f"{PREFIX}-userstable", Item=item)
+    client(service, "dynamodb").put_item(TableName=f"{PREFIX}-userstable", Item=item)
 
 
 def has_user(service: Service, user_id: str) -> bool:
     key = {"user_id": {"S": user_id}}
-    return "Item" in dynamodb(service).get_item(TableName=f"{PREFIX}-userstable", Key=key)
+    return "Item" in client(service, "dynamodb").get_item(TableName=f"{PREFIX}-userstable", Key=key)
 
 
 def processes(part: str) -> list[str]:

@@ -74,9 +74,10 @@ def post(
     return request(journal, "POST", "/", body, headers, emulator)
 
 
-def restart(journal: Journal) -> list[bytes]:
+def restart(journal: Journal, not_repeated: int = 0) -> list[bytes]:
     """Begin a new emulator; what its tables hold when it is ready."""
     emulator = FakeEmulator()
+    application = JournaledStack(emulator, journal)
     ready: list[Any] = []
 
     async def start() -> None:
@@ -86,9 +87,10 @@ def restart(journal: Journal) -> list[bytes]:
         async def receive() -> Any:
             raise AssertionError("nothing is received at the start")
 
-        await JournaledStack(emulator, journal)({"type": "lifespan"}, receive, send)
+        await application({"type": "lifespan"}, receive, send)
 
     asyncio.run(start())
+    assert application.not_repeated == not_repeated
     kind: str
     bodies: list[bytes]
     ((kind, bodies),) = ready
@@ -134,6 +136,12 @@ class TestJournaledStack:
         request(journal, "PUT", "/bucket/object", b"body", {"if-match": "tag"})
         (noted,) = journal.writes()
         assert (b"if-match", b"tag") in noted.scope()["headers"]
+
+    def test_count_what_the_tables_do_not_take_again(self, journal: Journal) -> None:
+        """After damage, it builds on what was lost."""
+        for body in (b"bad", b"body"):
+            journal.append(write(body))
+        assert restart(journal, not_repeated=1) == [b"body"]
 
     def test_do_not_note_refused_writes(self, journal: Journal) -> None:
         assert post(journal, "PutItem", b"bad").status_code == 400
