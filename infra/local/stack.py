@@ -30,7 +30,6 @@ def locked(state: Path) -> Iterator[None]:
     try:
         state.mkdir(parents=True, exist_ok=True)
         lock = (state / "serve.lock").open("w")
-        saving = (state / "stack.lock").open("w")
     except OSError as error:
         raise LocalStackError(f"the state folder {state} cannot be used: {error}") from None
     with lock:
@@ -41,7 +40,7 @@ def locked(state: Path) -> Iterator[None]:
                 f"the state folder {state} is in use by another local stack; stop that one, "
                 "or choose another folder with --state"
             ) from None
-        with saving:
+        with (state / "stack.lock").open("w") as saving:
             fcntl.flock(saving, fcntl.LOCK_EX)
         yield
 

@@ -129,8 +129,8 @@ def campaign(
 ) -> Iterator[Campaign]:
     state = (disk or tmp_path_factory.mktemp("faults")) / "state"
     bundle = shutil.copytree(bundle_path, tmp_path_factory.mktemp("bundle") / "bundle")
-    random = Random(pytestconfig.getoption("--seed"))
-    rounds = range(pytestconfig.getoption("--rounds"))
+    random = Random(pytestconfig.getoption("--seed", 1))
+    rounds = range(pytestconfig.getoption("--rounds", 1))
     campaign = Campaign(Options(bundle, state), random, rounds)
     yield campaign
     campaign.end()
