@@ -22,9 +22,13 @@ def serve(
     stack_port: Annotated[
         int, typer.Option(min=1, max=65535, help="Of the tables and the bucket.")
     ] = 4566,
+    salvage: Annotated[
+        bool,
+        typer.Option("--salvage", help="Set damaged files aside; go on with what can be read."),
+    ] = False,
 ) -> None:
     """Serve the API on 127.0.0.1 until Ctrl-C. Tables and bucket run beside it."""
     from infra.local.serve import ServeOptions, serve_until_stopped
 
-    options = ServeOptions(bundle, state, data, port, stack_port)
+    options = ServeOptions(bundle, state, data, port, stack_port, salvage)
     serve_until_stopped(options, console())

@@ -13,7 +13,7 @@ from typing import NoReturn
 from infra.local.child import answers, stop
 from infra.local.environment import TEMPLATE
 from infra.local.errors import LocalStackError
-from infra.local.port import HOST, bind
+from infra.local.port import HOST, listen
 
 ROOT = TEMPLATE.parent
 PYTHON = ROOT / ".venv-stack" / "bin" / "python"
@@ -64,15 +64,7 @@ def running(log: Path, port: int) -> Iterator[Emulator]:
 
 
 def _start(log: Path, port: int) -> subprocess.Popen[bytes]:
-    try:
-        listener = bind(port)
-    except OSError as error:
-        raise LocalStackError(
-            f"port {port} of {HOST} cannot be used ({error.strerror}); stop the program that "
-            "has it, or choose another --port"
-        ) from None
-    with listener, log.open("w") as output:
-        listener.listen(128)
+    with listen(port, "--port") as listener, log.open("w") as output:
         descriptor = listener.fileno()
         # In a session of its own: the terminal's Ctrl-C is for the parent, which still needs it.
         return subprocess.Popen(  # noqa: S603  # nothing here comes from outside

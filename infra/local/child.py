@@ -15,8 +15,8 @@ def answers(endpoint: str, seconds: float) -> bool:
     return answer.status == HTTPStatus.OK
 
 
-def stop(process: subprocess.Popen[bytes], seconds: float) -> int:
-    """Close what leads to the child, which ends it, and wait so long; the exit status."""
+def stop(process: subprocess.Popen[bytes] | subprocess.Popen[str], seconds: float) -> None:
+    """Close what leads to the child, which ends it, and wait so long; then kill it."""
     assert process.stdin is not None
     process.stdin.close()
     try:
@@ -24,4 +24,3 @@ def stop(process: subprocess.Popen[bytes], seconds: float) -> int:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    return process.returncode

@@ -1,11 +1,12 @@
 """The whole service on 127.0.0.1, from an empty folder to an API that answers."""
 
+import io
 import json
 import logging
 import shutil
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from infra.local.environment import (
 from infra.local.errors import LocalStackError
 from infra.local.functions import LocalFunction
 from infra.local.gateway import Gateway
-from infra.local.port import HOST, bind
+from infra.local.port import HOST, listen
 from infra.local.signals import interruptible
 from infra.progress import progress_bars
 from segue.adapters.aws import dynamodb_client, s3_client
@@ -46,6 +47,7 @@ class ServeOptions:
     data: Path | None = None
     port: int = 8000
     stack_port: int = 4566
+    salvage: bool = False
 
 
 def serve_until_stopped(options: ServeOptions, console: Console) -> None:
@@ -53,6 +55,8 @@ def serve_until_stopped(options: ServeOptions, console: Console) -> None:
 
     Raises BundleError, InvalidData or LocalStackError, with nothing left running.
     """
+    if options.port == options.stack_port:
+        raise LocalStackError(f"--port and --stack-port are both {options.port}; choose two ports")
     with interruptible():
         try:
             with ExitStack() as running:
@@ -65,8 +69,12 @@ def _start(options: ServeOptions, console: Console, running: ExitStack) -> None:
     bundle = _open_bundle(options.bundle)
     data = imported.fingerprint(options.data) if options.data else None
     running.enter_context(stack.locked(options.state))
-    listener = running.enter_context(_listen_on(options.port))
-    endpoint = running.enter_context(stack.running(options.state, options.stack_port))
+    # Both ports before anything slow begins.
+    listener = running.enter_context(listen(options.port, "--port"))
+    tables = running.enter_context(listen(options.stack_port, "--stack-port"))
+    endpoint = running.enter_context(
+        stack.running(options.state, tables, salvage=options.salvage, report=console.print)
+    )
     console.print(f"Tables and bucket  {endpoint}, kept in {options.state}")
     point_aws_at(endpoint)
     template = templates.load(TEMPLATE)
@@ -87,17 +95,6 @@ def _open_bundle(path: Path) -> Bundle:
         return Bundle.open(path)
     except BundleMissing as error:
         raise LocalStackError(f"{error}; `segue train` makes one") from None
-
-
-def _listen_on(port: int) -> socket.socket:
-    """Take the port before anything slow begins."""
-    try:
-        return bind(port)
-    except OSError as error:
-        raise LocalStackError(
-            f"port {port} of {HOST} cannot be used ({error.strerror}); stop the program that "
-            "has it, or choose another --port"
-        ) from None
 
 
 def _import(
@@ -138,10 +135,23 @@ def _example_user(names: dict[str, str]) -> str:
     return json.dumps(json_id(found[0]["user_id"]["S"] if found else "429"))
 
 
+class _Log(io.TextIOBase):
+    """A text file that passes over what it cannot write: a full disk must fail no request."""
+
+    def __init__(self, file: io.FileIO) -> None:
+        self._file = file
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._file.write(text.encode())
+        return len(text)
+
+
 @contextmanager
 def _functions_log(state: Path) -> Iterator[None]:
     """What the functions print goes to ``functions.log``, as it goes to CloudWatch on AWS."""
-    with (state / "functions.log").open("a", buffering=1, encoding="utf-8") as log:
+    with (state / "functions.log").open("ab", buffering=0) as file:
+        log = _Log(file)
         logging.captureWarnings(True)
         logging.basicConfig(stream=log, level=logging.WARNING, force=True)
         with redirect_stdout(log):

@@ -1,30 +1,32 @@
 """The tables and the bucket of the local stack, as seen from the process that owns them."""
 
-import errno
 import fcntl
 import logging
-import select
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Lock, Thread
 
-from infra.local.child import answers, stop
+from infra.local.child import stop
 from infra.local.errors import LocalStackError
 from infra.local.port import HOST
+from infra.local.stack_process import READY, SALVAGE
 
 logger = logging.getLogger("segue.stack")
 
-# A predecessor with millions of events may take this long to save them, and so may this one.
-_START_SECONDS = 600
+# With millions of events it may take this long to save them.
 _STOP_SECONDS = 600
 
 
 @contextmanager
 def locked(state: Path) -> Iterator[None]:
-    """Own the state folder. Raises LocalStackError where it is another's, or cannot be made."""
+    """Own the state folder, once a predecessor's tables are saved and their port is free.
+
+    Raises LocalStackError where the folder is another's, or cannot be made.
+    """
     try:
         state.mkdir(parents=True, exist_ok=True)
         lock = (state / "serve.lock").open("w")
@@ -38,23 +40,30 @@ def locked(state: Path) -> Iterator[None]:
                 f"the state folder {state} is in use by another local stack; stop that one, "
                 "or choose another folder with --state"
             ) from None
+        with (state / "stack.lock").open("w") as saving:
+            fcntl.flock(saving, fcntl.LOCK_EX)
         yield
 
 
 @contextmanager
-def running(state: Path, port: int) -> Iterator[str]:
+def running(
+    state: Path,
+    listener: socket.socket,
+    *,
+    salvage: bool = False,
+    report: Callable[[str], None] = logger.warning,
+) -> Iterator[str]:
     """Run the tables and the bucket, kept in the folder ``state``; yields their URL.
 
-    Should their process die, it is begun again with all that it had. At the end they have stopped
-    and everything is saved. Raises LocalStackError where they cannot start.
+    Should their process die, it is begun again with all that it had; meanwhile the socket lets
+    requests wait. With ``salvage``, what is damaged is set aside, and reported. At the end they
+    have stopped and everything is saved. Raises LocalStackError where they cannot start.
     """
-    endpoint = f"http://{HOST}:{port}"
-    keeper = _Keeper(state, port)
+    keeper = _Keeper(state, listener, salvage=salvage)
     try:
-        if not (_listens(keeper.process) and answers(endpoint, _START_SECONDS)):
-            raise LocalStackError(_reason(keeper.stop(), state, endpoint))
+        _wait_until_ready(keeper.process, report, state)
         keeper.start()
-        yield endpoint
+        yield f"http://{HOST}:{listener.getsockname()[1]}"
     finally:
         keeper.stop()
 
@@ -62,13 +71,13 @@ def running(state: Path, port: int) -> Iterator[str]:
 class _Keeper(Thread):
     """Owns the child process, and begins it again when it dies unasked."""
 
-    def __init__(self, state: Path, port: int) -> None:
+    def __init__(self, state: Path, listener: socket.socket, *, salvage: bool) -> None:
         super().__init__(daemon=True)
         self._state = state
-        self._port = port
+        self._listener = listener
         self._stopping = Event()
         self._handover = Lock()
-        self.process = _start(state, port)
+        self.process = _start(state, listener, *([SALVAGE] if salvage else []))
 
     def run(self) -> None:
         while True:
@@ -76,47 +85,54 @@ class _Keeper(Thread):
             with self._handover:
                 if self._stopping.is_set():
                     return
-                logger.error("the tables and the bucket died; they are begun again")
+                assert self.process.stdout is not None
+                said = self.process.stdout.read().removeprefix(f"{READY}\n")
+                logger.error("the tables and the bucket died; they are begun again. %s", said)
                 _stop(self.process)
-                self.process = _start(self._state, self._port)
+                self.process = _start(self._state, self._listener)
             self._stopping.wait(1)  # else a process that cannot start would be begun without pause
 
-    def stop(self) -> int:
-        """Let the child save and go; the exit status."""
+    def stop(self) -> None:
+        """Let the child save and go."""
         self._stopping.set()
         with self._handover:
-            return _stop(self.process)
+            _stop(self.process)
 
 
-def _start(state: Path, port: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "infra.local.stack_process", str(state), str(port)]
+def _start(state: Path, listener: socket.socket, *more: str) -> subprocess.Popen[str]:
+    descriptor = listener.fileno()
+    command = [sys.executable, "-m", "infra.local.stack_process", str(state), str(descriptor)]
     with (state / "stack.log").open("a") as log:
         # In a session of its own: the terminal's Ctrl-C is for the parent, which still needs it.
         return subprocess.Popen(  # noqa: S603  # nothing here comes from outside
-            command,
+            [*command, *more],
+            pass_fds=[descriptor],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
+            text=True,
             start_new_session=True,
         )
 
 
-def _listens(process: subprocess.Popen[bytes]) -> bool:
-    """Wait until the port is the child's own: another program's might answer just as well."""
+def _wait_until_ready(
+    process: subprocess.Popen[str], report: Callable[[str], None], state: Path
+) -> None:
+    """Raises LocalStackError with what the child said before it ended."""
     assert process.stdout is not None
-    ready, _, _ = select.select([process.stdout], [], [], _START_SECONDS)
-    return bool(ready and process.stdout.readline())
+    said: list[str] = []
+    for line in process.stdout:
+        if line.strip() == READY:
+            for each in said:
+                report(each)
+            return
+        said.append(line.strip())
+    reason = f"the tables and the bucket did not start; see {state / 'stack.log'}"
+    raise LocalStackError(" ".join(said) or reason)
 
 
-def _reason(status: int, state: Path, endpoint: str) -> str:
-    if status == errno.EADDRINUSE:
-        return f"another program uses {endpoint}; stop it, or choose another --stack-port"
-    return f"the tables and the bucket did not start; see {state / 'stack.log'}"
-
-
-def _stop(process: subprocess.Popen[bytes]) -> int:
-    """Let the child end; the exit status. Was it killed, the journal holds what was not saved."""
+def _stop(process: subprocess.Popen[str]) -> None:
+    """Let the child end. Was it killed, the journal holds what was not saved."""
     assert process.stdout is not None
-    status = stop(process, _STOP_SECONDS)
+    stop(process, _STOP_SECONDS)
     process.stdout.close()
-    return status

@@ -5,36 +5,47 @@ tables, when the parent goes for whatever reason, be it SIGKILL. The lock on the
 the next one wait until this one has saved.
 """
 
-import errno
 import fcntl
 import os
 import signal
 import socket
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Thread
+from typing import TextIO
 
-from infra.local.port import bind
+from infra.local.errors import StateDamaged
+from infra.local.journal import Journal, JournaledStack
+from infra.local.objects import check_objects, is_on_file, remove_halves, salvage_objects
+from infra.local.snapshots import Snapshots, salvage
+
+READY = "ready"
+SALVAGE = "--salvage"
 
 _SHORT_JOURNAL = 1_000_000  # bytes; repeated in a fraction of a second
 
 
-def main(folder: Path, port: int) -> None:
-    """Serve DynamoDB and S3 on the port until standard input ends.
+def main(folder: Path, descriptor: int, salvaging: bool) -> None:
+    """Serve DynamoDB and S3 on the socket of this number until standard input ends.
 
-    Says ``listening`` on standard output when the port is its own; whoever connects then is
-    answered as soon as everything is loaded. Exits with EADDRINUSE's number where another program
-    has the port.
+    Says ``ready`` on standard output when everything is loaded, and before that what the person at
+    the terminal should know: what was salvaged or, and then it ends, what is damaged.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_stop_with_parent, daemon=True).start()
+    parent = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     with (folder / "stack.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        listener = _listen_on(port)
-        os.write(sys.stdout.fileno(), b"listening\n")
-        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-        _serve(folder, listener)
+        try:
+            if salvaging:
+                _salvage(folder, parent)
+            _serve(folder, socket.socket(fileno=descriptor), parent)
+        except StateDamaged as damage:
+            parent.write(f"{damage}\n")
+            sys.exit(os.EX_DATAERR)
 
 
 def _stop_with_parent() -> None:
@@ -44,37 +55,46 @@ def _stop_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _listen_on(port: int) -> socket.socket:
-    try:
-        listener = bind(port)
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            raise
-        sys.exit(errno.EADDRINUSE)
-    listener.listen(128)
-    return listener
+def _salvage(folder: Path, parent: TextIO) -> None:
+    tables, objects = folder / "tables", folder / "s3"
+    aside = folder / "damaged" / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}"
+    remove_halves(objects)
+    done = [salvage(tables, aside / "tables")]
+    journal = Journal(Snapshots(tables).journal)
+    done.append(salvage_objects(objects, journal.writes(), aside / "s3"))
+    journal.close()
+    parent.writelines(f"{line}\n" for line in done if line)
 
 
-def _serve(folder: Path, listener: socket.socket) -> None:
-    from infra.local.journal import Journal, JournaledStack
-    from infra.local.snapshots import Snapshots
-
+def _serve(folder: Path, listener: socket.socket, parent: TextIO) -> None:
     snapshots = Snapshots(folder / "tables")
+    journal = Journal(snapshots.journal)
+    remove_halves(folder / "s3")
+    check_objects(folder / "s3", journal.writes())
     os.environ.update(_emulator_settings(folder, snapshots.work, listener.getsockname()[1]))
     # The emulator reads its settings when it is imported.
     import uvicorn
     from ministack.app import app  # type: ignore[import-untyped]
 
-    journal = Journal(snapshots.journal)
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started and application.not_repeated:
+                lost = f"{application.not_repeated:,} writes, of what could not be read"
+                parent.write(f"Not repeated       {lost}\n")
+            if self.started:
+                parent.write(f"{READY}\n")
+
+    application = JournaledStack(app, journal, max(_SHORT_JOURNAL, snapshots.size // 4), is_on_file)
     config = uvicorn.Config(
-        JournaledStack(app, journal, save_beyond=max(_SHORT_JOURNAL, snapshots.size // 4)),
+        application,
         lifespan="on",
         log_level="warning",
         timeout_keep_alive=75,
         timeout_graceful_shutdown=10,
     )
     try:
-        uvicorn.Server(config).run(sockets=[listener])
+        Server(config).run(sockets=[listener])
     finally:
         journal.close()
         snapshots.commit()
@@ -96,4 +116,4 @@ def _emulator_settings(folder: Path, tables: Path, port: int) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), SALVAGE in sys.argv[3:])

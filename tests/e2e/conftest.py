@@ -14,12 +14,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+import boto3
 import httpx
 import pytest
 
@@ -58,6 +59,8 @@ def segue(
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--service", choices=("local", "deployed"), default="local")
+    parser.addoption("--rounds", type=int, default=1, help="how often each fault happens")
+    parser.addoption("--seed", type=int, default=1, help="of when and where faults happen")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -115,32 +118,55 @@ class Options:
     bundle: Path
     state: Path
     data: Path | None = None
+    more: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     def command(self, port: int, stack_port: int) -> list[str]:
         options = ["--bundle", str(self.bundle), "--state", str(self.state)]
         options += ["--data", str(self.data)] if self.data else []
         options += ["--port", str(port), "--stack-port", str(stack_port)]
-        return segue_command("serve", *options)
+        return segue_command("serve", *options, *self.more)
 
 
 def start(options: Options, port: int | None = None, stack_port: int | None = None) -> Service:
     """Start ``segue serve``; it may not be ready yet, or never be."""
     port, stack_port = port or free_port(), stack_port or free_port()
-    process = _begin(options.command(port, stack_port))
+    process = _begin(options.command(port, stack_port), options.environment)
     ids = ("SessionsTable", "UsersTable", "Bucket")
     names = {logical_id: physical_name(PREFIX, logical_id) for logical_id in ids}
     return Service(process, f"http://127.0.0.1:{port}", stack_port, names)
 
 
-def _begin(command: list[str]) -> subprocess.Popen[str]:
+def _begin(
+    command: list[str], environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command,
         cwd=ROOT,
-        env=ENVIRONMENT,
+        env=ENVIRONMENT | dict(environment or {}),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def client(service: Service, name: str) -> Any:
+    """A client of its tables ("dynamodb") or its bucket ("s3")."""
+    return boto3.client(
+        name,
+        endpoint_url=service.settings["AWS_ENDPOINT_URL"],
+        region_name=service.settings["AWS_REGION"],
+        aws_access_key_id=service.settings["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=service.settings["AWS_SECRET_ACCESS_KEY"],
+    )
+
+
+def stack_process(service: Service) -> int:
+    """The number of the process that has the tables and the bucket."""
+    listed = subprocess.run(["ps", "-eo", "pid,ppid"], capture_output=True, text=True, check=True)
+    rows = (line.split() for line in listed.stdout.splitlines()[1:])
+    (child,) = (int(pid) for pid, parent in rows if int(parent) == service.process.pid)
+    return child
 
 
 def wait_until_ready(service: Service) -> None:
@@ -163,7 +189,7 @@ def serving(options: Options) -> Iterator[Service]:
         wait_until_ready(service)
         yield service
     finally:
-        _end(service.process)
+        end(service.process)
 
 
 @contextmanager
@@ -179,7 +205,7 @@ def deployed(options: Options) -> Iterator[Service]:
         where = json.loads(addresses.read_bytes())
         yield Service(process, where["url"], port, where["outputs"])
     finally:
-        _end(process)
+        end(process)
 
 
 def deploy(options: Options, port: int, build: Path, *more: str) -> subprocess.Popen[str]:
@@ -203,7 +229,8 @@ def built(bundle: Path) -> Path:
     return folder / "build"
 
 
-def _end(process: subprocess.Popen[str]) -> None:
+def end(process: subprocess.Popen[str]) -> None:
+    """Stop it, if it still runs, and close what leads to it."""
     if process.poll() is None:
         process.send_signal(signal.SIGINT)
     process.communicate(timeout=PATIENCE)

@@ -8,53 +8,44 @@ import signal
 import socket
 import subprocess
 import time
-from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import boto3
 import pytest
 
-from infra.local.environment import PREFIX, local_settings
-from infra.local.port import bind
+from infra.local.environment import PREFIX
+from infra.local.port import listen
 from tests.e2e.conftest import (
     ENVIRONMENT,
     PATIENCE,
     ROOT,
     Options,
     Service,
+    client,
     perform,
     results,
     segue,
     segue_command,
     serving,
+    stack_process,
     start,
+    wait_until_ready,
 )
+from tests.ports import free_port
 
 USERS = range(101, 141)
 
 pytestmark = pytest.mark.local
 
 
-def dynamodb(service: Service) -> Any:
-    settings = local_settings(f"http://127.0.0.1:{service.stack_port}")
-    return boto3.client(
-        "dynamodb",
-        endpoint_url=settings["AWS_ENDPOINT_URL"],
-        region_name=settings["AWS_REGION"],
-        aws_access_key_id=settings["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=settings["AWS_SECRET_ACCESS_KEY"],
-    )
-
-
 def put_user(service: Service, user_id: str) -> None:
     item = {"user_id": {"S": user_id}, "favourite_genres": {"L": []}, "premium": {"BOOL": False}}
-    dynamodb(service).put_item(TableName=f"{PREFIX}-userstable", Item=item)
+    client(service, "dynamodb").put_item(TableName=f"{PREFIX}-userstable", Item=item)
 
 
 def has_user(service: Service, user_id: str) -> bool:
     key = {"user_id": {"S": user_id}}
-    return "Item" in dynamodb(service).get_item(TableName=f"{PREFIX}-userstable", Key=key)
+    return "Item" in client(service, "dynamodb").get_item(TableName=f"{PREFIX}-userstable", Key=key)
 
 
 def processes(part: str) -> list[str]:
@@ -63,12 +54,6 @@ def processes(part: str) -> list[str]:
     command = ["ps", "-ww", "-eo", "pid,args"]
     listed = subprocess.run(command, capture_output=True, text=True, check=True)
     return [line for line in listed.stdout.splitlines() if part in line]
-
-
-def kill(line: str) -> None:
-    """SIGKILL for a process that ``processes`` listed; it may be gone already."""
-    with suppress(ProcessLookupError):
-        os.kill(int(line.split()[0]), signal.SIGKILL)
 
 
 def test_answers_leave_at_once() -> None:
@@ -82,7 +67,7 @@ def test_answers_leave_at_once() -> None:
             option.set_result(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
             writer.close()
 
-        listener = bind(0)
+        listener = listen(0, "--port")
         async with await asyncio.start_server(accept, sock=listener):
             _, writer = await asyncio.open_connection(*listener.getsockname())
             sent_at_once = bool(await option)
@@ -126,18 +111,15 @@ class TestKill:
     def test_of_the_tables_too_loses_no_item(self, options: Options) -> None:
         with serving(options) as service:
             put_user(service, "user")
-            (stack,) = processes(f"stack_process {options.state} ")
             service.process.send_signal(signal.SIGSTOP)  # lest it should begin them again
-            kill(stack)
+            os.kill(stack_process(service), signal.SIGKILL)
             service.kill()
         with serving(options) as service:
             assert has_user(service, "user")
 
     def test_of_the_tables_alone_is_healed(self, served: Service) -> None:
-        port = f" {served.stack_port}"
         put_user(served, "user")
-        (stack,) = (line for line in processes("stack_process") if line.endswith(port))
-        kill(stack)
+        os.kill(stack_process(served), signal.SIGKILL)
         assert perform(served, USERS[0]) in (0, 1)
         assert has_user(served, "user")
 
@@ -206,6 +188,30 @@ class TestRefusal:
         assert str(port) in line
         assert f"--{which.replace('_', '-')}" in line
         assert processes(str(options.state)) == []
+
+    def test_of_one_port_for_both(self, options: Options) -> None:
+        port = free_port()
+        line = self.refused(options, port=port, stack_port=port)
+        assert f"--port and --stack-port are both {port}" in line
+
+    @pytest.mark.parametrize("which", ["port", "stack_port"])
+    def test_of_a_port_that_another_one_has_that_starts(
+        self, options: Options, tmp_path: Path, which: str
+    ) -> None:
+        """Of two that begin at once, one serves."""
+        ports = {which: free_port()}
+        both = [start(replace(options, state=tmp_path / name), **ports) for name in ("one", "two")]
+        while all(service.process.poll() is None for service in both):
+            time.sleep(0.05)
+        refused, serves = sorted(both, key=lambda service: service.process.poll() is None)
+        _, stderr = refused.process.communicate()
+        wait_until_ready(serves)
+        serves.process.send_signal(signal.SIGINT)
+        serves.process.communicate(timeout=PATIENCE)
+        assert serves.process.returncode == 0
+        assert refused.process.returncode == 1
+        (line,) = stderr.splitlines()
+        assert f"another --{which.replace('_', '-')}" in line
 
     def test_of_a_state_folder_that_is_taken(self, options: Options) -> None:
         with serving(options):

@@ -14,13 +14,13 @@ from moto.core.botocore_stubber import BotocoreStubber
 
 from infra.local import stack
 from infra.local.environment import local_settings
+from infra.local.port import listen
 from infra.template import create_resources, load
 from segue.adapters.aws import dynamodb_client, s3_client
 from segue.adapters.dynamodb import DynamoSessionStore, DynamoUserStore
 from segue.adapters.memory import MemoryResultStore, MemorySessionStore, MemoryUserStore
 from segue.adapters.s3 import S3ResultStore
 from segue.ports import ResultStore, SessionStore, UserStore
-from tests.ports import free_port
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -50,7 +50,10 @@ class Aws:
 @pytest.fixture(scope="session")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The local stack's DynamoDB and S3."""
-    with stack.running(tmp_path_factory.mktemp("stack"), free_port()) as url:
+    with (
+        listen(0, "--stack-port") as listener,
+        stack.running(tmp_path_factory.mktemp("stack"), listener) as url,
+    ):
         yield url
 
 

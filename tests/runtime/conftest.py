@@ -17,6 +17,7 @@ import pytest
 
 from infra.local import stack
 from infra.local.environment import local_settings
+from infra.local.port import listen
 from infra.template import Template, create_resources, load
 from segue.adapters.archive import S3Archive
 from segue.adapters.dynamodb import DynamoSessionStore, DynamoUserStore
@@ -24,7 +25,6 @@ from segue.adapters.objects import Objects
 from segue.adapters.s3 import S3ResultStore
 from segue.domain.times import format_time
 from segue.models.bundle import Bundle
-from tests.ports import free_port
 from tests.runtime.emulator import Function, Runtime, running
 from tests.runtime.support import ROOT, Deploy, Stack, Start, sam_build
 
@@ -78,7 +78,10 @@ def template() -> Template:
 
 @pytest.fixture(scope="session")
 def local_stack(template: Template, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with stack.running(tmp_path_factory.mktemp("stack"), free_port()) as endpoint:
+    with (
+        listen(0, "--stack-port") as listener,
+        stack.running(tmp_path_factory.mktemp("stack"), listener) as endpoint,
+    ):
         settings = local_settings(endpoint)
         session = boto3.Session(
             settings["AWS_ACCESS_KEY_ID"],

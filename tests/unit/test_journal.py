@@ -1,15 +1,19 @@
 """The journal of the local stack: no kill loses a write, and none is ever repeated twice."""
 
 import asyncio
+import errno
+import os
+import re
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
-from infra.local.journal import Journal, JournaledStack, Write
-from infra.local.snapshots import Snapshots
+from infra.local.errors import StateDamaged
+from infra.local.journal import Journal, JournaledStack, Write, entry
 
 
 class FakeEmulator:
@@ -47,24 +51,33 @@ def write(body: bytes) -> Write:
 
 
 def request(
-    journal: Journal, method: str, url: str, body: bytes, headers: dict[str, str]
+    journal: Journal,
+    method: str,
+    url: str,
+    body: bytes,
+    headers: dict[str, str],
+    emulator: FakeEmulator | None = None,
 ) -> httpx.Response:
     async def send() -> httpx.Response:
-        transport = httpx.ASGITransport(app=JournaledStack(FakeEmulator(), journal))
+        application = JournaledStack(emulator or FakeEmulator(), journal)
+        transport = httpx.ASGITransport(app=application)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await client.request(method, url, content=body, headers=headers)
 
     return asyncio.run(send())
 
 
-def post(journal: Journal, operation: str, body: bytes) -> httpx.Response:
+def post(
+    journal: Journal, operation: str, body: bytes, emulator: FakeEmulator | None = None
+) -> httpx.Response:
     headers = {"x-amz-target": f"DynamoDB_20120810.{operation}", "authorization": "me"}
-    return request(journal, "POST", "/", body, headers)
+    return request(journal, "POST", "/", body, headers, emulator)
 
 
-def restart(journal: Journal) -> list[bytes]:
+def restart(journal: Journal, not_repeated: int = 0) -> list[bytes]:
     """Begin a new emulator; what its tables hold when it is ready."""
     emulator = FakeEmulator()
+    application = JournaledStack(emulator, journal)
     ready: list[Any] = []
 
     async def start() -> None:
@@ -74,9 +87,10 @@ def restart(journal: Journal) -> list[bytes]:
         async def receive() -> Any:
             raise AssertionError("nothing is received at the start")
 
-        await JournaledStack(emulator, journal)({"type": "lifespan"}, receive, send)
+        await application({"type": "lifespan"}, receive, send)
 
     asyncio.run(start())
+    assert application.not_repeated == not_repeated
     kind: str
     bodies: list[bytes]
     ((kind, bodies),) = ready
@@ -106,21 +120,86 @@ class TestJournaledStack:
             ("PUT", "/bucket?versioning", 1),
             ("DELETE", "/bucket", 1),
             ("GET", "/bucket", 0),
-            ("PUT", "/bucket/an/object", 0),
+            ("PUT", "/bucket/an/object", 1),
+            ("GET", "/bucket/an/object", 0),
+            ("POST", "/bucket?delete", 1),
+            ("POST", "/", 0),
         ],
     )
-    def test_note_buckets_but_not_their_objects(
+    def test_note_what_changes_buckets_and_objects(
         self, journal: Journal, method: str, url: str, noted: int
     ) -> None:
         request(journal, method, url, b"", {})
         assert len(list(journal.writes())) == noted
+
+    def test_keep_the_condition_of_an_object(self, journal: Journal) -> None:
+        request(journal, "PUT", "/bucket/object", b"body", {"if-match": "tag"})
+        (noted,) = journal.writes()
+        assert (b"if-match", b"tag") in noted.scope()["headers"]
+
+    def test_count_what_the_tables_do_not_take_again(self, journal: Journal) -> None:
+        """After damage, it builds on what was lost."""
+        for body in (b"bad", b"body"):
+            journal.append(write(body))
+        assert restart(journal, not_repeated=1) == [b"body"]
 
     def test_do_not_note_refused_writes(self, journal: Journal) -> None:
         assert post(journal, "PutItem", b"bad").status_code == 400
         assert list(journal.writes()) == []
 
 
-def stop(journal: Journal, save_beyond: int) -> bool:
+class FullDisk(Journal):
+    """A journal on a disk that is full while ``full``."""
+
+    full = True
+
+    def append(self, write: Write) -> None:
+        if self.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        super().append(write)
+
+
+class TestFullDisk:
+    @pytest.fixture
+    def journal(self, file: Path) -> Iterator[FullDisk]:
+        journal = FullDisk(file)
+        yield journal
+        journal.close()
+
+    def test_refuses_a_write_before_it_takes_effect(self, journal: FullDisk) -> None:
+        emulator = FakeEmulator()
+        answer = post(journal, "PutItem", b"body", emulator)
+        assert answer.status_code == 507
+        assert answer.json()["__type"] == "DiskFull"
+        assert "No space left on device" in answer.json()["message"]
+        assert emulator.bodies == []
+
+    def test_refuses_an_object_in_the_words_of_s3(self, journal: FullDisk) -> None:
+        answer = request(journal, "PUT", "/bucket/object", b"body", {})
+        assert answer.status_code == 507
+        assert "<Code>DiskFull</Code>" in answer.text
+
+    def test_is_over_when_there_is_space(self, journal: FullDisk) -> None:
+        post(journal, "PutItem", b"refused")
+        journal.full = False
+        assert post(journal, "PutItem", b"body").status_code == 200
+        assert restart(journal) == [b"body"]
+
+    def test_leaves_nothing_of_a_write_that_fits_in_part(
+        self, journal: FullDisk, file: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        journal.full = False
+        journal.append(write(b"first"))
+        write_all = os.write
+        monkeypatch.setattr(os, "write", lambda file, data: write_all(file, data[:9]))
+        with pytest.raises(OSError, match="No space left"):
+            journal.append(write(b"second"))
+        monkeypatch.undo()
+        journal.append(write(b"third"))
+        assert [noted.body for noted in journal.writes()] == [b"first", b"third"]
+
+
+def stop(journal: Journal, save_beyond: int, *, is_on_file: bool = True) -> bool:
     """End an emulator's life; whether it was told, and so saved its tables."""
     told = False
 
@@ -139,7 +218,8 @@ def stop(journal: Journal, save_beyond: int) -> bool:
         async def send(message: Any) -> None:
             answers.append(message["type"])
 
-        await JournaledStack(emulator, journal, save_beyond)({"type": "lifespan"}, receive, send)
+        application = JournaledStack(emulator, journal, save_beyond, lambda: is_on_file)
+        await application({"type": "lifespan"}, receive, send)
         assert answers == ["lifespan.shutdown.complete"]
 
     asyncio.run(life())
@@ -155,6 +235,10 @@ class TestEnd:
         post(journal, "PutItem", b"body")
         assert not stop(journal, save_beyond=journal.size)
         assert restart(journal) == [b"body"]
+
+    def test_leaves_the_journal_while_an_object_is_nowhere_else(self, journal: Journal) -> None:
+        post(journal, "PutItem", b"body")
+        assert not stop(journal, save_beyond=0, is_on_file=False)
 
 
 class TestJournal:
@@ -172,39 +256,41 @@ class TestJournal:
         assert [noted.body for noted in journal.writes()] == [b"body", b"after"]
         journal.close()
 
+    def test_refuses_to_open_a_file_that_is_damaged_anywhere(self, file: Path) -> None:
+        """One byte of three entries is another; were it the length or the last, too."""
+        content = entries(file, b"first", b"second", b"third")
+        for place in range(len(content)):
+            file.write_bytes(flipped(content, place))
+            with pytest.raises(StateDamaged, match=re.escape(str(file))):
+                Journal(file)
+            assert file.read_bytes() == flipped(content, place)
 
-class TestSnapshots:
-    def save(self, snapshots: Snapshots, content: str) -> None:
-        """Save as the emulator does: a new file in place of the old."""
-        new = snapshots.work / "new"
-        new.write_text(content)
-        new.replace(snapshots.work / "dynamodb.json")
+    def test_says_where_it_is_damaged_and_what_can_be_read(self, file: Path) -> None:
+        content = entries(file, b"first", b"second", b"third", b"fourth")
+        second = len(entries(file, b"first"))
+        file.write_bytes(flipped(content, second + 30))
+        said = f"at byte {second}: 1 writes before it can be read, and 2 behind"
+        with pytest.raises(StateDamaged, match=said):
+            Journal(file)
 
-    def test_begin_with_what_was_saved_and_an_empty_journal(self, tmp_path: Path) -> None:
-        first = Snapshots(tmp_path)
-        first.journal.write_text("writes")
-        self.save(first, "tables")
-        assert first.commit()
-        second = Snapshots(tmp_path)
-        assert (second.work / "dynamodb.json").read_text() == "tables"
-        assert not second.journal.exists()
+    def test_reads_what_an_earlier_version_wrote(self, file: Path) -> None:
+        """Writes had no headers then."""
+        file.write_bytes(entry(msgspec.msgpack.encode(write(b"body")[:6])))
+        journal = Journal(file)
+        assert list(journal.writes()) == [write(b"body")]
+        journal.close()
 
-    def test_keep_the_old_tables_with_their_journal_after_a_kill(self, tmp_path: Path) -> None:
-        first = Snapshots(tmp_path)
-        self.save(first, "old")
-        first.commit()
-        killed = Snapshots(tmp_path)
-        killed.journal.write_text("writes")
-        self.save(killed, "new")
-        after = Snapshots(tmp_path)
-        assert (after.work / "dynamodb.json").read_text() == "old"
-        assert after.journal.read_text() == "writes"
 
-    def test_keep_the_journal_where_the_emulator_could_not_save(self, tmp_path: Path) -> None:
-        first = Snapshots(tmp_path)
-        self.save(first, "old")
-        first.commit()
-        full_disk = Snapshots(tmp_path)
-        full_disk.journal.write_text("writes")
-        assert not full_disk.commit()
-        assert Snapshots(tmp_path).journal.read_text() == "writes"
+def entries(file: Path, *bodies: bytes) -> bytes:
+    """What a journal of these holds."""
+    file.unlink(missing_ok=True)
+    journal = Journal(file)
+    for body in bodies:
+        journal.append(write(body))
+    journal.close()
+    return file.read_bytes()
+
+
+def flipped(content: bytes, place: int) -> bytes:
+    """The bytes with one bit of one of them turned."""
+    return content[:place] + bytes([content[place] ^ 0x10]) + content[place + 1 :]
