@@ -24,6 +24,8 @@ TABLE = "AWS::DynamoDB::Table"
 BUCKET = "AWS::S3::Bucket"
 
 _PLACEHOLDER = re.compile(r"\$\{([^}]+)\}")
+_RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
+_SECONDS = {"minute": 60, "hour": 3_600, "day": 86_400}
 
 
 class UnresolvedReference(LookupError):
@@ -37,6 +39,14 @@ class Route:
     method: str
     path: str
     function_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A function that runs by itself, every so many seconds."""
+
+    function_id: str
+    seconds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +109,15 @@ class Template:
             if event["Type"] == "Api"
         ]
 
+    def schedules(self) -> list[Schedule]:
+        """Every schedule of the functions. Raises NotImplementedError for one that is no rate."""
+        return [
+            Schedule(function_id, _period(event["Properties"]["Schedule"]))
+            for function_id, function in self.resources(FUNCTION).items()
+            for event in function["Properties"].get("Events", {}).values()
+            if event["Type"] == "Schedule"
+        ]
+
     def tables(self) -> list[Table]:
         """The DynamoDB tables."""
         return [
@@ -134,6 +153,11 @@ class Template:
     def timeout(self, function_id: str) -> int:
         """How long the function may take, in seconds."""
         return int(self._property(function_id, "Timeout"))
+
+    def reserved_concurrency(self, function_id: str) -> int:
+        """How many instances of the function there may be at once; 0 where none are reserved."""
+        own = self.resources(FUNCTION)[function_id]["Properties"]
+        return int(own.get("ReservedConcurrentExecutions", 0))
 
     def layers(self, function_id: str) -> list[str]:
         """The logical ids of the function's layers, in the order in which they go into /opt."""
@@ -202,6 +226,13 @@ def _short_tag(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> dict[str, 
 
 
 _Loader.add_multi_constructor("!", _short_tag)
+
+
+def _period(schedule: str) -> int:
+    """The seconds of a schedule such as ``rate(15 minutes)``."""
+    if not (rate := _RATE.fullmatch(schedule)):
+        raise NotImplementedError(f"infra.template does not know {schedule}")
+    return int(rate[1]) * _SECONDS[rate[2]]
 
 
 def _variables(properties: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from infra.template import (
     BUCKET,
     FUNCTION,
     TABLE,
+    Schedule,
     Template,
     UnresolvedReference,
     create_resources,
@@ -93,6 +94,32 @@ class TestReader:
             "AbReportFunction": ["StatsLayer"],
             "MaintenanceFunction": [],
         }
+
+    def test_knows_which_functions_run_by_themselves_and_how_often(
+        self, template: Template
+    ) -> None:
+        assert template.schedules() == [
+            Schedule("AbReportFunction", 3_600),
+            Schedule("MaintenanceFunction", 900),
+        ]
+
+    def test_refuses_a_schedule_that_is_no_rate(self, tmp_path: Path) -> None:
+        template = read(
+            tmp_path,
+            """
+            Resources:
+              F:
+                Type: AWS::Serverless::Function
+                Properties:
+                  Events: {Daily: {Type: Schedule, Properties: {Schedule: "cron(0 3 * * ? *)"}}}
+            """,
+        )
+        with pytest.raises(NotImplementedError, match="cron"):
+            template.schedules()
+
+    def test_reserves_concurrency_for_maintenance_alone(self, template: Template) -> None:
+        reserved = {it: template.reserved_concurrency(it) for it in template.functions()}
+        assert {it: count for it, count in reserved.items() if count} == {"MaintenanceFunction": 1}
 
     def test_resolves_intrinsics(self, tmp_path: Path) -> None:
         template = read(
