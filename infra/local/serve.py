@@ -5,7 +5,7 @@ import logging
 import shutil
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, redirect_stdout
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from rich.console import Console
 from infra import template as templates
 from infra.importing import DynamoTarget, import_folder
 from infra.importing.target import patient_client
-from infra.local import imported, stack
+from infra.local import imported, schedules, stack, workers
 from infra.local.environment import (
     TEMPLATE,
     create_local_resources,
@@ -23,7 +23,7 @@ from infra.local.environment import (
     point_aws_at,
 )
 from infra.local.errors import LocalStackError
-from infra.local.functions import LocalFunction
+from infra.local.functions import Function
 from infra.local.gateway import Gateway
 from infra.local.port import HOST, bind
 from infra.local.signals import interruptible
@@ -73,11 +73,14 @@ def _start(options: ServeOptions, console: Console, running: ExitStack) -> None:
     names = create_local_resources(template)
     if options.data and data:
         _import(options.data, data, options.state, names, console)
-    running.enter_context(_functions_log(options.state))
-    functions = _functions(template, names, endpoint, bundle)
+    log = options.state / "functions.log"
+    running.enter_context(_logged(log))
+    loaded = _functions(template, names, endpoint, bundle)
+    functions = running.enter_context(workers.running(loaded, log))
     console.print(f"Models             {_models(names, bundle)}, as of {_as_of(bundle)}")
     url, user = f"http://{HOST}:{options.port}", _example_user(names)
     console.print(_WHAT_TO_TRY.format(url=url, user=user, state=options.state))
+    schedules.start(template.schedules(), functions)
     running.callback(console.print, "Stopping ...")
     _run(Gateway(template.routes(), functions), listener)
 
@@ -139,35 +142,32 @@ def _example_user(names: dict[str, str]) -> str:
 
 
 @contextmanager
-def _functions_log(state: Path) -> Iterator[None]:
-    """What the functions print goes to ``functions.log``, as it goes to CloudWatch on AWS."""
-    with (state / "functions.log").open("a", buffering=1, encoding="utf-8") as log:
+def _logged(file: Path) -> Iterator[None]:
+    """What this process logs goes to the file, beside what the functions print."""
+    with file.open("a", buffering=1, encoding="utf-8") as log:
         logging.captureWarnings(True)
         logging.basicConfig(stream=log, level=logging.WARNING, force=True)
-        with redirect_stdout(log):
-            yield
+        yield
 
 
 def _functions(
     template: templates.Template, names: dict[str, str], endpoint: str, bundle: Bundle
-) -> dict[str, LocalFunction]:
+) -> list[Function]:
     settings = local_settings(endpoint) | {
         "BUNDLE_PATH": str(bundle.path.resolve()),
         "SEGUE_AS_OF": _as_of(bundle),
     }
-    functions = {
-        function_id: LocalFunction(
+    return [
+        Function(
             function_id,
             template.handler(function_id),
             template.code_uri(function_id),
             template.environment(function_id, names) | settings,
             template.timeout(function_id),
+            template.reserved_concurrency(function_id),
         )
         for function_id in template.functions()
-    }
-    for function in functions.values():
-        function.load()
-    return functions
+    ]
 
 
 def _models(names: dict[str, str], bundle: Bundle) -> str:
@@ -202,7 +202,8 @@ _WHAT_TO_TRY = """
   curl {url}/perform_ab_test  -d '{{"user_id": {user}}}'
   curl {url}/ab_test/results
 
-What runs by a schedule on AWS runs here when you say so; it settles what is due, and compacts:
+Maintenance runs here by the same schedule as on AWS, and compacts results. But time stands still
+here, so what an experiment has shown is settled when you say so:
 
   curl {url}/2015-03-31/functions/MaintenanceFunction/invocations -d '{{}}'
 

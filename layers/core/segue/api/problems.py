@@ -52,14 +52,20 @@ def _field(error: Exception) -> str:
     return error.field if isinstance(error, InvalidRequest) else ""
 
 
-def _response(status: int, title: str, detail: str, request_id: str, field: str) -> Response[str]:
-    body = {
+def problem_body(status: int, title: str, detail: str, request_id: str) -> dict[str, str | int]:
+    """What a problem says, whoever answers it; its title names its type."""
+    return {
         "type": f"urn:segue:problem:{title.lower().replace(' ', '-')}",
         "title": title,
         "status": status,
-        "detail": f"{field}: {detail}" if field else detail,
+        "detail": detail,
         "request_id": request_id,
     }
+
+
+def _response(status: int, title: str, detail: str, request_id: str, field: str) -> Response[str]:
+    told = f"{field}: {detail}" if field else detail
+    body = problem_body(status, title, told, request_id)
     if field:
         body["field"] = field
     return json_response(body, status, content_type="application/problem+json")
