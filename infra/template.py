@@ -42,14 +42,6 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
-class Schedule:
-    """A function that runs by itself, every so many seconds."""
-
-    function_id: str
-    seconds: int
-
-
-@dataclass(frozen=True, slots=True)
 class Table:
     """A DynamoDB table. ``schema`` holds what ``create_table`` takes beside the name.
 
@@ -109,15 +101,6 @@ class Template:
             if event["Type"] == "Api"
         ]
 
-    def schedules(self) -> list[Schedule]:
-        """Every schedule of the functions. Raises NotImplementedError for one that is no rate."""
-        return [
-            Schedule(function_id, _period(event["Properties"]["Schedule"]))
-            for function_id, function in self.resources(FUNCTION).items()
-            for event in function["Properties"].get("Events", {}).values()
-            if event["Type"] == "Schedule"
-        ]
-
     def tables(self) -> list[Table]:
         """The DynamoDB tables."""
         return [
@@ -158,6 +141,17 @@ class Template:
         """How many instances of the function there may be at once; 0 where none are reserved."""
         own = self.resources(FUNCTION)[function_id]["Properties"]
         return int(own.get("ReservedConcurrentExecutions", 0))
+
+    def period(self, function_id: str) -> int:
+        """The seconds from one scheduled run of the function to the next.
+
+        Raises NotImplementedError for a schedule that is no rate.
+        """
+        events = self.resources(FUNCTION)[function_id]["Properties"]["Events"].values()
+        (schedule,) = (it["Properties"]["Schedule"] for it in events if it["Type"] == "Schedule")
+        if not (rate := _RATE.fullmatch(schedule)):
+            raise NotImplementedError(f"infra.template does not know {schedule}")
+        return int(rate[1]) * _SECONDS[rate[2]]
 
     def layers(self, function_id: str) -> list[str]:
         """The logical ids of the function's layers, in the order in which they go into /opt."""
@@ -226,13 +220,6 @@ def _short_tag(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> dict[str, 
 
 
 _Loader.add_multi_constructor("!", _short_tag)
-
-
-def _period(schedule: str) -> int:
-    """The seconds of a schedule such as ``rate(15 minutes)``."""
-    if not (rate := _RATE.fullmatch(schedule)):
-        raise NotImplementedError(f"infra.template does not know {schedule}")
-    return int(rate[1]) * _SECONDS[rate[2]]
 
 
 def _variables(properties: Mapping[str, Any]) -> dict[str, Any]:

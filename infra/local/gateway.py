@@ -77,8 +77,7 @@ class Gateway:
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         request_id = str(uuid4())
         try:
-            response = await self._respond(scope, receive, request_id)
-            await _send(response, scope, send)
+            await _send(await self._respond(scope, receive, request_id), scope, send)
             return
         except HungUp:
             return
@@ -191,10 +190,12 @@ def _pattern(path: str) -> re.Pattern[str]:
 
 
 def _check_protocol(scope: Message) -> None:
-    """Raises MalformedRequest for a WebSocket, whoever has noticed that it is one."""
+    """Raises Refused for a WebSocket, whether or not the server has noticed that it is one."""
     upgrade = dict(scope["headers"]).get(b"upgrade", b"")
     if scope["type"] == "websocket" or upgrade.lower() == b"websocket":
-        raise MalformedRequest("there is no WebSocket here: send a plain HTTP request")
+        detail = "there is no WebSocket here; send a plain HTTP request"
+        close = [("connection", "close")]
+        raise Refused(HTTPStatus.BAD_REQUEST, "Malformed request", detail, close)
 
 
 def _headers(scope: Message) -> Iterator[tuple[str, str]]:

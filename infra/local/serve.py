@@ -13,9 +13,7 @@ import uvicorn
 from rich.console import Console
 
 from infra import template as templates
-from infra.importing import DynamoTarget, import_folder
-from infra.importing.target import patient_client
-from infra.local import imported, schedules, stack, workers
+from infra.local import imported, maintenance, stack, workers
 from infra.local.environment import (
     TEMPLATE,
     create_local_resources,
@@ -35,6 +33,8 @@ from segue.domain.errors import BundleMissing
 from segue.domain.times import format_time
 from segue.domain.users import json_id
 from segue.models.bundle import Bundle
+
+_MAINTENANCE = "MaintenanceFunction"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def _start(options: ServeOptions, console: Console, running: ExitStack) -> None:
     console.print(f"Models             {_models(names, bundle)}, as of {_as_of(bundle)}")
     url, user = f"http://{HOST}:{options.port}", _example_user(names)
     console.print(_WHAT_TO_TRY.format(url=url, user=user, state=options.state))
-    schedules.start(template.schedules(), functions)
+    maintenance.keep_up(functions[_MAINTENANCE], template.period(_MAINTENANCE))
     running.callback(console.print, "Stopping ...")
     _run(Gateway(template.routes(), functions), listener)
 
@@ -119,6 +119,10 @@ def _import(
     if noted == fingerprint:
         console.print(f"Data               {data}, imported before")
         return
+    # Slow to import, and for the first start alone.
+    from infra.importing import DynamoTarget, import_folder
+    from infra.importing.target import patient_client
+
     target = DynamoTarget(patient_client(), names["SessionsTable"], names["UsersTable"])
     scratch = state / "import"
     shutil.rmtree(scratch, ignore_errors=True)  # what a kill left there
@@ -185,6 +189,8 @@ def _as_of(bundle: Bundle) -> str:
 def _run(gateway: Gateway, listener: socket.socket) -> None:
     config = uvicorn.Config(
         gateway,
+        # The gateway says itself that there is none; a library for it would say nothing.
+        ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -202,8 +208,8 @@ _WHAT_TO_TRY = """
   curl {url}/perform_ab_test  -d '{{"user_id": {user}}}'
   curl {url}/ab_test/results
 
-Maintenance runs here by the same schedule as on AWS, and compacts results. But time stands still
-here, so what an experiment has shown is settled when you say so:
+Results are compacted every quarter of an hour, as on AWS. But time stands still here: what an
+experiment has shown is settled when you say so, by
 
   curl {url}/2015-03-31/functions/MaintenanceFunction/invocations -d '{{}}'
 

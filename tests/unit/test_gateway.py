@@ -294,7 +294,9 @@ class TestWebSocket:
 
     def test_is_refused_as_a_request_to_upgrade(self) -> None:
         headers = {"connection": "Upgrade", "upgrade": "WebSocket"}
-        assert_problem(call(echo, "GET", "/models", headers=headers), 400)
+        response = call(echo, "GET", "/models", headers=headers)
+        assert_problem(response, 400)
+        assert response.headers["connection"] == "close"
 
     def test_is_refused_as_a_connection(self) -> None:
         scope = http_scope(path=b"/models") | {"type": "websocket"}

@@ -18,7 +18,6 @@ from infra.template import (
     BUCKET,
     FUNCTION,
     TABLE,
-    Schedule,
     Template,
     UnresolvedReference,
     create_resources,
@@ -95,13 +94,9 @@ class TestReader:
             "MaintenanceFunction": [],
         }
 
-    def test_knows_which_functions_run_by_themselves_and_how_often(
-        self, template: Template
-    ) -> None:
-        assert template.schedules() == [
-            Schedule("AbReportFunction", 3_600),
-            Schedule("MaintenanceFunction", 900),
-        ]
+    def test_knows_how_often_a_function_runs_by_itself(self, template: Template) -> None:
+        assert template.period("MaintenanceFunction") == 15 * 60
+        assert template.period("AbReportFunction") == 60 * 60
 
     def test_refuses_a_schedule_that_is_no_rate(self, tmp_path: Path) -> None:
         template = read(
@@ -115,7 +110,7 @@ class TestReader:
             """,
         )
         with pytest.raises(NotImplementedError, match="cron"):
-            template.schedules()
+            template.period("F")
 
     def test_reserves_concurrency_for_maintenance_alone(self, template: Template) -> None:
         reserved = {it: template.reserved_concurrency(it) for it in template.functions()}

@@ -6,12 +6,11 @@ from queue import SimpleQueue
 
 import pytest
 
-from infra.local import schedules
 from infra.local.functions import Answer, failure
-from infra.template import Schedule
+from infra.local.maintenance import keep_up
 
 
-def test_a_function_runs_again_and_again_whatever_comes_of_it(
+def test_maintenance_runs_again_and_again_whatever_comes_of_it(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     events: SimpleQueue[bytes] = SimpleQueue()
@@ -25,19 +24,8 @@ def test_a_function_runs_again_and_again_whatever_comes_of_it(
         events.put(event)
         return answered
 
-    schedules.start([Schedule("MaintenanceFunction", 0)], {"MaintenanceFunction": invoke})
+    keep_up(invoke, 0)
     runs = [json.loads(events.get(timeout=60)) for _ in range(3)]
-    assert {run["source"] for run in runs} == {"aws.events"}
+    # By the clock, all windows of a demonstration have passed.
+    assert [run["settle"] for run in runs] == [False] * 3
     assert "the tables are gone" in caplog.text
-
-
-def test_no_outcome_is_settled_by_it() -> None:
-    """By the clock, all windows of a demonstration have passed: only its user knows better."""
-    events: SimpleQueue[bytes] = SimpleQueue()
-
-    def invoke(event: bytes, request_id: str) -> "Future[Answer]":
-        events.put(event)
-        return Future()
-
-    schedules.start([Schedule("MaintenanceFunction", 900)], {"MaintenanceFunction": invoke})
-    assert json.loads(events.get(timeout=60))["settle"] is False
