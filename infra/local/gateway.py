@@ -23,7 +23,7 @@ import msgspec
 
 from infra.local.functions import Answer, Invoke
 from infra.local.journal import Message, Receive, Send
-from infra.local.proxy_event import Request, path_parameters, proxy_event
+from infra.local.proxy_event import Request, decode_path_parameters, proxy_event
 from infra.template import Route
 from segue.api.problems import problem_body
 from segue.domain.errors import MalformedRequest
@@ -125,7 +125,7 @@ class Gateway:
         routes = {}
         for pattern, route in self._routes:
             if match := pattern.fullmatch(path):
-                routes[route.method] = route, path_parameters(match.groupdict())
+                routes[route.method] = route, decode_path_parameters(match.groupdict())
         if not routes:
             raise Refused(HTTPStatus.NOT_FOUND, "Unknown route", f"there is nothing at {path}")
         return routes

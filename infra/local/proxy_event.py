@@ -73,7 +73,7 @@ def proxy_event(
     }
 
 
-def path_parameters(encoded: Mapping[str, str]) -> dict[str, str]:
+def decode_path_parameters(encoded: Mapping[str, str]) -> dict[str, str]:
     """Decode the parameters. Raises MalformedRequest, naming the one that is not UTF-8."""
     parameters = {name: unquote(text, errors=_AS_IT_IS) for name, text in encoded.items()}
     for name, value in parameters.items():
@@ -96,7 +96,11 @@ def _check_utf8(text: str, what: str) -> None:
 
 
 def _body(body: bytes) -> tuple[str, bool]:
-    """As API Gateway hands bodies on: as text, or as bytes in base64; whether in base64."""
+    """The body, and whether it is in base64, as API Gateway's are that are no text.
+
+    It is for the function to refuse such bytes; with replacement characters in their stead, two ids
+    could become one.
+    """
     try:
         return body.decode(), False
     except UnicodeDecodeError:

@@ -4,6 +4,7 @@ Like a sandbox of Lambda's, it imports its functions once and then answers one c
 lives as long as the other end of its connection is open: it ends with its parent, be it by SIGKILL.
 """
 
+import io
 import logging
 import os
 import sys
@@ -20,7 +21,8 @@ def main(connection: Connection) -> None:
 
     A call is ``(name of the function, event, request id)``, what goes back is an ``Answer``.
     """
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    output = io.BufferedWriter(_Output(sys.stdout.fileno(), "w", closefd=False))
+    sys.stdout = io.TextIOWrapper(output, encoding="utf-8", line_buffering=True)
     logging.captureWarnings(True)
     logging.basicConfig(level=logging.WARNING)
     messages: SimpleQueue[Any] = SimpleQueue()
@@ -32,6 +34,16 @@ def main(connection: Connection) -> None:
         name, event, request_id = messages.get()
         context = LambdaContext(name, request_id, functions[name].timeout)
         connection.send(handle(handlers[name], event, context))
+
+
+class _Output(io.FileIO):
+    """A file that passes over what it cannot write: a full disk must fail no call."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError:
+            return len(data)
 
 
 def _receive(connection: Connection, messages: "SimpleQueue[Any]") -> None:

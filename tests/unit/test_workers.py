@@ -144,6 +144,11 @@ class TestWorkers:
             submit(workers, print="a metric").result()
             assert "a metric\n" in log.read_text()
 
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+    def test_a_log_that_cannot_be_written_fails_no_call(self, function: Function) -> None:
+        with working(function, Path("/dev/full")) as workers:
+            assert not submit(workers, print="a metric").result().failed
+
     def test_functions_that_cannot_be_loaded_are_refused(self, tmp_path: Path, log: Path) -> None:
         (tmp_path / "app.py").write_text("import nothing_of_that_name")
         with (
