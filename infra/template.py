@@ -24,6 +24,8 @@ TABLE = "AWS::DynamoDB::Table"
 BUCKET = "AWS::S3::Bucket"
 
 _PLACEHOLDER = re.compile(r"\$\{([^}]+)\}")
+_RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
+_SECONDS = {"minute": 60, "hour": 3_600, "day": 86_400}
 
 
 class UnresolvedReference(LookupError):
@@ -134,6 +136,22 @@ class Template:
     def timeout(self, function_id: str) -> int:
         """How long the function may take, in seconds."""
         return int(self._property(function_id, "Timeout"))
+
+    def reserved_concurrency(self, function_id: str) -> int:
+        """How many instances of the function there may be at once; 0 where none are reserved."""
+        own = self.resources(FUNCTION)[function_id]["Properties"]
+        return int(own.get("ReservedConcurrentExecutions", 0))
+
+    def period(self, function_id: str) -> int:
+        """The seconds from one scheduled run of the function to the next.
+
+        Raises NotImplementedError for a schedule that is no rate.
+        """
+        events = self.resources(FUNCTION)[function_id]["Properties"]["Events"].values()
+        (schedule,) = (it["Properties"]["Schedule"] for it in events if it["Type"] == "Schedule")
+        if not (rate := _RATE.fullmatch(schedule)):
+            raise NotImplementedError(f"infra.template does not know {schedule}")
+        return int(rate[1]) * _SECONDS[rate[2]]
 
     def layers(self, function_id: str) -> list[str]:
         """The logical ids of the function's layers, in the order in which they go into /opt."""

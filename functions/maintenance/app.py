@@ -1,4 +1,7 @@
-"""Run by a schedule: settles outcomes whose window has passed, and compacts records."""
+"""Run by a schedule: settles outcomes whose window has passed, and compacts records.
+
+An event of ``{"settle": false}`` asks for the latter alone.
+"""
 
 from typing import Any
 
@@ -17,8 +20,11 @@ maintenance = bootstrap.maintenance()
 
 @metrics.log_metrics(capture_cold_start_metric=True)
 @logger.inject_lambda_context(clear_state=True)
-def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG001
-    work = maintenance.run(lambda: context.get_remaining_time_in_millis() > RESERVE_MILLISECONDS)
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:
+    def has_time() -> bool:
+        return context.get_remaining_time_in_millis() > RESERVE_MILLISECONDS
+
+    work = maintenance.run(has_time, settle=event.get("settle", True))
     logger.info("done", settled=work.settled, archived=work.archived, swept=work.swept)
     metrics.add_metric("Settled outcomes", MetricUnit.Count, work.settled)
     metrics.add_metric("Archived records", MetricUnit.Count, work.archived)

@@ -1,22 +1,19 @@
-"""The Lambda functions, run in this process: the very handlers that Lambda calls."""
+"""The Lambda functions: the very handlers that Lambda calls, and what Lambda tells them."""
 
-import asyncio
 import importlib.util
+import json
+import logging
 import os
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from infra.local.proxy_event import ACCOUNT_ID
 
-# All functions share it: the library that routes a request keeps it in its classes, which on Lambda
-# each function has to itself, and here all of them share.
-_ONE_AT_A_TIME = ThreadPoolExecutor(max_workers=1, thread_name_prefix="functions")
-
-Handler = Callable[[dict[str, Any], "LambdaContext"], Any]
+logger = logging.getLogger("segue.functions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,53 +40,67 @@ class LambdaContext:
         return f"/aws/lambda/{self.function_name}"
 
     def get_remaining_time_in_millis(self) -> int:
-        """What is left of the function's timeout, which here is for its handler to keep."""
+        """What is left of the function's timeout."""
         left = self.timeout_seconds - (time.monotonic() - self._started)
         return max(0, int(left * 1000))
 
 
-class LocalFunction:
-    """One function: like an instance of Lambda's, it answers one call at a time.
+Handler = Callable[[Any, LambdaContext], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """One function: its ``handler`` (``module.function``) in the folder ``code``.
 
     ``environment`` is put in place while the code is imported, which is when it reads it.
-    ``timeout`` is in seconds.
+    ``timeout`` is in seconds, ``reserved`` the concurrency that is reserved for it, 0 for none.
     """
 
-    def __init__(
-        self,
-        name: str,
-        handler: str,
-        code: Path,
-        environment: Mapping[str, str],
-        timeout: float = 25,
-    ) -> None:
-        self.name = name
-        self._timeout = timeout
-        module, _, self._attribute = handler.rpartition(".")
-        self._file = code / f"{module}.py"
-        self._environment = environment
-        self._handler: Handler | None = None
+    name: str
+    handler: str
+    code: Path
+    environment: Mapping[str, str]
+    timeout: float = 25
+    reserved: int = 0
 
-    def load(self) -> None:
-        """Import the function's code, its cold start. Raises what the import raises."""
-        _ONE_AT_A_TIME.submit(self._load).result()
-
-    async def invoke(self, event: dict[str, Any], request_id: str) -> Any:
-        """The handler's answer. Raises what the handler raises."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(_ONE_AT_A_TIME, self._call, event, request_id)
-
-    def _call(self, event: dict[str, Any], request_id: str) -> Any:
-        handler = self._handler or self._load()
-        return handler(event, LambdaContext(self.name, request_id, self._timeout))
-
-    def _load(self) -> Handler:
-        os.environ.update(self._environment)
+    def load(self) -> Handler:
+        """Import the code, its cold start. Raises what the import raises."""
+        os.environ.update(self.environment)
+        module_name, _, attribute = self.handler.rpartition(".")
         # A name of its own: every function's module is called "app".
-        spec = importlib.util.spec_from_file_location(f"function_{self.name}", self._file)
+        spec = importlib.util.spec_from_file_location(
+            f"function_{self.name}", self.code / f"{module_name}.py"
+        )
         assert spec
         assert spec.loader
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        self._handler = getattr(module, self._attribute)
-        return self._handler
+        handler: Handler = getattr(module, attribute)
+        return handler
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a call ended with: JSON, which tells of an error where it ``failed``."""
+
+    payload: bytes
+    failed: bool = False
+
+
+# From an event, which is JSON, and the request's id.
+Invoke = Callable[[bytes, str], "Future[Answer]"]
+
+
+def handle(handler: Handler, event: bytes, context: LambdaContext) -> Answer:
+    """Call the handler, as Lambda does: what it raises is an answer, too."""
+    try:
+        return Answer(json.dumps(handler(json.loads(event), context)).encode())
+    except Exception as error:
+        logger.exception("%s failed; request %s", context.function_name, context.aws_request_id)
+        return failure(type(error).__name__, str(error))
+
+
+def failure(error_type: str, message: str) -> Answer:
+    """The answer to a call that failed."""
+    error = {"errorMessage": message, "errorType": error_type}
+    return Answer(json.dumps(error).encode(), failed=True)

@@ -6,28 +6,34 @@ this, but says why. Beside it stands Lambda's own Invoke, for functions that no 
 ``aws lambda invoke --endpoint-url http://127.0.0.1:8000 --function-name MaintenanceFunction``.
 """
 
+import asyncio
 import base64
 import json
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
 from uuid import uuid4
 
-from infra.local.functions import LocalFunction
+import msgspec
+
+from infra.local.functions import Answer, Invoke
 from infra.local.journal import Message, Receive, Send
-from infra.local.proxy_event import Request, proxy_event
+from infra.local.proxy_event import Request, decode_path_parameters, proxy_event
 from infra.template import Route
+from segue.api.problems import problem_body
+from segue.domain.errors import MalformedRequest
 
 # API Gateway's own limit.
 MAX_BODY_BYTES = 10 * 1024 * 1024
 
 _INVOCATION = re.compile("/2015-03-31/functions/(?P<function>[^/]+)/invocations")
 _JSON = [("content-type", "application/json")]
-_FAILED = ("x-amz-function-error", "Unhandled")
+_FAILED = [("x-amz-function-error", "Unhandled")]
 
 logger = logging.getLogger("segue.gateway")
 
@@ -42,47 +48,66 @@ class Response:
 
 
 class Refused(Exception):
-    """The gateway answers by itself, without a function."""
+    """The gateway answers by itself, without a function. ``title`` names the kind of problem."""
 
     def __init__(
-        self, status: HTTPStatus, detail: str, headers: Sequence[tuple[str, str]] = ()
+        self,
+        status: HTTPStatus,
+        title: str,
+        detail: str,
+        headers: Sequence[tuple[str, str]] = (),
     ) -> None:
         super().__init__(detail)
         self.status = status
+        self.title = title
         self.headers = headers
 
 
-class Gateway:
-    """The ASGI application. ``functions`` holds every function that a route names."""
+class HungUp(Exception):
+    """The client has gone, and no answer can reach it."""
 
-    def __init__(self, routes: Sequence[Route], functions: Mapping[str, LocalFunction]) -> None:
+
+class Gateway:
+    """The ASGI application. ``functions`` says how to call every function that a route names."""
+
+    def __init__(self, routes: Sequence[Route], functions: Mapping[str, Invoke]) -> None:
         self._routes = [(_pattern(route.path), route) for route in routes]
         self._functions = functions
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
         request_id = str(uuid4())
         try:
-            response = await self._respond(scope, receive, request_id)
-        except Refused as refused:
-            response = _problem(refused, request_id)
-        await _send(response, send, with_body=scope["method"] != "HEAD")
+            await _send(await self._respond(scope, receive, request_id), scope, send)
+            return
+        except HungUp:
+            return
+        except Refused as error:
+            refused = error
+        except MalformedRequest as error:
+            refused = Refused(HTTPStatus.BAD_REQUEST, "Malformed request", str(error))
+        except Exception:
+            logger.exception("the gateway failed; request %s", request_id)
+            status = HTTPStatus.INTERNAL_SERVER_ERROR
+            refused = Refused(status, "Internal error", "something went wrong here")
+        await _send(_problem(refused, request_id), scope, send)
 
     async def _respond(self, scope: Message, receive: Receive, request_id: str) -> Response:
+        _check_protocol(scope)
         path = scope["raw_path"].decode("latin-1")
         # A HEAD is a GET whose body stays here.
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         if method == "POST" and (named := _INVOCATION.fullmatch(path)):
             body = await _read_body(scope, receive)
-            return await self._invoke_as_lambda(unquote(named["function"]), body, request_id)
+            name = unquote(named["function"])
+            return await self._invoke_as_lambda(name, body, request_id, receive)
         routes = self._routes_of(path)
         if method == "OPTIONS":
             return Response(HTTPStatus.NO_CONTENT, [("allow", ", ".join(sorted(routes)))], b"")
         if method not in routes:
             allowed = ", ".join(sorted(routes))
             detail = f"{path} takes {allowed}, not {method}"
-            raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, detail, [("allow", allowed)])
+            status = HTTPStatus.METHOD_NOT_ALLOWED
+            raise Refused(status, "Method not allowed", detail, [("allow", allowed)])
         request = Request(
             method=method,
             path=path,
@@ -93,45 +118,66 @@ class Gateway:
         )
         route, parameters = routes[method]
         event = proxy_event(request, route.path, parameters, request_id)
-        return await self._invoke(self._functions[route.function_id], event, request_id)
+        return await self._invoke(route.function_id, event, request_id, receive)
 
     def _routes_of(self, path: str) -> dict[str, tuple[Route, dict[str, str]]]:
         """The routes that the path matches, by method, each with its decoded path parameters."""
         routes = {}
         for pattern, route in self._routes:
             if match := pattern.fullmatch(path):
-                parameters = {name: unquote(value) for name, value in match.groupdict().items()}
-                routes[route.method] = route, parameters
+                routes[route.method] = route, decode_path_parameters(match.groupdict())
         if not routes:
-            raise Refused(HTTPStatus.NOT_FOUND, f"there is nothing at {path}")
+            raise Refused(HTTPStatus.NOT_FOUND, "Unknown route", f"there is nothing at {path}")
         return routes
 
-    async def _invoke_as_lambda(self, name: str, body: bytes, request_id: str) -> Response:
+    async def _invoke_as_lambda(
+        self, name: str, body: bytes, request_id: str, receive: Receive
+    ) -> Response:
         """What Lambda's Invoke answers: a handler's exception is an answer, too."""
         if name not in self._functions:
-            raise Refused(HTTPStatus.NOT_FOUND, f"there is no function {name}")
+            raise Refused(HTTPStatus.NOT_FOUND, "Unknown function", f"there is no function {name}")
+        event = body or b"{}"
         try:
-            event = json.loads(body or b"{}")
-        except ValueError as error:
-            raise Refused(HTTPStatus.BAD_REQUEST, f"the event is no JSON: {error}") from None
-        try:
-            answer = await self._functions[name].invoke(event, request_id)
-        except Exception as error:
-            logger.exception("%s failed; request %s", name, request_id)
-            answer = {"errorMessage": str(error), "errorType": type(error).__name__}
-            return Response(HTTPStatus.OK, [*_JSON, _FAILED], json.dumps(answer).encode())
-        return Response(HTTPStatus.OK, _JSON, json.dumps(answer).encode())
+            msgspec.json.decode(event)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise MalformedRequest(f"the event is not JSON: {error}") from None
+        answer = await _unless_gone(self._functions[name](event, request_id), receive)
+        headers = _JSON + _FAILED if answer.failed else _JSON
+        return Response(HTTPStatus.OK, headers, answer.payload)
 
     async def _invoke(
-        self, function: LocalFunction, event: dict[str, Any], request_id: str
+        self, name: str, event: dict[str, Any], request_id: str, receive: Receive
     ) -> Response:
+        invoked = self._functions[name](json.dumps(event).encode(), request_id)
+        answer = await _unless_gone(invoked, receive)
         try:
-            return _response(await function.invoke(event, request_id))
-        except Exception:  # whatever a handler raises, Lambda survives it
-            logger.exception("%s failed; request %s", function.name, request_id)
-            raise Refused(
-                HTTPStatus.BAD_GATEWAY, f"{function.name} failed; its log says why"
-            ) from None
+            if not answer.failed:
+                return _response(json.loads(answer.payload))
+        except (ValueError, TypeError, KeyError, AttributeError):
+            logger.exception("%s answered what is no response; request %s", name, request_id)
+        detail = f"{name} failed; its log says why"
+        raise Refused(HTTPStatus.BAD_GATEWAY, "Function failed", detail)
+
+
+async def _unless_gone(invoked: "Future[Answer]", receive: Receive) -> Answer:
+    """The answer; a call that still waits when the client hangs up is cancelled.
+
+    Call when the request has been read. Raises HungUp.
+    """
+    answer, gone = asyncio.wrap_future(invoked), asyncio.ensure_future(_hung_up(receive))
+    try:
+        await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done():
+            raise HungUp
+        return answer.result()
+    finally:
+        answer.cancel()
+        gone.cancel()
+
+
+async def _hung_up(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _pattern(path: str) -> re.Pattern[str]:
@@ -143,6 +189,15 @@ def _pattern(path: str) -> re.Pattern[str]:
     return re.compile(pattern)
 
 
+def _check_protocol(scope: Message) -> None:
+    """Raises Refused for a WebSocket, whether or not the server has noticed that it is one."""
+    upgrade = dict(scope["headers"]).get(b"upgrade", b"")
+    if scope["type"] == "websocket" or upgrade.lower() == b"websocket":
+        detail = "there is no WebSocket here; send a plain HTTP request"
+        close = [("connection", "close")]
+        raise Refused(HTTPStatus.BAD_REQUEST, "Malformed request", detail, close)
+
+
 def _headers(scope: Message) -> Iterator[tuple[str, str]]:
     for name, value in scope["headers"]:
         yield name.decode("latin-1"), value.decode("latin-1")
@@ -150,20 +205,30 @@ def _headers(scope: Message) -> Iterator[tuple[str, str]]:
 
 async def _read_body(scope: Message, receive: Receive) -> bytes:
     """The body; raises Refused, having read no more than it must, where it is over the limit."""
-    declared = dict(scope["headers"]).get(b"content-length", b"0")
+    declared = _declared_length(scope)
     body = bytearray()
     more = True
-    while more and len(body) <= MAX_BODY_BYTES and int(declared) <= MAX_BODY_BYTES:
+    while more and max(declared, len(body)) <= MAX_BODY_BYTES:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise HungUp
         body += message.get("body", b"")
         more = message.get("more_body", False)
     if more or len(body) > MAX_BODY_BYTES:
         raise Refused(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            "Request too large",
             f"the body is over the limit of {MAX_BODY_BYTES} bytes",
             [("connection", "close")],
         )
     return bytes(body)
+
+
+def _declared_length(scope: Message) -> int:
+    declared = dict(scope["headers"]).get(b"content-length", b"0")
+    if not re.fullmatch(rb"[0-9]{1,20}", declared):
+        raise MalformedRequest("the header Content-Length is no length")
+    return int(declared)
 
 
 def _response(answer: Mapping[str, Any]) -> Response:
@@ -180,21 +245,19 @@ def _response(answer: Mapping[str, Any]) -> Response:
 
 
 def _problem(refused: Refused, request_id: str) -> Response:
-    problem = {
-        "type": "about:blank",
-        "title": refused.status.phrase,
-        "status": refused.status,
-        "detail": str(refused),
-        "request_id": request_id,
-    }
+    body = problem_body(refused.status, refused.title, str(refused), request_id)
     headers = [("content-type", "application/problem+json"), *refused.headers]
-    return Response(refused.status, headers, json.dumps(problem).encode())
+    return Response(refused.status, headers, json.dumps(body).encode())
 
 
-async def _send(response: Response, send: Send, *, with_body: bool) -> None:
+async def _send(response: Response, scope: Message, send: Send) -> None:
+    # A WebSocket that is refused has its own kind of answer.
+    kind = "websocket.http" if scope["type"] == "websocket" else "http"
+    with_body = scope.get("method") != "HEAD"
     pairs = [(name, value) for name, value in response.headers if name != "content-length"]
     if response.status != HTTPStatus.NO_CONTENT:
         pairs.append(("content-length", str(len(response.body))))
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs]
-    await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    await send({"type": "http.response.body", "body": response.body if with_body else b""})
+    start = {"type": f"{kind}.response.start", "status": response.status, "headers": headers}
+    await send(start)
+    await send({"type": f"{kind}.response.body", "body": response.body if with_body else b""})

@@ -1,16 +1,22 @@
 """The event that an API Gateway REST API hands to a Lambda function (proxy integration)."""
 
+import base64
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
+
+from segue.domain.errors import MalformedRequest
 
 ACCOUNT_ID = "000000000000"
 API_ID = "local"
 STAGE = "local"
+
+# How bytes that are not UTF-8 are decoded, so that they can be found again.
+_AS_IT_IS = "surrogateescape"
 
 _IDENTITY_OF_A_SIGNED_CALL = (
     "accessKey",
@@ -45,10 +51,12 @@ def proxy_event(
 
     As from a REST API: ``path`` as it was sent, parameters decoded; of repeated headers and query
     parameters the last in the plain form, all in the multi-value form; null for what is absent.
-    The body is text, since the API has no binary media types.
+    The body is text, or in base64 where its bytes are not UTF-8. Raises MalformedRequest for a
+    query that is not.
     """
     headers = _multi_values(request.headers)
-    query = _multi_values(parse_qsl(request.query, keep_blank_values=True))
+    query = _multi_values(_query_parameters(request.query))
+    body, is_base64 = _body(request.body)
     return {
         "resource": resource,
         "path": request.path,
@@ -60,9 +68,43 @@ def proxy_event(
         "pathParameters": dict(path_parameters) or None,
         "stageVariables": None,
         "requestContext": _context(request, resource, request_id),
-        "body": request.body.decode("utf-8", errors="replace") or None,
-        "isBase64Encoded": False,
+        "body": body or None,
+        "isBase64Encoded": is_base64,
     }
+
+
+def decode_path_parameters(encoded: Mapping[str, str]) -> dict[str, str]:
+    """Decode the parameters. Raises MalformedRequest, naming the one that is not UTF-8."""
+    parameters = {name: unquote(text, errors=_AS_IT_IS) for name, text in encoded.items()}
+    for name, value in parameters.items():
+        _check_utf8(value, f"the path parameter {name!r}")
+    return parameters
+
+
+def _query_parameters(query: str) -> list[tuple[str, str]]:
+    parameters = parse_qsl(query, keep_blank_values=True, errors=_AS_IT_IS)
+    for name, value in parameters:
+        _check_utf8(name + value, f"the query parameter {name!a}")
+    return parameters
+
+
+def _check_utf8(text: str, what: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise MalformedRequest(f"{what} is not UTF-8 text") from None
+
+
+def _body(body: bytes) -> tuple[str, bool]:
+    """The body, and whether it is in base64, as API Gateway's are that are no text.
+
+    It is for the function to refuse such bytes; with replacement characters in their stead, two ids
+    could become one.
+    """
+    try:
+        return body.decode(), False
+    except UnicodeDecodeError:
+        return base64.b64encode(body).decode(), True
 
 
 def _multi_values(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:

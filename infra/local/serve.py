@@ -6,7 +6,7 @@ import logging
 import shutil
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +14,7 @@ import uvicorn
 from rich.console import Console
 
 from infra import template as templates
-from infra.importing import DynamoTarget, import_folder
-from infra.importing.target import patient_client
-from infra.local import imported, stack
+from infra.local import imported, maintenance, stack, workers
 from infra.local.environment import (
     TEMPLATE,
     create_local_resources,
@@ -24,7 +22,7 @@ from infra.local.environment import (
     point_aws_at,
 )
 from infra.local.errors import LocalStackError
-from infra.local.functions import LocalFunction
+from infra.local.functions import Function
 from infra.local.gateway import Gateway
 from infra.local.port import HOST, listen
 from infra.local.signals import interruptible
@@ -36,6 +34,8 @@ from segue.domain.errors import BundleMissing
 from segue.domain.times import format_time
 from segue.domain.users import json_id
 from segue.models.bundle import Bundle
+
+_MAINTENANCE = "MaintenanceFunction"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +81,14 @@ def _start(options: ServeOptions, console: Console, running: ExitStack) -> None:
     names = create_local_resources(template)
     if options.data and data:
         _import(options.data, data, options.state, names, console)
-    running.enter_context(_functions_log(options.state))
-    functions = _functions(template, names, endpoint, bundle)
+    log = options.state / "functions.log"
+    running.enter_context(_logged(log))
+    loaded = _functions(template, names, endpoint, bundle)
+    functions = running.enter_context(workers.running(loaded, log))
     console.print(f"Models             {_models(names, bundle)}, as of {_as_of(bundle)}")
     url, user = f"http://{HOST}:{options.port}", _example_user(names)
     console.print(_WHAT_TO_TRY.format(url=url, user=user, state=options.state))
+    maintenance.keep_up(functions[_MAINTENANCE], template.period(_MAINTENANCE))
     running.callback(console.print, "Stopping ...")
     _run(Gateway(template.routes(), functions), listener)
 
@@ -113,6 +116,10 @@ def _import(
     if noted == fingerprint:
         console.print(f"Data               {data}, imported before")
         return
+    # Slow to import, and for the first start alone.
+    from infra.importing import DynamoTarget, import_folder
+    from infra.importing.target import patient_client
+
     target = DynamoTarget(patient_client(), names["SessionsTable"], names["UsersTable"])
     scratch = state / "import"
     shutil.rmtree(scratch, ignore_errors=True)  # what a kill left there
@@ -148,36 +155,33 @@ class _Log(io.TextIOBase):
 
 
 @contextmanager
-def _functions_log(state: Path) -> Iterator[None]:
-    """What the functions print goes to ``functions.log``, as it goes to CloudWatch on AWS."""
-    with (state / "functions.log").open("ab", buffering=0) as file:
-        log = _Log(file)
+def _logged(file: Path) -> Iterator[None]:
+    """What this process logs goes to the file, beside what the functions print."""
+    with file.open("ab", buffering=0) as opened:
+        log = _Log(opened)
         logging.captureWarnings(True)
         logging.basicConfig(stream=log, level=logging.WARNING, force=True)
-        with redirect_stdout(log):
-            yield
+        yield
 
 
 def _functions(
     template: templates.Template, names: dict[str, str], endpoint: str, bundle: Bundle
-) -> dict[str, LocalFunction]:
+) -> list[Function]:
     settings = local_settings(endpoint) | {
         "BUNDLE_PATH": str(bundle.path.resolve()),
         "SEGUE_AS_OF": _as_of(bundle),
     }
-    functions = {
-        function_id: LocalFunction(
+    return [
+        Function(
             function_id,
             template.handler(function_id),
             template.code_uri(function_id),
             template.environment(function_id, names) | settings,
             template.timeout(function_id),
+            template.reserved_concurrency(function_id),
         )
         for function_id in template.functions()
-    }
-    for function in functions.values():
-        function.load()
-    return functions
+    ]
 
 
 def _models(names: dict[str, str], bundle: Bundle) -> str:
@@ -195,6 +199,8 @@ def _as_of(bundle: Bundle) -> str:
 def _run(gateway: Gateway, listener: socket.socket) -> None:
     config = uvicorn.Config(
         gateway,
+        # The gateway says itself that there is none; a library for it would say nothing.
+        ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -212,7 +218,8 @@ _WHAT_TO_TRY = """
   curl {url}/perform_ab_test  -d '{{"user_id": {user}}}'
   curl {url}/ab_test/results
 
-What runs by a schedule on AWS runs here when you say so; it settles what is due, and compacts:
+Results are compacted every quarter of an hour, as on AWS. But time stands still here: what an
+experiment has shown is settled when you say so, by
 
   curl {url}/2015-03-31/functions/MaintenanceFunction/invocations -d '{{}}'
 

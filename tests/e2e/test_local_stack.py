@@ -8,7 +8,10 @@ import signal
 import socket
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -122,6 +125,49 @@ class TestKill:
         os.kill(stack_process(served), signal.SIGKILL)
         assert perform(served, USERS[0]) in (0, 1)
         assert has_user(served, "user")
+
+
+def workers(service: Service) -> list[str]:
+    """The processes in which its functions run, the first one first."""
+    command = ["ps", "-ww", "-eo", "pid,ppid,args"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True)
+    rows = [line.split(maxsplit=2) for line in listed.stdout.splitlines()]
+    parent = str(service.process.pid)
+    return [pid for pid, ppid, args in rows if ppid == parent and "worker_process" in args]
+
+
+class TestWorkers:
+    def test_one_that_hangs_holds_up_a_single_request(self, served: Service) -> None:
+        hanging = int(workers(served)[0])
+        os.kill(hanging, signal.SIGSTOP)
+        with ThreadPoolExecutor(5) as pool:
+            asked = [pool.submit(served.request, "GET", "/health") for _ in range(5)]
+            try:
+                for answered in islice(as_completed(asked, PATIENCE), 4):
+                    assert answered.result().status_code == 200
+            finally:
+                os.kill(hanging, signal.SIGCONT)
+
+    def test_are_replaced_when_they_are_killed(self, served: Service) -> None:
+        for worker in workers(served):
+            with suppress(ProcessLookupError):  # it may have been replaced already
+                os.kill(int(worker), signal.SIGKILL)
+        assert perform(served, USERS[0]) in (0, 1)
+
+    @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+    def test_end_with_the_service(self, options: Options, how: signal.Signals) -> None:
+        with serving(options) as service:
+            begun = set(workers(service))
+            service.stop(how)
+        deadline = time.monotonic() + PATIENCE
+        while (left := begun & running_workers()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert begun
+        assert not left
+
+
+def running_workers() -> set[str]:
+    return {line.split()[0] for line in processes("worker_process")}
 
 
 class TestStop:

@@ -1,8 +1,10 @@
-"""What runs by a schedule on AWS runs in ``segue serve`` when one says so, by Lambda's Invoke."""
+"""Maintenance in ``segue serve``: its schedule has it compact, Lambda's Invoke has it settle."""
+
+import time
 
 import pytest
 
-from tests.e2e.conftest import Service
+from tests.e2e.conftest import PATIENCE, Options, Service, serving
 
 NAME = "maintained"
 INVOKE = "/2015-03-31/functions/MaintenanceFunction/invocations"
@@ -16,6 +18,15 @@ def settled(service: Service) -> dict[int, int]:
     path = f"/ab_test/results?experiment={NAME}&live=true"
     rows = service.request("GET", path).json()["results"]
     return {row["user_id"]: row["recomm_successful"] for row in rows}
+
+
+def test_it_runs_by_itself(options: Options) -> None:
+    log = options.state / "functions.log"
+    with serving(options):
+        deadline = time.monotonic() + PATIENCE
+        while '"service":"maintenance"' not in log.read_text() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert '"service":"maintenance"' in log.read_text()
 
 
 def test_what_is_due_is_settled_once(served: Service) -> None:

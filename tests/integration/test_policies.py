@@ -3,7 +3,6 @@
 The calls that reach AWS are noted while every route and every schedule has its turn.
 """
 
-import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
 from infra.local.environment import REGION
-from infra.local.functions import LocalFunction
+from infra.local.functions import Function, Handler, LambdaContext
 from infra.local.proxy_event import ACCOUNT_ID
 from infra.template import FUNCTION, load
 from segue import bootstrap
@@ -62,7 +61,7 @@ class Deployment:
     running: str = ""
     calls: dict[str, set[Call]] = field(default_factory=dict)
     asked: set[tuple[str, str]] = field(default_factory=set)
-    functions: dict[str, LocalFunction] = field(default_factory=dict)
+    handlers: dict[str, Handler] = field(default_factory=dict)
 
     @property
     def names(self) -> dict[str, str]:
@@ -88,9 +87,11 @@ class Deployment:
 
     def invoke(self, function_id: str, event: Mapping[str, Any]) -> Any:
         self.running = function_id
-        if function_id not in self.functions:
-            self.functions[function_id] = self._started(function_id)
-        return asyncio.run(self.functions[function_id].invoke(dict(event), "request"))
+        if function_id not in self.handlers:
+            self.handlers[function_id] = self._started(function_id)
+        # Maintenance without its time would leave off at a place that is drawn by lot.
+        context = LambdaContext(function_id, "request", TEMPLATE.timeout(function_id))
+        return self.handlers[function_id](dict(event), context)
 
     def note(self, operation: str, asked: Mapping[str, Any]) -> None:
         noted = self.calls.setdefault(self.running, set())
@@ -115,7 +116,7 @@ class Deployment:
         bucket = f"arn:aws:s3:::{asked['Bucket']}"
         self.calls[self.running].add(Call("s3:ListBucket", bucket))
 
-    def _started(self, function_id: str) -> LocalFunction:
+    def _started(self, function_id: str) -> Handler:
         _forget()
         environment = TEMPLATE.environment(function_id, self.names) | {
             "AWS_ENDPOINT_URL": "",
@@ -123,9 +124,7 @@ class Deployment:
             "SEGUE_AS_OF": format_time(self.bundle.manifest.cutoff),
         }
         code, handler = TEMPLATE.code_uri(function_id), TEMPLATE.handler(function_id)
-        # Maintenance without its time would leave off at a place that is drawn by lot.
-        timeout = TEMPLATE.timeout(function_id)
-        return LocalFunction(function_id, handler, code, environment, timeout)
+        return Function(function_id, handler, code, environment).load()
 
 
 def _forget() -> None:

@@ -4,7 +4,8 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -14,8 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.local.functions import LambdaContext, LocalFunction
+from infra.local.functions import Answer, Invoke, LambdaContext, handle
 from infra.local.gateway import MAX_BODY_BYTES, Gateway
+from infra.local.journal import Message
 from infra.local.proxy_event import Request, proxy_event
 from infra.template import Route
 
@@ -29,20 +31,23 @@ ROUTES = [
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
 
-class FakeFunction(LocalFunction):
-    """A function whose handler is given, and need not be on disk."""
-
-    def __init__(self, handler: Callable[[dict[str, Any], LambdaContext], Any]) -> None:
-        super().__init__("Predict", "app.lambda_handler", Path(), {})
-        self._handler = handler
-
-
 def echo(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     return {"statusCode": 200, "body": json.dumps(event)}
 
 
+def invoking(handler: Callable[..., Any]) -> Invoke:
+    """How to call the function with this handler, which needs no process of its own."""
+
+    def invoke(event: bytes, request_id: str) -> "Future[Answer]":
+        answered: Future[Answer] = Future()
+        answered.set_result(handle(handler, event, LambdaContext("Predict", request_id, 25)))
+        return answered
+
+    return invoke
+
+
 def call(handler: Callable[..., Any], method: str, url: str, **options: Any) -> httpx.Response:
-    gateway = Gateway(ROUTES, {"Predict": FakeFunction(handler)})
+    gateway = Gateway(ROUTES, {"Predict": invoking(handler)})
 
     async def send() -> httpx.Response:
         transport = httpx.ASGITransport(app=gateway)
@@ -195,49 +200,26 @@ class TestRefusals:
         assert sent == 11
 
 
-class TestFunction:
-    def test_is_loaded_from_its_own_file_with_its_own_environment(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setenv("TABLE", "another")
-        source = (
-            "import os\nTABLE = os.environ['TABLE']\ndef handle(event, context): return TABLE\n"
-        )
-        functions = []
-        for name in ("one", "two"):
-            (tmp_path / name).mkdir()
-            (tmp_path / name / "app.py").write_text(source)
-            function = LocalFunction(name, "app.handle", tmp_path / name, {"TABLE": name})
-            function.load()
-            functions.append(function)
-        assert [asyncio.run(function.invoke({}, "id")) for function in functions] == ["one", "two"]
+class TestWaiting:
+    """A client that hangs up while its request waits."""
 
-    def test_answers_one_call_at_a_time(self) -> None:
-        running: list[str] = []
+    def test_has_its_request_dropped(self) -> None:
+        waiting: Future[Answer] = Future()
+        sent = asyncio.run(ask(lambda event, request_id: waiting, [NO_BODY, GONE]))
+        assert waiting.cancelled()
+        assert sent == []
 
-        def handler(event: dict[str, Any], context: LambdaContext) -> int:
-            running.append(context.aws_request_id)
-            time.sleep(0.01)
-            seen = len(running)
-            running.clear()
-            return seen
-
-        async def calls() -> list[int]:
-            function = FakeFunction(handler)
-            return list(await asyncio.gather(*(function.invoke({}, str(n)) for n in range(5))))
-
-        assert asyncio.run(calls()) == [1] * 5
-
-    def test_tells_the_handler_how_much_time_is_left(self) -> None:
-        context = LambdaContext("predict", "id", 25)
-        assert 0 < context.get_remaining_time_in_millis() <= 25_000
-        assert context.invoked_function_arn.endswith(":function:predict")
+    def test_does_so_in_the_middle_of_its_body(self) -> None:
+        begun = {"type": "http.request", "body": b"{", "more_body": True}
+        never = invoking(lambda event, context: pytest.fail("it was called"))
+        assert asyncio.run(ask(never, [begun, GONE])) == []
 
 
 def assert_problem(response: httpx.Response, status: int) -> None:
     assert response.status_code == status
     assert response.headers["content-type"] == "application/problem+json"
     problem: Mapping[str, Any] = response.json()
+    assert problem["type"] == f"urn:segue:problem:{problem['title'].lower().replace(' ', '-')}"
     assert problem["status"] == status
     assert problem["detail"]
     assert problem["request_id"]
@@ -274,13 +256,129 @@ class TestInvoke:
         url = "/2015-03-31/functions/Nobody/invocations"
         assert call(echo, "POST", url, content=b"{}").status_code == 404
 
-    def test_refuses_what_is_no_json(self) -> None:
-        assert call(echo, "POST", self.URL, content=b"{").status_code == 400
+    @pytest.mark.parametrize(
+        "body", [b"{", b'{"a": "\xff"}', b"[" * 1_000 + b"]" * 1_000, b"NaN", b"\xff\xfe{\x00}\x00"]
+    )
+    def test_refuses_what_is_no_json(self, body: bytes) -> None:
+        response = call(echo, "POST", self.URL, content=body)
+        assert_problem(response, 400)
+        assert "the event is not JSON" in response.json()["detail"]
 
-    def test_lets_the_handler_know_what_is_left_of_its_own_timeout(self) -> None:
-        def left(event: dict[str, Any], context: LambdaContext) -> int:
-            return context.get_remaining_time_in_millis()
+    @pytest.mark.parametrize("body", [b"[1]", b'"text"', b"null", b"7"])
+    def test_leaves_an_event_that_is_no_object_to_the_handler(self, body: bytes) -> None:
+        response = call(lambda event, context: event["a"], "POST", self.URL, content=body)
+        assert response.status_code == 200
+        assert response.headers["x-amz-function-error"] == "Unhandled"
 
-        function = FakeFunction(left)
-        function._timeout = 900
-        assert 880_000 < asyncio.run(function.invoke({}, "1")) <= 900_000
+
+class TestTextThatIsNotUtf8:
+    def test_in_a_body_reaches_the_function_as_bytes(self) -> None:
+        event = call(echo, "POST", "/models/1/predict", content=b"\xff{").json()
+        assert event["isBase64Encoded"] is True
+        assert base64.b64decode(event["body"]) == b"\xff{"
+
+    def test_in_a_path_parameter_is_refused(self) -> None:
+        response = call(echo, "POST", "/models/%ff/predict")
+        assert_problem(response, 400)
+        assert "model_id" in response.json()["detail"]
+
+    @pytest.mark.parametrize("query", ["tag=%ff", "tag=%ed%a0%80", "tag=a&tag=%c3"])
+    def test_in_a_query_parameter_is_refused(self, query: str) -> None:
+        response = call(echo, "GET", f"/models?{query}")
+        assert_problem(response, 400)
+        assert "'tag'" in response.json()["detail"]
+
+
+class TestWebSocket:
+    """There is none, whoever notices that one is asked for."""
+
+    def test_is_refused_as_a_request_to_upgrade(self) -> None:
+        headers = {"connection": "Upgrade", "upgrade": "WebSocket"}
+        response = call(echo, "GET", "/models", headers=headers)
+        assert_problem(response, 400)
+        assert response.headers["connection"] == "close"
+
+    def test_is_refused_as_a_connection(self) -> None:
+        scope = http_scope(path=b"/models") | {"type": "websocket"}
+        del scope["method"]
+        start, body = asyncio.run(ask(invoking(echo), [{"type": "websocket.connect"}], scope))
+        assert (start["type"], start["status"]) == ("websocket.http.response.start", 400)
+        assert json.loads(body["body"])["status"] == 400
+
+
+class TestAnyRequest:
+    @given(
+        method=st.sampled_from(["GET", "HEAD", "POST", "PUT", "OPTIONS", "BREW"]),
+        path=st.sampled_from([b"/models", b"/models/1/predict", TestInvoke.URL.encode()])
+        | st.binary(max_size=30).map(lambda path: b"/" + path)
+        | st.binary(max_size=10).map(lambda model: b"/models/%s/predict" % model),
+        query=st.binary(max_size=30) | st.just(b"tag=%ff"),
+        headers=st.lists(
+            st.tuples(
+                st.sampled_from([b"content-length", b"host", b"upgrade", b"x-any"]),
+                st.binary(max_size=30) | st.just(b"9" * 5_000),
+            ),
+            max_size=3,
+        ),
+        body=st.binary(max_size=100) | st.sampled_from([b"[" * 100_000, b"9" * 5_000]),
+    )
+    def test_is_answered_by_the_function_or_by_a_problem(
+        self,
+        method: str,
+        path: bytes,
+        query: bytes,
+        headers: list[tuple[bytes, bytes]],
+        body: bytes,
+    ) -> None:
+        scope = http_scope(method, path, query, headers)
+        read = {"type": "http.request", "body": body}
+        start, _ = asyncio.run(ask(invoking(echo), [read], scope))
+        assert start["status"] < 500
+        if start["status"] >= 400:
+            assert (b"content-type", b"application/problem+json") in start["headers"]
+
+    def test_that_the_gateway_fails_at_is_answered_by_a_problem(self) -> None:
+        scope = http_scope() | {"client": None}
+        start, body = asyncio.run(ask(invoking(echo), [NO_BODY], scope))
+        assert start["status"] == 500
+        assert json.loads(body["body"])["type"] == "urn:segue:problem:internal-error"
+
+
+NO_BODY: Message = {"type": "http.request"}
+GONE: Message = {"type": "http.disconnect"}
+
+
+def http_scope(
+    method: str = "GET",
+    path: bytes = b"/models",
+    query: bytes = b"",
+    headers: Sequence[tuple[bytes, bytes]] = (),
+) -> Message:
+    return {
+        "type": "http",
+        "method": method,
+        "raw_path": path,
+        "query_string": query,
+        "headers": list(headers),
+        "client": ("127.0.0.1", 50_000),
+    }
+
+
+async def ask(
+    invoke: Invoke, received: list[Message], scope: Message | None = None
+) -> list[Message]:
+    """What the gateway sends to a client that sends this, and then waits."""
+    sent: list[Message] = []
+    messages = iter(received)
+
+    async def receive() -> Message:
+        if message := next(messages, None):
+            return message
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await Gateway(ROUTES, {"Predict": invoke})(scope or http_scope(), receive, send)
+    return sent

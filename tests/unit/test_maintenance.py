@@ -159,6 +159,15 @@ class TestHandler:
         handler({"source": "aws.events"}, Context())
         assert archive.swept
 
+    def test_a_run_may_leave_outcomes_unsettled(
+        self, handler: Any, world: World, archive: Archive
+    ) -> None:
+        show(world, 1)
+        world.clock.time = world.cutoff + 30 * DAY
+        handler({"source": "aws.events", "settle": False}, Context())
+        assert len(world.results.pending) == 1
+        assert archive.swept
+
     def test_a_run_leaves_off_in_time(self, handler: Any, archive: Archive) -> None:
         archive.batches = 9
         handler({"source": "aws.events"}, Context(left=60_000))

@@ -127,8 +127,6 @@ def _exposer() -> "Exposer":
 
 @cache
 def _settlement() -> Settlement:
-    from segue.adapters.directory import SystemClock
-
     return Settlement(_sessions(), _results(), SystemClock())
 
 

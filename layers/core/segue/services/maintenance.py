@@ -39,15 +39,17 @@ class Maintenance:
         self._archive = archive
         self._clock = clock
 
-    def run(self, has_time: HasTime) -> Work:
+    def run(self, has_time: HasTime, *, settle: bool = True) -> Work:
         """One step of each kind for every running epoch, and more while there is time.
 
-        A fault in one of them does not keep the others from their turn.
+        A fault in one of them does not keep the others from their turn. Without ``settle``, no
+        outcome is settled.
         """
         work = Work(0, 0, 0, [])
         found = [experiment for experiment, _ in self._results.all_experiments()]
         sides = [side for experiment in found for side in (experiment, experiment.live)]
-        for step in (self._settle, self._compact, self._sweep):
+        steps = [self._compact, self._sweep]
+        for step in [self._settle, *steps] if settle else steps:
             for side in sides:
                 try:
                     step(side, work, has_time)

@@ -61,4 +61,4 @@ class Reports:
         one arm loses are missed on it, too, at a cost that does not grow.
         """
         exposures, _ = self._results.exposures(experiment)
-        return Counter(exposure.group for exposure in exposures)
+        return Counter(exposure.group for exposure, _ in exposures)
