@@ -20,6 +20,7 @@ from infra.local.gateway import MAX_BODY_BYTES, Gateway
 from infra.local.journal import Message
 from infra.local.proxy_event import Request, proxy_event
 from infra.template import Route
+from segue.api.problems import PROBLEM_TYPES
 
 ROUTES = [
     Route("POST", "/models/{model_id}/predict", "Predict"),
@@ -219,7 +220,7 @@ def assert_problem(response: httpx.Response, status: int) -> None:
     assert response.status_code == status
     assert response.headers["content-type"] == "application/problem+json"
     problem: Mapping[str, Any] = response.json()
-    assert problem["type"] == f"urn:segue:problem:{problem['title'].lower().replace(' ', '-')}"
+    assert (problem["type"], status) in {(it.uri, it.status) for it in PROBLEM_TYPES}
     assert problem["status"] == status
     assert problem["detail"]
     assert problem["request_id"]

@@ -68,7 +68,9 @@ class EValue:
 def in_words(log_e: float) -> str:
     """An e-value for reading, also where it is beyond the largest float."""
     digits = log_e / math.log(10)
-    return f"10^{digits:,.0f}" if digits > 6 else f"{math.exp(log_e):.3g}"
+    if digits > 6:
+        return f"10^{digits:,.0f}"
+    return f"{math.exp(log_e):,.0f}" if digits > 3 else f"{math.exp(log_e):.3g}"
 
 
 def finite_exp(logarithm: float) -> float:

@@ -1,0 +1,75 @@
+"""The report's page on a test of made-up listeners: ``python -m infra.simulations.page FILE.html``.
+
+The README's picture of it: ``chromium --headless --window-size=1160,1380 --screenshot=report.png
+FILE.html``. The same seed gives the same page.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from segue.api.report.page import page
+from segue.domain.times import DAY, SECOND, parse_time
+from segue.experiments.assignment import assign
+from segue.experiments.experiment import Arm, Experiment, Figure, Guardrail
+from segue.experiments.records import Exposure, Record
+from segue.experiments.tally import Tally
+from segue.services.report.document import document
+
+CUTOFF = parse_time("2022-09-01")
+EXPERIMENT = Experiment(
+    "spring",
+    (Arm("control", 1, 0.5), Arm("hybrid", 3, 0.5)),
+    "3f8a61c2d9e0",
+    guardrails=(
+        Guardrail(Figure.LATENCY, 20.0),
+        Guardrail(Figure.SKIP_RATE, 0.05),
+        Guardrail(Figure.DIVERSITY, 0.05),
+    ),
+)
+RATES = {"control": 0.4, "hybrid": 0.5}
+
+
+def made_up(user: int, random: np.random.Generator) -> Record:
+    """A listener's outcome. Of the models' calls, one in 400 fails, whichever the arm."""
+    arm = assign(EXPERIMENT, str(user))
+    failed = random.random() < 1 / 400
+    exposure = Exposure(
+        str(user),
+        arm.group,
+        f"model {arm.model_id}",
+        EXPERIMENT.bundle,
+        () if failed else ("track",),
+        CUTOFF,
+        CUTOFF,
+        error="made up" if failed else None,
+        before=float(random.integers(21)) / 20,
+        traits={"premium": "yes" if random.random() < 0.3 else "no"},
+        figures={
+            Figure.LATENCY: float(random.normal(23, 5)),
+            Figure.DIVERSITY: 2 * float(random.beta(6, 18)),
+        },
+    )
+    return Record(
+        exposure,
+        not failed and bool(random.random() < RATES[arm.group]),
+        CUTOFF + 30 * DAY + user * 180 * SECOND,
+        figures={Figure.SKIP_RATE: float(random.beta(1.5, 3.5))},
+    )
+
+
+def main(
+    file: Annotated[Path, typer.Argument(help="Where the page goes.")],
+    listeners: Annotated[int, typer.Option(min=1)] = 4_000,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same page.")] = 7,
+) -> None:
+    """Write the report on a test whose arms truly succeed with 40 % and 50 %."""
+    random = np.random.default_rng(seed)
+    tally = Tally.of(made_up(user, random) for user in range(listeners))
+    file.write_text(page(document(EXPERIMENT, tally)), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    typer.run(main)
