@@ -17,10 +17,12 @@ from segue.adapters.objects import Objects
 from segue.adapters.s3 import S3ResultStore
 from segue.domain.errors import UnknownUser
 from segue.domain.times import DAY
+from segue.domain.users import User
 from segue.experiments.experiment import Experiment, default_experiment
 from segue.experiments.records import Exposure, Record
 from segue.experiments.tally import Tally
 from segue.models.bundle import Bundle
+from segue.services.ingest import Profile
 from segue.services.maintenance import Maintenance
 from tests.unit.conftest import World
 
@@ -100,7 +102,8 @@ class Bucket(MemoryBucket):
 class Service(World):
     """The services over a bucket and tables, each call of which is a step.
 
-    USER listened before the cut-off. So did OTHER, who has a record in every archive.
+    USER has a profile, and listened before the cut-off. So did OTHER, who has a record in every
+    archive.
     """
 
     def __init__(self, bundle: Bundle, steps: Steps) -> None:
@@ -112,6 +115,7 @@ class Service(World):
         super().__init__(bundle, sessions, users, S3ResultStore(client, "bucket"))  # type: ignore[arg-type]
         self.archive = S3Archive(Objects(client, "bucket"))
         self.maintenance = Maintenance(self.settlement, self.results, self.archive, self.clock)
+        self.users.put(User(USER, attributes={"age": 40}))
         self.arrive(USER)
         self.arrive(OTHER)
         self.experiments.perform(OTHER)
@@ -146,7 +150,8 @@ class Service(World):
 
     def holds_nothing_of(self, user: str) -> None:
         """Nowhere, and not in the counts, which are those of OTHER."""
-        assert not self.privacy.export(user).parts
+        dossier = self.privacy.export(user)
+        assert (dossier.user, dossier.parts) == (None, ())
         assert not self.bucket.holding(f'"user_id":"{user}"'.encode())
         for side in self.sides:
             records = self.results.records(side, limit=9).records
@@ -317,6 +322,15 @@ def test_an_export_misses_nothing_that_is_settled_meanwhile(bundle: Bundle) -> N
     for _, parts in Case(bundle, shown_before, lambda it: it.maintain()).at_every_step():
         assert isinstance(parts, tuple)
         assert len(parts) == 1
+
+
+def test_what_an_erased_profile_held_is_not_put_back(bundle: Bundle) -> None:
+    def edit(service: Service) -> object:
+        return service.ingest.save_profile(USER, Profile(("jazz",), True, attributes=None))
+
+    for service, _ in Case(bundle, edit, erase).at_every_step():
+        profile = service.users.get(USER)
+        assert profile is None or not profile.attributes
 
 
 class Writers:

@@ -106,6 +106,16 @@ def test_every_attribute_of_a_profile_comes_back(stores: Stores) -> None:
     assert [type(found.attributes[name]) for name in given] == [int, float, str, bool, list]
 
 
+def test_an_amended_profile_keeps_the_attributes_that_there_are(stores: Stores) -> None:
+    amended = User("1", ("jazz",), premium=True)
+    assert stores.users.amend(amended) == stores.users.get("1") == amended
+    stores.users.put(User("1", ("rock",), attributes={"age": 24}))
+    assert stores.users.amend(amended) == replace(amended, attributes={"age": 24})
+    assert stores.users.get("1") == replace(amended, attributes={"age": 24})
+    stores.users.put(User("1"))
+    assert stores.users.amend(amended) == amended
+
+
 def test_an_experiment_changes_only_from_the_version_that_was_read(stores: Stores) -> None:
     results = stores.results
     assert results.experiment("default") is None

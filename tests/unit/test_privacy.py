@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from segue.domain.errors import StoreUnavailable
-from segue.domain.times import DAY
 from segue.experiments.experiment import DEFAULT_NAME
 from segue.experiments.records import Exposure, Record
 from segue.services.report.reports import Reports
@@ -110,6 +109,7 @@ def test_whoever_was_erased_can_begin_anew(
 ) -> None:
     events.call("DELETE", "/users/1")
     assert ab_test.call("GET", "/users/1/recommendations")[0] == 404
-    world.clock.time += DAY
-    world.play("1", world.tracks(0, 9), days=31.5)
-    assert ab_test.call("GET", "/users/1/recommendations")[0] == 200
+    world.play("1", world.tracks(0, 9))
+    status, _, shown = ab_test.call("GET", "/users/1/recommendations")
+    assert (status, bool(shown["recommendation_id"])) == (200, True)
+    assert ab_test.call("POST", "/perform_ab_test", {"user_id": 1})[0] == 200

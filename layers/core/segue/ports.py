@@ -59,6 +59,10 @@ class UserStore(Protocol):
         """Store the profile in place of the one before."""
         ...
 
+    def amend(self, user: User) -> User:
+        """The same, but the attributes of the one before stay; the profile as it is then."""
+        ...
+
     def delete(self, user_id: str) -> None:
         """Delete the profile, if there is one."""
         ...

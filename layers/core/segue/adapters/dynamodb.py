@@ -3,7 +3,8 @@
 import random
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -173,28 +174,34 @@ class DynamoUserStore:
         """One GetItem. Raises StoreUnavailable."""
         with translated("Users"):
             answer = self._client.get_item(TableName=self._table, Key={"user_id": {"S": user_id}})
-        item = answer.get("Item")
-        if item is None:
-            return None
-        genres = tuple(genre["S"] for genre in item["favourite_genres"]["L"])
-        attributes = attributes_from_json(item.get("attributes", {}).get("S"))
-        return User(user_id, genres, item["premium"]["BOOL"], attributes)
+        return _user(answer["Item"]) if "Item" in answer else None
 
     def put(self, user: User) -> None:
         """One UpdateItem: what an import noted in the item stays. Raises StoreUnavailable."""
+        self._update(user_item(user), () if user.attributes else ("attributes",))
+
+    def amend(self, user: User) -> User:
+        """One UpdateItem, too. Raises StoreUnavailable."""
+        return _user(self._update(user_item(replace(user, attributes={})), ()))
+
+    def _update(self, item: dict[str, Any], removed: Sequence[str]) -> Any:
+        """Set what is in the item, and remove something; the whole item as it is then."""
         # An import that comes later leaves a profile alone that was edited.
-        item = user_item(user) | {"edited": {"BOOL": True}}
+        item |= {"edited": {"BOOL": True}}
         key = {"user_id": item.pop("user_id")}
         # "attributes" is a word that DynamoDB keeps for itself: hence the number signs.
         change = "SET " + ", ".join(f"#{name} = :{name}" for name in item)
+        change += "".join(f" REMOVE #{name}" for name in removed)
         with translated("Users"):
-            self._client.update_item(
+            answer = self._client.update_item(
                 TableName=self._table,
                 Key=key,
-                UpdateExpression=change + ("" if user.attributes else " REMOVE #attributes"),
-                ExpressionAttributeNames={f"#{name}": name for name in ("attributes", *item)},
+                UpdateExpression=change,
+                ExpressionAttributeNames={f"#{name}": name for name in (*removed, *item)},
                 ExpressionAttributeValues={f":{name}": value for name, value in item.items()},
+                ReturnValues="ALL_NEW",
             )
+        return answer["Attributes"]
 
     def delete(self, user_id: str) -> None:
         """One DeleteItem. Raises StoreUnavailable."""
@@ -227,6 +234,13 @@ def user_item(user: User) -> dict[str, Any]:
     # As JSON: DynamoDB's own numbers are decimals, and would not come back as they went.
     attributes = attributes_to_json(user.attributes)
     return item | ({"attributes": {"S": attributes}} if attributes else {})
+
+
+def _user(item: Any) -> User:
+    """The profile in a DynamoDB item."""
+    genres = tuple(genre["S"] for genre in item["favourite_genres"]["L"])
+    attributes = attributes_from_json(item.get("attributes", {}).get("S"))
+    return User(item["user_id"]["S"], genres, item["premium"]["BOOL"], attributes)
 
 
 def _put_request(session: list[Event]) -> Any:

@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from uuid import uuid4
 
@@ -61,6 +61,12 @@ class MemoryUserStore:
 
     def put(self, user: User) -> None:
         self.users[user.user_id] = user
+
+    def amend(self, user: User) -> User:
+        before = self.users.get(user.user_id, user)
+        amended = replace(user, attributes=before.attributes)
+        self.put(amended)
+        return amended
 
     def delete(self, user_id: str) -> None:
         self.users.pop(user_id, None)

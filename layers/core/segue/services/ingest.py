@@ -120,11 +120,9 @@ class Ingest:
 
     def save_profile(self, user_id: str, profile: Profile) -> User:
         """The user's profile from now on."""
-        attributes = profile.attributes
-        if attributes is None:
-            before = self._users.get(user_id)
-            attributes = before.attributes if before else {}
-        user = User(user_id, profile.favourite_genres, profile.premium, attributes)
+        user = User(user_id, profile.favourite_genres, profile.premium, profile.attributes or {})
+        if profile.attributes is None:
+            return self._users.amend(user)
         self._users.put(user)
         return user
 
