@@ -415,6 +415,7 @@ class TestFunction:
         live = ab_report.call("GET", REPORT, query={"live": "true"})[2]["experiment"]
         assert (replay["users"], live["users"]) == (1, 0)
         assert (replay["side"], live["side"]) == ("replay", "live")
+        assert replay["name"] == live["name"] == DEFAULT_NAME
 
     def test_an_unknown_experiment_is_not_found(self, ab_report: Function) -> None:
         status, _, body = ab_report.call("GET", REPORT, query={"experiment": "spring"})

@@ -29,8 +29,6 @@ def document(
     experiment: Experiment,
     tally: Tally,
     pending: Mapping[str, int] = MappingProxyType({}),
-    *,
-    live: bool = False,
 ) -> Document:
     """Everything that there is to say about an epoch, the verdicts first.
 
@@ -54,7 +52,7 @@ def document(
     verdicts = [_verdict(pair, ruling) for pair, ruling in zip(pairs, rulings, strict=True)]
     always = {
         "verdicts": verdicts,
-        "experiment": _experiment(experiment, tally, live),
+        "experiment": _experiment(experiment, tally),
         "arms": _arms(experiment, arms, assigned),
         "course": [
             course(pair, tally, ruling.decisive)
@@ -81,11 +79,11 @@ def _fixed(experiment: Experiment, tally: Tally, pairs: Sequence[Pair]) -> Docum
     }
 
 
-def _experiment(experiment: Experiment, tally: Tally, live: bool) -> Document:
+def _experiment(experiment: Experiment, tally: Tally) -> Document:
     times = sorted(tally.course)
     return {
-        "name": experiment.name,
-        "side": "live" if live else "replay",
+        "name": experiment.base_name,
+        "side": experiment.side,
         "mode": experiment.mode,
         "epoch": experiment.epoch,
         "bundle": experiment.bundle,

@@ -23,7 +23,7 @@ class Reports:
             raise UnknownExperiment(f"there is no experiment {name!r}")
         experiment = found[0].live if live else found[0]
         tally = self._results.tally(experiment)
-        return document(experiment, tally, self._pending(experiment), live=live)
+        return document(experiment, tally, self._pending(experiment))
 
     def mismatches(self) -> list[Document]:
         """Running epochs, in replay and live, whose arms did not get their shares of users.
