@@ -126,9 +126,9 @@ def _origin(experiment: Document) -> str:
     first, last = experiment["first_settled"], experiment["last_settled"]
     settled = f", settled {first} to {last}" if first else ""
     return (
-        f"{experiment['name']}, {experiment['side']}, epoch {experiment['epoch']}, {experiment['mode']}, window "
-        f"{experiment['window_days']:g} days, bundle {experiment['bundle']}: "
-        f"{experiment['users']:,} users{settled}"
+        f"{experiment['name']}, {experiment['side']}, epoch {experiment['epoch']}, "
+        f"{experiment['mode']}, window {experiment['window_days']:g} days, bundle "
+        f"{experiment['bundle']}: {experiment['users']:,} users{settled}"
     )
 
 

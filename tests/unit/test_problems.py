@@ -25,9 +25,10 @@ def test_the_page_lists_every_type_and_no_other() -> None:
 
 @pytest.mark.parametrize("kind", sorted(SERVED - ELSEWHERE, key=str))
 def test_every_error_that_a_request_ends_in_has_a_type(kind: type[errors.SegueError]) -> None:
-    answer = problem(kind("why"), "request-1")
+    error = kind("why")
+    answer = problem(error, "request-1")
     body = json.loads(answer.body or "")
-    assert (body["detail"], body["status"]) == ("why", answer.status_code)
+    assert (body["detail"], body["status"]) == (str(error), answer.status_code)
     assert body["title"] != "Internal error"
     assert body["type"] in {it.uri for it in PROBLEM_TYPES}
 
