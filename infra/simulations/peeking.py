@@ -4,7 +4,7 @@ Prints the tables of docs/statistics.md. The same seed gives the same figures.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Annotated
 
@@ -14,18 +14,26 @@ import typer
 from infra.cli.options import Json
 from infra.cli.output import console, markdown_table, write_json
 from infra.progress import Report, progress_bars
+from infra.simulations import adaptive, intervals
+from infra.simulations.adaptive import Adaptive
 from infra.simulations.experiments import (
-    Flags,
+    BOTH_BETS,
+    NEVER,
+    ONE_BET,
+    Ints,
     Looks,
     Scenario,
-    evidence,
-    evidence_stops,
-    points_one_way,
+    Trend,
+    evidence_at_share,
+    first_decision,
+    first_of,
     posterior_stops,
     shares_are_off,
     simulate,
+    winners,
     z_stops,
 )
+from infra.simulations.intervals import Coverage
 from segue.experiments.statistics.counts import Counts
 from segue.experiments.statistics.fixed_horizon import wilson
 from segue.experiments.statistics.power import users_needed
@@ -36,15 +44,45 @@ BETTER_B = (
     Scenario(0.6, 0.7, 4_000, look_every=5),
     Scenario(0.70, 0.72, 60_000, look_every=50),
 )
-LOST_USERS = (
-    Scenario(0.7, 0.7, 10_000, look_every=10, reached_b=0.48),
-    Scenario(0.7, 0.7, 20_000, look_every=10, reached_b=0.48),
+WRONG_SHARE = tuple(
+    Scenario(0.7, 0.7, users, look_every=10, share_b=0.52) for users in (10_000, 20_000)
 )
+UNSTEADY = {
+    "rates rise by half": Scenario(0.15, 0.15, 4_000, trend=Trend.RISING),
+    "rates step up by half": Scenario(0.15, 0.15, 4_000, trend=Trend.STEP),
+    "rates rise, outcomes settle 500 users late": Scenario(
+        0.15, 0.15, 4_000, trend=Trend.RISING, lag=500
+    ),
+    "20 % of both arms' failures lost": Scenario(
+        0.3, 0.3, 20_000, look_every=20, lost_a=0.2, lost_b=0.2
+    ),
+    "10 % of B's failures lost": Scenario(0.3, 0.3, 20_000, look_every=20, lost_b=0.1),
+    "the same at a higher rate": Scenario(0.7, 0.7, 20_000, look_every=20, lost_b=0.1),
+}
+THOMPSON = (
+    Adaptive(0.3, 0.3),
+    Adaptive(0.15, 0.15, Trend.RISING),
+    Adaptive(0.15, 0.15, Trend.STEP),
+    Adaptive(0.65, 0.65, Trend.FALLING),
+    Adaptive(0.15, 0.15, Trend.RISING, lag=500),
+    Adaptive(0.3, 0.4),
+    Adaptive(0.3, 0.4, lag=500),
+)
+# Both arms' users, and after how many of them one looks.
+INTERVALS = tuple(
+    Scenario(*rates, users, look_every)
+    for rates in ((0.3, 0.3), (0.3, 0.4), (0.05, 0.06), (0.7, 0.72))
+    for users, look_every in ((500, 1), (2_000, 5), (20_000, 50))
+)
+
+# (experiments,) by rule, the look at which it was met first.
+Firsts = dict[str, Ints]
+Rules = Callable[[Looks, Scenario], Firsts]
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Of how many simulated experiments something was so, at any look or at the last one."""
+    """Of how many simulated experiments something was so."""
 
     count: int
     experiments: int
@@ -56,95 +94,110 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a scenario's experiments; ``median_users`` of those that were decided."""
+    """How many of a scenario's experiments met each rule, at any look unless it says otherwise.
 
-    scenario: Scenario
+    ``median_users`` are those of the experiments that did.
+    """
+
+    scenario: Scenario | Adaptive
     tallies: dict[str, Tally]
-    median_users: float | None
+    median_users: dict[str, float]
 
 
-def verdicts(looks: Looks) -> dict[str, Flags]:
-    """At each look: what the e-value alone would decide, and what the whole verdict says."""
-    plus, minus = evidence(looks)
-    alone, off = evidence_stops(plus, minus), shares_are_off(looks)
-    decided = alone & ~off & points_one_way(looks, plus, minus)
+def verdicts(looks: Looks, scenario: Scenario) -> Firsts:
+    """What the evidence decides, by itself and held by the sample ratio, and what E of old does."""
+    plus, minus = at_share = evidence_at_share(looks, 0.5)
+    if scenario.share_b != 0.5:
+        at_share = evidence_at_share(looks, scenario.share_b)
+    off = shares_are_off(looks)
+    candidates = np.maximum(*at_share) >= ONE_BET
+    verdict = first_decision(looks, candidates & ~off)
+    winner = np.zeros_like(verdict)
+    (rows,) = np.nonzero(verdict != NEVER)
+    winner[rows] = winners(looks.at((rows, verdict[rows])))
+    last = looks.at((slice(None), slice(-1, None)))
     return {
-        "E alone": alone,
-        "verdict": decided,
-        "verdict: B": decided & (plus > minus),
-        "verdict: A": decided & (minus > plus),
-        "sample ratio off": off,
+        "verdict": verdict,
+        "verdict: B": np.where(winner == 1, verdict, NEVER),
+        "verdict: A": np.where(winner == -1, verdict, NEVER),
+        "verdict at the end": first_decision(last, (candidates & ~off)[:, -1:]),
+        "withheld at the end": first_of(off[:, -1:]),
+        "evidence": first_decision(looks, candidates),
+        "E at the share": first_of(np.logaddexp(plus, minus) - np.log(2) >= BOTH_BETS),
     }
 
 
-def with_naive_rules(looks: Looks) -> dict[str, Flags]:
+def with_naive_rules(looks: Looks, scenario: Scenario) -> Firsts:
     """Those, and what a reader would decide who takes each look for the only one."""
-    return verdicts(looks) | {"z-test": z_stops(looks), "P(B > A)": posterior_stops(looks)}
+    return verdicts(looks, scenario) | {
+        "z-test": first_of(z_stops(looks)),
+        "P(B > A)": first_of(posterior_stops(looks)),
+    }
 
 
 def run(
     scenario: Scenario,
     experiments: int,
     seed: int,
-    rules: Callable[[Looks], dict[str, Flags]],
+    rules: Rules,
     progress: Callable[[int, int], None],
 ) -> Outcome:
-    """How many experiments each rule stopped at some look, and how many at the last."""
-    stopped: dict[str, int] = {}
-    users: list[np.ndarray] = []
+    """What the rules make of a scenario's experiments."""
+    chunks: list[Firsts] = []
     done = 0
     for looks in simulate(scenario, experiments, seed):
-        flags = rules(looks)
-        for rule, at in flags.items():
-            stopped[rule] = stopped.get(rule, 0) + int(at.any(axis=1).sum())
-            at_end = f"{rule}, at the end"
-            stopped[at_end] = stopped.get(at_end, 0) + int(at[:, -1].sum())
-        decided = flags["verdict"]
-        users.append((decided.argmax(axis=1)[decided.any(axis=1)] + 1) * scenario.look_every)
-        done += len(decided)
+        chunks.append(rules(looks, scenario))
+        done += len(looks.successes_a)
         progress(done, experiments)
-    decisions = np.concatenate(users)
+    firsts = {rule: np.concatenate([chunk[rule] for chunk in chunks]) for rule in chunks[0]}
+    return _outcome(scenario, firsts, scenario.look_every)
+
+
+def run_adaptive(scenario: Adaptive, experiments: int, seed: int) -> Outcome:
+    """What the bets on Thompson sampling's probabilities decide, and what two rates of old do."""
+    course = adaptive.simulate(scenario, experiments, seed)
+    of_rates = adaptive.log_evidence_of_rates(course.looks)
+    firsts = {
+        "bets: B": first_of(course.on_b >= ONE_BET),
+        "bets: A": first_of(course.on_a >= ONE_BET),
+        "bets": first_of(np.maximum(course.on_b, course.on_a) >= ONE_BET),
+        "E0": first_of(of_rates >= BOTH_BETS),
+    }
+    return _outcome(scenario, firsts, adaptive.BATCH)
+
+
+def _outcome(scenario: Scenario | Adaptive, firsts: Firsts, look_every: int) -> Outcome:
+    met = {rule: first[first != NEVER] for rule, first in firsts.items()}
     return Outcome(
         scenario,
-        {rule: Tally(count, experiments) for rule, count in stopped.items()},
-        float(np.median(decisions)) if decisions.size else None,
+        {rule: Tally(len(met[rule]), len(first)) for rule, first in firsts.items()},
+        {
+            rule: float(np.median(first) + 1) * look_every
+            for rule, first in met.items()
+            if first.size
+        },
     )
 
 
-def run_all(experiments: int, seed: int, report: Report) -> list[list[Outcome]]:
-    """Each table's outcomes: equal arms, a better arm, lost users."""
-    tables = ((EQUAL_ARMS, with_naive_rules), (BETTER_B, verdicts), (LOST_USERS, verdicts))
-
-    def outcome(scenario: Scenario, rules: Callable[[Looks], dict[str, Flags]]) -> Outcome:
-        phase = f"{_rates(scenario)}, {scenario.users:,} users"
-        return run(scenario, experiments, seed, rules, lambda *done: report(phase, *done))
-
-    return [[outcome(scenario, rules) for scenario in scenarios] for scenarios, rules in tables]
-
-
-def equal_arms_table(outcomes: list[Outcome]) -> list[str]:
+def equal_arms_table(outcomes: Sequence[Outcome]) -> list[str]:
     """How often each rule ever finds a winner where there is none."""
-    rules = ("verdict", "E alone", "z-test", "P(B > A)")
-    return markdown_table(
-        ("rates", "users", *rules),
-        [
-            (_rates(o.scenario), f"{o.scenario.users:,}", *(str(o.tallies[r]) for r in rules))
-            for o in outcomes
-        ],
-    )
+    rules = ("verdict", "E at the share", "z-test", "P(B > A)")
+    return _table(("rates", "users", *rules), outcomes, rules)
 
 
-def better_arm_table(outcomes: list[Outcome]) -> list[str]:
-    """How soon the verdict finds the better arm, beside a test that looks once."""
+def better_arm_table(outcomes: Sequence[Outcome]) -> list[str]:
+    """How soon the verdict finds the better arm, beside a known share and a single look."""
+    heading = ("B is better", "A is better", "median users", "E at the share", "median users")
     return markdown_table(
-        ("rates", "at most", "B is better", "A is better", "median users", "one look, 80 % power"),
+        ("rates", "at most", *heading, "one look, 80 % power"),
         [
             (
-                _rates(o.scenario),
-                f"{o.scenario.users:,} users",
+                *_about(o),
                 str(o.tallies["verdict: B"]),
                 str(o.tallies["verdict: A"]),
-                "none" if o.median_users is None else f"{o.median_users:,.0f}",
+                _median(o, "verdict"),
+                str(o.tallies["E at the share"]),
+                _median(o, "E at the share"),
                 f"{users_needed(o.scenario.rate_a, o.scenario.rate_b):,.0f}",
             )
             for o in outcomes
@@ -152,44 +205,111 @@ def better_arm_table(outcomes: list[Outcome]) -> list[str]:
     )
 
 
-def lost_users_table(outcomes: list[Outcome]) -> list[str]:
-    """What the sample ratio's alarm keeps from being decided."""
-    columns = {
-        "E alone decides": "E alone",
-        "verdict decides at some look": "verdict",
-        "verdict decides at the end": "verdict, at the end",
-        "withheld at the end": "sample ratio off, at the end",
-    }
+def wrong_share_table(outcomes: Sequence[Outcome], shares: Sequence[float]) -> list[str]:
+    """What becomes of equal arms where B's share of the users is not what it was to be."""
+    rules = ("E at the share", "evidence", "verdict", "withheld at the end")
+    heading = ("B's share", "rates", "users", "E at a share of 0.5", *rules[1:])
+    return _table(heading, outcomes, rules, [f"{share:g}" for share in shares])
+
+
+def unsteady_table(outcomes: Sequence[Outcome], names: Sequence[str]) -> list[str]:
+    """What becomes of equal arms where rates move, outcomes are late or failures are lost."""
+    rules = ("E at the share", "verdict", "verdict at the end", "withheld at the end")
+    return _table(("", "rates at first", "users", *rules), outcomes, rules, names)
+
+
+def thompson_table(outcomes: Sequence[Outcome], scenarios: Sequence[Adaptive]) -> list[str]:
+    """What is decided where users are allotted by Thompson sampling."""
+    rules = ("bets: B", "bets: A", "E0")
+    about = [f"{it.trend}{f', settle {it.lag} users late' if it.lag else ''}" for it in scenarios]
+    heading = ("rates are", "at first", "users", "B is better", "A is better", "E0 decides")
+    return _table(heading, outcomes, rules, about)
+
+
+def intervals_table(rows: Sequence[tuple[Scenario, Coverage]]) -> list[str]:
+    """How often the interval misses, and how wide it is."""
+    heading = ("looks", "missed at some look", "width", "Newcombe's", "times")
     return markdown_table(
-        ("rates", "users", *columns),
+        ("rates", "users per arm", *heading, "looks compared", "disagreements"),
         [
             (
-                _rates(o.scenario),
-                f"{o.scenario.users:,}",
-                *(str(o.tallies[rule]) for rule in columns.values()),
+                _rates(scenario),
+                f"{scenario.users // 2:,}",
+                f"{scenario.users // scenario.look_every}",
+                str(Tally(it.missed, it.experiments)),
+                f"{it.width:.3f}",
+                f"{it.newcombe:.3f}",
+                f"{it.width / it.newcombe:.2f}",
+                f"{it.compared}",
+                f"{it.disagreements}",
             )
-            for o in outcomes
+            for scenario, it in rows
         ],
     )
 
 
-def _rates(scenario: Scenario) -> str:
+def _table(
+    heading: Sequence[str],
+    outcomes: Sequence[Outcome],
+    rules: Sequence[str],
+    names: Sequence[str] = (),
+) -> list[str]:
+    """A row per outcome: its name, if it has one, its rates and users, and how often each rule."""
+    rows = [[*_about(o), *(str(o.tallies[rule]) for rule in rules)] for o in outcomes]
+    if names:
+        rows = [[name, *row] for name, row in zip(names, rows, strict=True)]
+    return markdown_table(heading, rows)
+
+
+def _about(outcome: Outcome) -> tuple[str, str]:
+    return _rates(outcome.scenario), f"{outcome.scenario.users:,}"
+
+
+def _rates(scenario: Scenario | Adaptive) -> str:
     return f"{scenario.rate_a:g} / {scenario.rate_b:g}"
 
 
+def _median(outcome: Outcome, rule: str) -> str:
+    median = outcome.median_users.get(rule)
+    return "none" if median is None else f"{median:,.0f}"
+
+
 def main(
-    experiments: Annotated[int, typer.Option(min=1, help="How many per scenario.")] = 2_000,
+    experiments: Annotated[
+        int, typer.Option(min=8, help="How many per scenario; half as many for the intervals.")
+    ] = 2_000,
     seed: Annotated[int, typer.Option(help="The same seed gives the same figures.")] = 7,
     json_file: Json = None,
 ) -> None:
     """Simulate experiments whose truth is known, and print what the rules made of them."""
     out = console(json_file)
     with progress_bars(out) as report:
-        equal, better, lost = run_all(experiments, seed, report)
-    for lines in (equal_arms_table(equal), better_arm_table(better), lost_users_table(lost)):
+
+        def outcomes(scenarios: Sequence[Scenario], rules: Rules = verdicts) -> list[Outcome]:
+            return [run(it, experiments, seed, rules, _phase(report, it)) for it in scenarios]
+
+        equal, better = outcomes(EQUAL_ARMS, with_naive_rules), outcomes(BETTER_B)
+        wrong, unsteady = outcomes(WRONG_SHARE), outcomes(list(UNSTEADY.values()))
+        thompson = [run_adaptive(it, experiments, seed) for it in THOMPSON]
+        covered = [(it, intervals.cover(it, experiments // 2, seed)) for it in INTERVALS]
+    tables = (
+        equal_arms_table(equal),
+        better_arm_table(better),
+        wrong_share_table(wrong, [it.share_b for it in WRONG_SHARE]),
+        unsteady_table(unsteady, list(UNSTEADY)),
+        thompson_table(thompson, THOMPSON),
+        intervals_table(covered),
+    )
+    for lines in tables:
         out.print("\n".join(["", *lines]))
-    outcomes = [asdict(outcome) for outcome in (*equal, *better, *lost)]
-    write_json(json.dumps(outcomes, indent=2), json_file)
+    found = [asdict(it) for it in (*equal, *better, *wrong, *unsteady, *thompson)]
+    found += [{"scenario": asdict(scenario)} | asdict(it) for scenario, it in covered]
+    write_json(json.dumps(found, indent=2), json_file)
+
+
+def _phase(report: Report, scenario: Scenario) -> Callable[[int, int], None]:
+    phase = f"{_rates(scenario)}, {scenario.users:,} users"
+    return lambda done, of: report(phase, done, of)
 
 
 if __name__ == "__main__":

@@ -8,19 +8,31 @@ import pytest
 from typer import Typer
 from typer.testing import CliRunner
 
-from infra.simulations import guardrails, peeking
+from infra.simulations import adaptive, guardrails, intervals, peeking
+from infra.simulations.adaptive import Adaptive
 from infra.simulations.experiments import (
+    NEVER,
+    ONE_BET,
     Looks,
     Scenario,
-    evidence,
+    Trend,
+    evidence_at_share,
+    first_decision,
+    first_of,
+    first_passing,
     posterior_of_b,
     posterior_stops,
+    shares_are_off,
     simulate,
+    winners,
     z_stops,
 )
+from segue.experiments.bandit import log_bets
 from segue.experiments.statistics.comparison import compare
 from segue.experiments.statistics.counts import Counts
-from segue.experiments.statistics.verdict import Decision
+from segue.experiments.statistics.evalue import evidence, evidence_of_rates, log_evidence
+from segue.experiments.statistics.sample_ratio import check_sample_ratio
+from segue.experiments.statistics.verdict import Decision, judge
 
 
 def looks_of(scenario: Scenario, experiments: int = 3, seed: int = 1) -> Looks:
@@ -29,58 +41,195 @@ def looks_of(scenario: Scenario, experiments: int = 3, seed: int = 1) -> Looks:
 
 
 def arms(looks: Looks, experiment: int, look: int) -> tuple[Counts, Counts]:
-    sa, fa, sb, fb = (
-        int(counts[experiment, look])
-        for counts in (looks.successes_a, looks.failures_a, looks.successes_b, looks.failures_b)
-    )
+    sa, fa, sb, fb = (int(counts[experiment, look]) for counts in looks.counts)
     return Counts(sa, sa + fa), Counts(sb, sb + fb)
 
 
-@pytest.mark.parametrize("reached_b", [0.5, 0.4])
-def test_every_look_is_what_the_statistics_say_of_its_counts(reached_b: float) -> None:
-    looks = looks_of(Scenario(0.4, 0.7, 400, reached_b=reached_b))
-    plus, minus = evidence(looks)
-    rules = peeking.with_naive_rules(looks)
-    beliefs = posterior_of_b(looks)
+def decision(a: Counts, b: Counts) -> Decision:
+    ratio = check_sample_ratio((a.users, b.users), (0.5, 0.5))
+    return judge(a, b, evidence(a, b), ratio).decision
+
+
+@pytest.mark.parametrize("share", [0.5, 0.4])
+def test_every_look_is_what_the_statistics_say_of_its_counts(share: float) -> None:
+    looks = looks_of(Scenario(0.4, 0.7, 400, share_b=share))
+    plus, minus = evidence_at_share(looks, 0.5)
+    winner, off = winners(looks), shares_are_off(looks)
+    z, beliefs = z_stops(looks), posterior_of_b(looks)
     for experiment in range(3):
         for look in (0, 1, 10, 150, 399):
             at = experiment, look
-            found = compare(*arms(looks, *at))
-            assert plus[at] == pytest.approx(found.evidence.log_plus, abs=1e-9)
-            assert minus[at] == pytest.approx(found.evidence.log_minus, abs=1e-9)
-            assert beliefs[at] == pytest.approx(found.posterior.b_beats_a, abs=1e-9)
-            assert rules["z-test"][at] == (found.pooled_z < 0.05)
-            assert rules["sample ratio off"][at] == found.sample_ratio.is_off
-            assert rules["verdict: A"][at] == (found.verdict.decision is Decision.A)
-            assert rules["verdict: B"][at] == (found.verdict.decision is Decision.B)
+            truth = compare(*arms(looks, *at))
+            assert plus[at] == pytest.approx(truth.evidence_at_share.log_plus, abs=1e-9)
+            assert minus[at] == pytest.approx(truth.evidence_at_share.log_minus, abs=1e-9)
+            assert winner[at] == int(truth.evidence.log_plus >= ONE_BET)
+            assert beliefs[at] == pytest.approx(truth.posterior.b_beats_a, abs=1e-9)
+            assert z[at] == (truth.pooled_z < 0.05)
+            assert off[at] == truth.sample_ratio.is_off
+
+
+@pytest.mark.parametrize(
+    "scenario", [Scenario(0.2, 0.7, 200, 10), Scenario(0.6, 0.1, 200, 10, 0.6)]
+)
+def test_a_verdict_falls_at_the_first_look_at_which_the_statistics_give_one(
+    scenario: Scenario,
+) -> None:
+    looks = looks_of(scenario)
+    rules = peeking.verdicts(looks, scenario)
+    decisions = {Decision.A: "verdict: A", Decision.B: "verdict: B"}
+    for experiment in range(3):
+        said = [decision(*arms(looks, experiment, look)) for look in range(20)]
+        first = next((at for at, it in enumerate(said) if it in decisions), NEVER)
+        assert rules["verdict"][experiment] == first
+        if first != NEVER:
+            assert rules[decisions[said[first]]][experiment] == first
+        assert (rules["verdict at the end"][experiment] == 0) == (said[-1] in decisions)
+        assert (rules["withheld at the end"][experiment] == 0) == (said[-1] is Decision.WITHHELD)
+
+
+def test_evidence_that_is_not_computed_would_not_have_decided() -> None:
+    looks = looks_of(Scenario(0.5, 0.65, 600, look_every=10), 30)
+    plus, minus = log_evidence(*looks.counts)
+    expected = np.where(plus >= ONE_BET, 1, np.where(minus >= ONE_BET, -1, 0))
+    assert np.array_equal(winners(looks), expected)
+    assert 0 < np.abs(expected).sum() < expected.size
+    at_share = np.maximum(*evidence_at_share(looks, 0.5)) >= ONE_BET
+    assert np.array_equal(first_decision(looks, at_share), first_of(expected != 0))
+
+
+def test_the_first_candidate_that_passes_is_found_and_no_other() -> None:
+    random = np.random.default_rng(5)
+    candidates, passing = random.random((2, 40, 60)) < np.array([0.4, 0.05])[:, None, None]
+    first = first_passing(candidates, lambda place: passing[place])
+    assert np.array_equal(first, first_of(candidates & passing))
+    assert NEVER in first
 
 
 def test_counts_only_grow_to_all_users() -> None:
     looks = looks_of(Scenario(0.3, 0.7, 500, look_every=10))
-    counts = np.stack([looks.successes_a, looks.failures_a, looks.successes_b, looks.failures_b])
+    counts = np.stack(looks.counts)
     assert counts.shape == (4, 3, 50)
     assert np.all(np.diff(counts, axis=2) >= 0)
     assert np.all(counts.sum(axis=0) == 10 * np.arange(1, 51))
 
 
+@pytest.mark.parametrize(
+    ("trend", "early", "late"),
+    [(Trend.RISING, 0.275, 0.525), (Trend.STEP, 0.15, 0.65), (Trend.FALLING, 0.525, 0.275)],
+)
+def test_both_rates_follow_the_trend(trend: Trend, early: float, late: float) -> None:
+    rate = 0.65 if trend is Trend.FALLING else 0.15
+    looks = looks_of(Scenario(rate, rate, 400, trend=trend), 500)
+    for successes, users in zip((looks.successes_a, looks.successes_b), looks.users, strict=True):
+        half, whole = ((int(successes[:, at].sum()), int(users[:, at].sum())) for at in (199, 399))
+        assert half[0] / half[1] == pytest.approx(early, abs=0.01)
+        later = (whole[0] - half[0]) / (whole[1] - half[1])
+        assert later == pytest.approx(late, abs=0.01)
+
+
+def test_outcomes_that_settle_late_mix_the_rates_of_different_times() -> None:
+    steps = [
+        looks_of(Scenario(0.15, 0.15, 400, trend=Trend.STEP, lag=lag), 500).successes_a[:, 199]
+        for lag in (0, 1000)
+    ]
+    assert steps[1].mean() > 1.5 * steps[0].mean()
+
+
+def test_lost_failures_leave_a_higher_rate_and_fewer_users() -> None:
+    looks = looks_of(Scenario(0.3, 0.3, 1000, look_every=1000, lost_b=0.5), 500)
+    users_a, users_b = (int(users.sum()) for users in looks.users)
+    assert users_b / (users_a + users_b) == pytest.approx(0.65 / 1.65, abs=0.01)
+    assert looks.successes_b.sum() / users_b == pytest.approx(0.3 / 0.65, abs=0.01)
+    assert looks.successes_a.sum() / users_a == pytest.approx(0.3, abs=0.01)
+
+
 def test_peeking_finds_winners_among_equal_arms_but_for_the_verdict() -> None:
     scenario = Scenario(0.5, 0.5, 1000)
     outcome = peeking.run(scenario, 200, 3, peeking.with_naive_rules, lambda *_: None)
-    found = {rule: tally.count for rule, tally in outcome.tallies.items()}
-    assert found["z-test"] > 60
-    assert found["P(B > A)"] > 60
-    assert found["verdict"] <= 20
+    met = {rule: tally.count for rule, tally in outcome.tallies.items()}
+    assert met["z-test"] > 60
+    assert met["P(B > A)"] > 60
+    assert met["verdict"] <= 20
     looks = looks_of(scenario, 200, 3)
-    assert found["z-test"] == z_stops(looks).any(axis=1).sum()
-    assert found["P(B > A), at the end"] == posterior_stops(looks)[:, -1].sum()
+    assert met["z-test"] == z_stops(looks).any(axis=1).sum()
+    assert met["P(B > A)"] == posterior_stops(looks).any(axis=1).sum()
 
 
-def test_the_command_prints_three_tables_and_repeats_itself(
+def test_evidence_at_a_wrong_share_decides_and_the_evidence_does_not() -> None:
+    scenario = Scenario(0.5, 0.5, 4_000, look_every=20, share_b=0.6)
+    outcome = peeking.run(scenario, 100, 3, peeking.verdicts, lambda *_: None)
+    assert outcome.tallies["E at the share"].count > 95
+    assert outcome.tallies["evidence"].count <= 5
+    assert outcome.tallies["withheld at the end"].count > 95
+
+
+class TestThompsonSampling:
+    def test_a_batch_moves_the_bets_as_its_users_do_one_by_one(self) -> None:
+        users = np.array([[3, 5, 2, 4]])
+        cells = [(False, True), (False, False), (True, True), (True, False)]
+        one_by_one = sum(
+            count * np.array(log_bets(0.3, in_arm=in_b, success=success))
+            for count, (in_b, success) in zip(users[0], cells, strict=True)
+        )
+        together = adaptive.log_fortunes(np.array([0.3]), users)
+        assert together[0] == pytest.approx(one_by_one, abs=1e-9)
+
+    def test_the_bets_on_b_come_first(self) -> None:
+        course = adaptive.simulate(Adaptive(0.2, 0.6, users=1_000), 20, 1)
+        assert np.all(course.on_b[:, -1] > ONE_BET)
+        assert np.all(course.on_a[:, -1] < 0)
+        users_a, users_b = course.looks.users
+        assert np.all(users_b[:, -1] > 3 * users_a[:, -1])
+
+    def test_first_users_are_shared_evenly_until_an_outcome_has_settled(self) -> None:
+        course = adaptive.simulate(Adaptive(0.1, 0.9, users=400, lag=200), 200, 1)
+        users_a, users_b = (users[:, 9].sum() for users in course.looks.users)
+        assert users_b / (users_a + users_b) == pytest.approx(0.5, abs=0.02)
+        assert np.all(sum(course.looks.users)[:, -1] == 400)
+
+    def test_two_rates_find_a_winner_where_both_rise_and_the_bets_do_not(self) -> None:
+        scenario = Adaptive(0.15, 0.15, Trend.RISING)
+        outcome = peeking.run_adaptive(scenario, 100, 1)
+        assert outcome.tallies["E0"].count > 60
+        assert outcome.tallies["bets"].count <= 5
+
+    def test_evidence_of_rates_is_the_statistics(self) -> None:
+        looks = adaptive.simulate(Adaptive(0.3, 0.5, users=200), 2, 1).looks
+        expected = evidence_of_rates(*arms(looks, 1, 9))
+        assert np.exp(adaptive.log_evidence_of_rates(looks)[1, 9]) == pytest.approx(expected)
+
+
+class TestIntervals:
+    @pytest.mark.parametrize("rates", [(0.3, 0.3), (0.2, 0.5), (0.5, 0.2)])
+    def test_a_miss_is_found_at_the_first_look_that_misses(
+        self, rates: tuple[float, float]
+    ) -> None:
+        scenario = Scenario(*rates, 100, look_every=10)
+        # The truth is one thing, the experiments are another: so the interval misses it in time.
+        looks = looks_of(Scenario(0.1, 0.9, 100, look_every=10), 5)
+        low, high = intervals.limits(looks)
+        difference = rates[1] - rates[0]
+        expected = first_of((low > difference) | (high < difference))
+        assert np.array_equal(intervals.first_miss(looks, scenario), expected)
+        assert np.all(expected != NEVER)
+
+    def test_it_rarely_misses_and_agrees_with_the_verdict(self) -> None:
+        coverage = intervals.cover(Scenario(0.3, 0.5, 400, look_every=10), 100, 1)
+        assert coverage.missed <= 5
+        assert coverage.compared > 13
+        assert coverage.disagreements == 0
+        assert 1 < coverage.width / coverage.newcombe < 3
+
+
+def test_the_command_prints_six_tables_and_repeats_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(peeking, "EQUAL_ARMS", (Scenario(0.5, 0.5, 100),))
     monkeypatch.setattr(peeking, "BETTER_B", (Scenario(0.2, 0.8, 300), Scenario(0.5, 0.51, 50)))
-    monkeypatch.setattr(peeking, "LOST_USERS", (Scenario(0.5, 0.5, 500, reached_b=0.3),))
+    monkeypatch.setattr(peeking, "WRONG_SHARE", (Scenario(0.5, 0.5, 500, share_b=0.3),))
+    monkeypatch.setattr(peeking, "UNSTEADY", {"late": Scenario(0.5, 0.5, 100, lag=20)})
+    monkeypatch.setattr(peeking, "THOMPSON", (Adaptive(0.5, 0.5, lag=20, users=100),))
+    monkeypatch.setattr(peeking, "INTERVALS", (Scenario(0.5, 0.5, 50, look_every=10),))
     command = Typer()
     command.command()(peeking.main)
 
@@ -89,15 +238,16 @@ def test_the_command_prints_three_tables_and_repeats_itself(
         arguments = ["--experiments", "20", "--seed", str(seed), "--json", str(file)]
         result = CliRunner().invoke(command, arguments)
         assert result.exit_code == 0, result.output
-        assert result.stdout.count("\n| ---") == 3
+        assert result.stdout.count("\n| ---") == 6
         return file.read_text()
 
     first = outcomes(1)
     assert first == outcomes(1) != outcomes(2)
-    _, better, hard, lost = json.loads(first)
+    _, better, hard, wrong, _, _, interval = json.loads(first)
     assert better["tallies"]["verdict: B"] == {"count": 20, "experiments": 20}
-    assert hard["median_users"] is None
-    assert lost["tallies"]["sample ratio off, at the end"]["count"] == 20
+    assert "verdict" not in hard["median_users"]
+    assert wrong["tallies"]["withheld at the end"]["count"] == 20
+    assert interval["experiments"] == 10
 
 
 def test_guardrails_tell_arms_that_fail_from_equal_ones() -> None:
