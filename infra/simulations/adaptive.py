@@ -12,7 +12,8 @@ from infra.simulations.experiments import (
     Trend,
     belief_steps,
 )
-from segue.experiments.bandit import EXPLORED, log_bets
+from segue.experiments.bandit import EXPLORED
+from segue.experiments.bets import log_bets
 from segue.experiments.statistics.evalue import log_mean
 
 # Probabilities are worked out anew, and one looks, after so many users.
@@ -84,7 +85,7 @@ _BETTORS = np.array([log_bets(0.0, in_arm=True, success=success) for success in 
 
 
 def log_fortunes(probability: Floats, users: Ints) -> Floats:
-    """(experiments, bettors) the sum of ``bandit.log_bets`` over users; ``users``: (..., 4)."""
+    """(experiments, bettors) the sum of ``bets.log_bets`` over users; ``users``: (..., 4)."""
     success, failure = _BETTORS.T
     p = probability[:, None]
     successes_a, failures_a, successes_b, failures_b = (users[:, [cell]] for cell in range(4))

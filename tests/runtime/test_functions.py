@@ -240,7 +240,7 @@ class TestMaintenance:
             "import app\n"
             "from segue.services.maintenance import Work\n"
             "class Watched:\n"
-            "    def run(self, has_time):\n"
+            "    def run(self, has_time, *, settle):\n"
             "        self.had_time = has_time()\n"
             "        return Work(0, 0, 0, [])\n"
             "app.maintenance = Watched()\n"

@@ -27,7 +27,7 @@ from infra.simulations.experiments import (
     winners,
     z_stops,
 )
-from segue.experiments.bandit import log_bets
+from segue.experiments.bets import log_bets
 from segue.experiments.statistics.comparison import compare
 from segue.experiments.statistics.counts import Counts
 from segue.experiments.statistics.evalue import evidence, evidence_of_rates, log_evidence

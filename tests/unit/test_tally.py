@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segue.experiments.bandit import log_bets
+from segue.experiments.bets import log_bets
 from segue.experiments.experiment import Figure
 from segue.experiments.manifest import MOST_RECORDS, SHARDS, shard_of, split, user_hash
 from segue.experiments.records import Exposure, Record

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from segue.domain.times import SECOND
-from segue.experiments.bandit import log_bets
+from segue.experiments.bets import log_bets
 from segue.experiments.experiment import Figure
 from segue.experiments.records import Record
 
@@ -23,7 +23,7 @@ Outcomes = tuple[int, int]
 # How many values, their sum, and the sum of their squares.
 Moments = tuple[int, float, float]
 ByGroup = Mapping[str, Outcomes]
-# The logarithm of what each of the bettors of ``bandit.log_bets`` owns.
+# The logarithm of what each of the bettors of ``bets.log_bets`` owns.
 Bets = tuple[float, ...]
 
 K = TypeVar("K")
