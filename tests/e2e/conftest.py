@@ -163,10 +163,18 @@ def client(service: Service, name: str) -> Any:
 
 def stack_process(service: Service) -> int:
     """The number of the process that has the tables and the bucket."""
-    listed = subprocess.run(["ps", "-eo", "pid,ppid"], capture_output=True, text=True, check=True)
-    rows = (line.split() for line in listed.stdout.splitlines()[1:])
-    (child,) = (int(pid) for pid, parent in rows if int(parent) == service.process.pid)
+    (child,) = children(service, "stack_process")
     return child
+
+
+def children(service: Service, module: str) -> list[int]:
+    """The numbers of the processes that it has begun to run this module, the first one first."""
+    # -ww: lines of any width.
+    command = ["ps", "-ww", "-eo", "pid,ppid,args"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True)
+    rows = (line.split(maxsplit=2) for line in listed.stdout.splitlines()[1:])
+    parent = str(service.process.pid)
+    return [int(pid) for pid, ppid, args in rows if ppid == parent and module in args]
 
 
 def wait_until_ready(service: Service) -> None:

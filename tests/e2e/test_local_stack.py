@@ -24,6 +24,7 @@ from tests.e2e.conftest import (
     ROOT,
     Options,
     Service,
+    children,
     client,
     perform,
     results,
@@ -127,18 +128,9 @@ class TestKill:
         assert has_user(served, "user")
 
 
-def workers(service: Service) -> list[str]:
-    """The processes in which its functions run, the first one first."""
-    command = ["ps", "-ww", "-eo", "pid,ppid,args"]
-    listed = subprocess.run(command, capture_output=True, text=True, check=True)
-    rows = [line.split(maxsplit=2) for line in listed.stdout.splitlines()]
-    parent = str(service.process.pid)
-    return [pid for pid, ppid, args in rows if ppid == parent and "worker_process" in args]
-
-
 class TestWorkers:
     def test_one_that_hangs_holds_up_a_single_request(self, served: Service) -> None:
-        hanging = int(workers(served)[0])
+        hanging = children(served, "worker_process")[0]
         os.kill(hanging, signal.SIGSTOP)
         with ThreadPoolExecutor(5) as pool:
             asked = [pool.submit(served.request, "GET", "/health") for _ in range(5)]
@@ -149,9 +141,9 @@ class TestWorkers:
                 os.kill(hanging, signal.SIGCONT)
 
     def test_are_replaced_when_they_are_killed(self, served: Service) -> None:
-        for worker in workers(served):
+        for worker in children(served, "worker_process"):
             with suppress(ProcessLookupError):  # it may have been replaced already
-                os.kill(int(worker), signal.SIGKILL)
+                os.kill(worker, signal.SIGKILL)
         assert perform(served, USERS[0]) in (0, 1)
 
     @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

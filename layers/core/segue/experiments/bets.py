@@ -1,10 +1,10 @@
 """Bets on the logged probabilities of adaptive allocation: whether an arm beats the control.
 
 If the arms are alike, whoever knows a user's outcome knows nothing more of the user's arm than its
-probability said already. A bettor who thinks that arm B is better puts more on B after a success and
-less after a failure, and owns the product over the users of ``q(arm given outcome) / p(arm)``.
-Against equal arms that is a martingale, however rates drift and whatever the probabilities followed
-from.
+probability said already. A bettor who thinks that arm B is better puts more on B after a success
+and less after a failure, and owns the product over users of ``q(arm given outcome) / p(arm)``.
+Against equal arms that is a martingale, however rates drift and whatever the probabilities
+followed from.
 """
 
 import math
