@@ -149,7 +149,7 @@ class TestWorkers:
     @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
     def test_end_with_the_service(self, options: Options, how: signal.Signals) -> None:
         with serving(options) as service:
-            begun = set(workers(service))
+            begun = {str(pid) for pid in children(service, "worker_process")}
             service.stop(how)
         deadline = time.monotonic() + PATIENCE
         while (left := begun & running_workers()) and time.monotonic() < deadline:
