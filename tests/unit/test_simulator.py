@@ -113,7 +113,7 @@ class FakeService:
         del self.exposures[user]
 
     def _get_ab_test(self, _report: str, _name: str, _body: None) -> Any:
-        return document(self.experiment, Tally.of(self.records.values()), live=True)
+        return document(self.experiment, Tally.of(self.records.values()))
 
 
 @pytest.fixture
