@@ -158,6 +158,13 @@ class TestSending:
         assert (status, problem["title"]) == (400, "Malformed request")
         assert "deep" in problem["detail"]
 
+    def test_survives_a_time_that_is_nested(self, events: Function) -> None:
+        """At any depth: those too that the decoder can follow, and nobody behind it."""
+        for levels in range(850, 1_000):
+            nested = '{"a":' * levels + "1" + "}" * levels
+            body = f'{{"events": [{{"session_id": 1, "timestamp": {nested}}}]}}'
+            assert events.call("POST", EVENTS, body)[0] in (200, 400)
+
     def test_is_seen_by_the_next_recommendation(
         self, events: Function, predict: Function, world: World
     ) -> None:
