@@ -26,6 +26,7 @@ from infra.local.journal import Message, Receive, Send
 from infra.local.proxy_event import Request, decode_path_parameters, proxy_event
 from infra.template import Route
 from segue.api.problems import problem_body
+from segue.api.reading import check_nesting
 from segue.domain.errors import MalformedRequest
 
 # API Gateway's own limit.
@@ -137,9 +138,10 @@ class Gateway:
         if name not in self._functions:
             raise Refused(HTTPStatus.NOT_FOUND, "Unknown function", f"there is no function {name}")
         event = body or b"{}"
+        check_nesting(event)
         try:
             msgspec.json.decode(event)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise MalformedRequest(f"the event is not JSON: {error}") from None
         answer = await _unless_gone(self._functions[name](event, request_id), receive)
         headers = _JSON + _FAILED if answer.failed else _JSON

@@ -258,12 +258,18 @@ class TestInvoke:
         assert call(echo, "POST", url, content=b"{}").status_code == 404
 
     @pytest.mark.parametrize(
-        "body", [b"{", b'{"a": "\xff"}', b"[" * 1_000 + b"]" * 1_000, b"NaN", b"\xff\xfe{\x00}\x00"]
+        "body", [b"{", b'{"a": "\xff"}', b"[" * 100, b"NaN", b"\xff\xfe{\x00}\x00"]
     )
     def test_refuses_what_is_no_json(self, body: bytes) -> None:
         response = call(echo, "POST", self.URL, content=body)
         assert_problem(response, 400)
         assert "the event is not JSON" in response.json()["detail"]
+
+    @pytest.mark.parametrize("levels", [101, 1_000, 100_000])
+    def test_refuses_what_is_nested_too_deeply(self, levels: int) -> None:
+        response = call(echo, "POST", self.URL, content=b"[" * levels + b"]" * levels)
+        assert_problem(response, 400)
+        assert response.json()["detail"] == "nested too deeply: more than 100 levels"
 
     @pytest.mark.parametrize("body", [b"[1]", b'"text"', b"null", b"7"])
     def test_leaves_an_event_that_is_no_object_to_the_handler(self, body: bytes) -> None:

@@ -152,18 +152,28 @@ class TestSending:
         assert events.call("POST", EVENTS, body)[0] == 400
         assert not world.sessions.stored
 
-    def test_refuses_a_body_that_is_nested_too_deeply(self, events: Function) -> None:
-        body = '{"events": [' + "[" * 1_000 + "]" * 1_000 + "]}"
-        status, _, problem = events.call("POST", EVENTS, body)
-        assert (status, problem["title"]) == (400, "Malformed request")
-        assert "deep" in problem["detail"]
+    @pytest.mark.parametrize(
+        "around", ["%s", '{"events": [%s]}', '{"events": %s}', '{"x": %s}', '{"events": [], "x": %s}']
+    )
+    @pytest.mark.parametrize("levels", [101, 971, 1_000, 100_000])
+    def test_refuses_a_body_that_is_nested_too_deeply(
+        self, events: Function, around: str, levels: int
+    ) -> None:
+        """Whatever else is wrong with it."""
+        for nested in ("[" * levels + "]" * levels, '{"a":' * levels + "1" + "}" * levels):
+            status, _, problem = events.call("POST", EVENTS, around % nested)
+            assert (status, problem["title"]) == (400, "Malformed request")
+            assert "nested too deeply" in problem["detail"]
 
-    def test_survives_a_time_that_is_nested(self, events: Function) -> None:
-        """At any depth: those too that the decoder can follow, and nobody behind it."""
-        for levels in range(850, 1_000):
-            nested = '{"a":' * levels + "1" + "}" * levels
-            body = f'{{"events": [{{"session_id": 1, "timestamp": {nested}}}]}}'
-            assert events.call("POST", EVENTS, body)[0] in (200, 400)
+    @pytest.mark.parametrize("levels", [1, 96, 97])
+    def test_rejects_a_time_that_is_nested(self, events: Function, levels: int) -> None:
+        nested = '{"a":' * levels + "1" + "}" * levels
+        body = f'{{"events": [{{"session_id": 1, "timestamp": {nested}}}]}}'
+        assert events.call("POST", EVENTS, body)[2]["rejected"] == 1
+
+    def test_takes_brackets_in_texts_for_texts(self, events: Function) -> None:
+        record = event(1, track_id='\\"' + "[{" * 30, x='"' * 150 + "[" * 150)
+        assert send(events, record)[1]["accepted"] == 1
 
     def test_is_seen_by_the_next_recommendation(
         self, events: Function, predict: Function, world: World

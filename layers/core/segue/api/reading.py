@@ -17,12 +17,17 @@ from segue.domain.times import parse_time
 REPLACEMENT = "\ufffd"
 # A thousand ids of any usual length fit.
 MAX_BODY = 128 * 1024
+# No body has a use for more, and every decoder can follow.
+MAX_LEVELS = 100
 MAX_PAGE = 1_000
 MAX_LIST = 100
 
 Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_LENGTH)]
 UserId = Annotated[int, Meta(ge=0, le=2**63 - 1)] | Id
 ListLength = Annotated[int, Meta(ge=1, le=MAX_LIST)]
+
+# Brackets, and strings, in which brackets are no brackets.
+_BRACKETS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
 S = TypeVar("S", bound=Struct)
 
@@ -32,14 +37,26 @@ def read_body(event: APIGatewayProxyEvent, kind: type[S], limit: int = MAX_BODY)
     body = _encoded_body(event)
     if len(body) > limit:
         raise RequestTooLarge(f"the body is over {limit} bytes")
+    check_nesting(body)
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
         raise _invalid(error) from None
     except msgspec.DecodeError as error:
         raise MalformedRequest(f"the body is not JSON: {error}") from None
-    except RecursionError:
-        raise MalformedRequest("the body is nested too deeply") from None
+
+
+def check_nesting(body: bytes) -> None:
+    """Raises MalformedRequest for JSON of more than MAX_LEVELS levels.
+
+    Before anything is decoded: how deep a decoder follows depends on the interpreter, and whether
+    it comes there on what else is wrong with the body.
+    """
+    depth = 0
+    for token in _BRACKETS.finditer(body):
+        depth += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(token[0], 0)
+        if depth > MAX_LEVELS:
+            raise MalformedRequest(f"nested too deeply: more than {MAX_LEVELS} levels")
 
 
 def _encoded_body(event: APIGatewayProxyEvent) -> bytes:
