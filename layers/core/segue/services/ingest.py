@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from hashlib import sha256
 
-from segue.domain.errors import InvalidRecord, UnknownUser
+from segue.domain.errors import InvalidRecord, UnknownPosition, UnknownUser
 from segue.domain.events import Event, parse_event
 from segue.domain.times import SECOND, Window, format_time
 from segue.domain.users import Attribute, User
@@ -36,25 +36,12 @@ class Receipt:
     rejections: tuple[Rejection, ...]
 
 
-class Position(NamedTuple):
-    """An event's place among its user's events, in the order in which they are listed."""
-
-    time: int
-    session_id: str
-    type: str
-    track_id: str
-
-    @classmethod
-    def of(cls, event: Event) -> "Position":
-        return cls(event.time, event.session_id, event.type, event.track_id or "")
-
-
 @dataclass(frozen=True, slots=True)
 class EventPage:
-    """One page of events, in time order; ``next``: behind which to go on, None on the last."""
+    """One page of events, in time order; ``next``: the position to go on from, None on the last."""
 
     events: tuple[Event, ...]
-    next: Position | None
+    next: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +85,23 @@ class Ingest:
         later = sum(event.time >= moment for event in events)
         return Receipt(new, len(events) - new, later, tuple(rejections))
 
-    def events(
-        self, user_id: str, window: Window, *, limit: int, after: Position | None
-    ) -> EventPage:
-        """A page of the user's events in the window. Raises UnknownUser."""
-        found = [(Position.of(event), event) for event in self._sessions.events(user_id, window)]
+    def events(self, user_id: str, window: Window, *, limit: int, after: str | None) -> EventPage:
+        """A page of the user's events in the window, behind the position ``after``.
+
+        Raises UnknownUser, and UnknownPosition for one that no page of this list gave.
+        """
+        found = sorted(self._sessions.events(user_id, window), key=_order)
         if not found and not self._is_known(user_id):
             raise UnknownUser(f"there is no user {user_id}")
-        rest = sorted(pair for pair in found if after is None or pair[0] > after)
-        page = rest[:limit]
-        return EventPage(
-            tuple(event for _, event in page), page[-1][0] if len(rest) > limit else None
-        )
+        start = 0
+        if after is not None:
+            positions = [_position(event, window) for event in found]
+            if after not in positions:
+                raise UnknownPosition
+            start = positions.index(after) + 1
+        page = tuple(found[start : start + limit])
+        more = start + limit < len(found)
+        return EventPage(page, _position(page[-1], window) if more else None)
 
     def profile(self, user_id: str) -> User:
         """Raises UnknownUser where there is no profile, though there may be events."""
@@ -128,6 +120,15 @@ class Ingest:
 
     def _is_known(self, user_id: str) -> bool:
         return self._sessions.has_events(user_id) or self._users.get(user_id) is not None
+
+
+def _order(event: Event) -> tuple[int, str, str, str]:
+    return event.time, event.session_id, event.type, event.track_id or ""
+
+
+def _position(event: Event, window: Window) -> str:
+    """The place behind the event in the list of its user's events in the window."""
+    return sha256(repr((window, *event)).encode()).hexdigest()[:32]
 
 
 def _parse(user_id: str, record: object, now: int) -> Event:
