@@ -20,7 +20,7 @@ from segue.api.users import (
 app = create_app()
 ingest = bootstrap.ingest()
 privacy = bootstrap.privacy()
-bootstrap.snapshot_tables()
+bootstrap.snapshot_catalogue()
 
 
 @app.post("/users/<user_id>/events")

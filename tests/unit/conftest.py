@@ -21,6 +21,7 @@ from segue.adapters.memory import (
     MemorySessionStore,
     MemoryUserStore,
 )
+from segue.domain.catalogue import Catalogue
 from segue.domain.events import Event, EventType
 from segue.domain.times import DAY, SECOND
 from segue.domain.users import User
@@ -64,7 +65,7 @@ class World:
         self.recommender = Recommender(
             self.sessions, self.users, self.models, self.clock, self.cutoff
         )
-        self.ingest = Ingest(self.sessions, self.users, self.clock, self.cutoff)
+        self.ingest = Ingest(self.sessions, self.users, self.clock, self.catalogue, self.cutoff)
         self.privacy = Privacy(self.sessions, self.users, self.results)
         self.epochs = Epochs(self.models, self.results)
         self.exposer = Exposer(
@@ -75,6 +76,10 @@ class World:
             self.epochs, self.exposer, self.settlement, self.results, self.clock
         )
         self.live = Live(self.epochs, self.exposer, self.models, self.results, self.clock)
+
+    def catalogue(self) -> Catalogue:
+        """The one that is served."""
+        return self.models.current().catalogue
 
     def tracks(self, start: int, end: int) -> list[str]:
         """The ids of the catalogue's tracks in these places."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from segue.domain.errors import BundleMissing
 from segue.domain.events import Event, EventType
 from segue.domain.times import DAY, format_time
 from segue.domain.users import User
@@ -38,18 +39,21 @@ def listed(function: Function, path: str = EVENTS, **query: str) -> list[dict[st
 
 class TestSending:
     def test_stores_events_and_counts_them(self, events: Function, world: World) -> None:
-        status, body = send(events, event(1), event(2, event_type="skip", track_id="t1"))
+        (track,) = world.tracks(0, 1)
+        records = event(1, track_id=track), event(2, event_type="skip", track_id=track)
+        status, body = send(events, *records)
         assert status == 200
         assert body == {
             "accepted": 2,
             "repeated": 0,
             "not_yet_counted": 0,
+            "waiting": [],
             "rejected": 0,
             "rejections": [],
         }
         assert world.sessions.stored == {
-            Event("429", "s", START + 1, EventType.PLAY, "t1"),
-            Event("429", "s", START + 2, EventType.SKIP, "t1"),
+            Event("429", "s", START + 1, EventType.PLAY, track),
+            Event("429", "s", START + 2, EventType.SKIP, track),
         }
 
     def test_repeats_are_harmless_and_counted(self, events: Function, world: World) -> None:
@@ -83,21 +87,23 @@ class TestSending:
         body = send(
             events, event(1, timestamp=late), event(2, timestamp="9999-01-01T00:00:00Z"), event(3)
         )[1]
-        assert (body["accepted"], body["not_yet_counted"]) == (1, 0)
+        assert body["accepted"] == 1
         reason = f"timestamp is after now, {format_time(world.clock.time)}"
         assert body["rejections"] == [{"index": it, "reasons": [reason]} for it in (0, 1)]
         assert len(world.sessions.stored) == 1
 
-    def test_says_how_many_no_recommendation_sees_yet(
+    def test_says_which_no_recommendation_sees_yet(
         self, events: Function, predict: Function, world: World
     ) -> None:
-        heard = world.tracks(0, 9)
+        heard, (before,) = world.tracks(0, 9), world.tracks(9, 10)
         records = [
             event(0, timestamp=world.cutoff + place, track_id=track)
             for place, track in enumerate(heard)
         ]
-        body = send(events, event(1), *records)[1]
+        body = send(events, event(1, track_id=before), *records)[1]
         assert (body["accepted"], body["not_yet_counted"]) == (10, 9)
+        reason = f"timestamp is not before now, {format_time(world.cutoff)}"
+        assert body["waiting"] == [{"index": it, "reasons": [reason]} for it in range(1, 10)]
         assert send(events, *records)[1]["not_yet_counted"] == 9, "though they are repeated"
         asked = {"user_id": 429, "k": 100, "novelty": "new"}
         assert set(heard) & set(predict.call("POST", "/models/0/predict", asked)[2])
@@ -106,11 +112,44 @@ class TestSending:
         self, events: Function, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(
-            events.module, "ingest", Ingest(world.sessions, world.users, world.clock)
+            events.module,
+            "ingest",
+            Ingest(world.sessions, world.users, world.clock, world.catalogue),
         )
-        records = (event(0, timestamp=world.clock.time + it) for it in (-1, 0, CLOCK_SKEW))
-        body = send(events, *records)[1]
+        (track,) = world.tracks(0, 1)
+        moments = (world.clock.time + it for it in (-1, 0, CLOCK_SKEW))
+        body = send(events, *(event(0, timestamp=it, track_id=track) for it in moments))[1]
         assert (body["accepted"], body["not_yet_counted"]) == (3, 2)
+
+    def test_says_of_which_the_catalogue_has_no_track(self, events: Function, world: World) -> None:
+        records = [
+            event(1, track_id="tomorrow"),
+            {"event_type": "DANCE"},
+            event(2, track_id=world.tracks(0, 1)[0]),
+            event(3, track_id="tomorrow", event_type="SKIP", timestamp=world.cutoff),
+            event(4, track_id=None, event_type="ADVERTISEMENT"),
+        ]
+        body = send(events, *records)[1]
+        assert (body["accepted"], body["not_yet_counted"], body["rejected"]) == (4, 2, 1)
+        absent = "track tomorrow is not in the catalogue"
+        later = f"timestamp is not before now, {format_time(world.cutoff)}"
+        assert body["waiting"] == [
+            {"index": 0, "reasons": [absent]},
+            {"index": 3, "reasons": [later, absent]},
+        ]
+        assert send(events, *records)[1]["waiting"] == body["waiting"], "though they are repeated"
+
+    def test_are_taken_while_no_models_are_served(
+        self, events: Function, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def current(**_: object) -> None:
+            raise BundleMissing("there is no bundle")
+
+        monkeypatch.setattr(world.models, "current", current)
+        body = send(events, event(1))[1]
+        assert (body["accepted"], body["not_yet_counted"]) == (1, 1)
+        reason = "no catalogue is served: there is no bundle"
+        assert body["waiting"] == [{"index": 0, "reasons": [reason]}]
 
     def test_takes_500_at_once_and_no_more(self, events: Function) -> None:
         assert send(events, *map(event, range(500)))[1]["accepted"] == 500

@@ -89,7 +89,7 @@ class TestReader:
         assert own == {
             "PredictFunction": ["ModelsLayer"],
             "AbTestFunction": ["ModelsLayer"],
-            "EventsFunction": [],
+            "EventsFunction": ["ModelsLayer"],
             "AbReportFunction": ["StatsLayer"],
             "MaintenanceFunction": [],
         }

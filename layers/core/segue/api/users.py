@@ -65,14 +65,14 @@ def parse_window(event: APIGatewayProxyEvent) -> tuple[Window, int, str | None]:
 
 
 def receipt_body(receipt: Receipt) -> dict[str, object]:
-    """Counts, and of each rejected record its place in the batch and every reason."""
-    rejections = [{"index": it.index, "reasons": it.reasons} for it in receipt.rejections]
+    """Counts, and of each record that is not counted its place in the batch and every reason."""
     return {
         "accepted": receipt.accepted,
         "repeated": receipt.repeated,
-        "not_yet_counted": receipt.not_yet_counted,
-        "rejected": len(rejections),
-        "rejections": rejections,
+        "not_yet_counted": len(receipt.waiting),
+        "waiting": receipt.waiting,
+        "rejected": len(receipt.rejections),
+        "rejections": receipt.rejections,
     }
 
 
