@@ -151,6 +151,16 @@ class TestSalvage:
         assert noted(Snapshots(root)) == [b"4", b"6"]
         assert (tmp_path / "aside" / "journal").read_bytes() == damaged
 
+    def test_of_a_journal_leaves_zeros_behind(self, root: Path, tmp_path: Path) -> None:
+        journal = root / "2" / "journal"
+        content = journal.read_bytes()
+        entry = len(content) // 3
+        journal.write_bytes(content[:entry] + bytes(entry) + content[2 * entry :] + bytes(64))
+        said = salvage(root, tmp_path / "aside")
+        assert said is not None
+        assert "2 writes" in said
+        assert noted(Snapshots(root)) == [b"4", b"6"]
+
     def test_of_a_snapshot_loses_nothing(self, root: Path, tmp_path: Path) -> None:
         """The one before, and all writes since then, are the same."""
         flip(root / "2" / "dynamodb.json", 3)
