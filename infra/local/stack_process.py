@@ -17,7 +17,13 @@ from typing import TextIO
 
 from infra.local.errors import StateDamaged
 from infra.local.journal import Journal, JournaledStack
-from infra.local.objects import check_objects, is_on_file, remove_halves, salvage_objects
+from infra.local.objects import (
+    check_objects,
+    is_on_file,
+    remove_halves,
+    salvage_objects,
+    seal_facts,
+)
 from infra.local.snapshots import Snapshots, salvage
 
 READY = "ready"
@@ -75,6 +81,8 @@ def _serve(folder: Path, listener: socket.socket, parent: TextIO) -> None:
     # The emulator reads its settings when it is imported.
     import uvicorn
     from ministack.app import app  # type: ignore[import-untyped]
+
+    seal_facts()
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:

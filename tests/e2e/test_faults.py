@@ -18,6 +18,7 @@ from random import Random
 
 import pytest
 
+from segue.models.bundle import MANIFEST, read_manifest
 from tests.e2e.conftest import (
     PATIENCE,
     Options,
@@ -201,7 +202,10 @@ FILES: dict[str, Callable[[Options], list[Path]]] = {
     "a record": lambda options: [
         it for it in options.state.glob("s3/*/*/ab/**/*.json") if ".meta" not in it.name
     ],
-    "the bundle": lambda options: [it for it in options.bundle.iterdir() if it.is_file()],
+    "what is said of a record": lambda options: [*options.state.glob("s3/*/*/ab/**/*.meta.json")],
+    "the bundle": lambda options: [
+        options.bundle / name for name in (MANIFEST, *read_manifest(options.bundle).files)
+    ],
 }
 
 

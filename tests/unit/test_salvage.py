@@ -10,7 +10,7 @@ import pytest
 
 from infra.local.errors import StateDamaged
 from infra.local.journal import Journal, Write
-from infra.local.objects import check_objects, remove_halves, salvage_objects
+from infra.local.objects import _sealed, check_objects, remove_halves, salvage_objects
 from infra.local.snapshots import Snapshots, salvage
 
 
@@ -183,13 +183,30 @@ class TestSalvage:
 KEY = "000000000000/bucket/ab/record.json"
 
 
-def put(root: Path, key: str = KEY, body: bytes = b"body", said_of: bytes = b"body") -> Path:
+def put(
+    root: Path,
+    key: str = KEY,
+    body: bytes = b"body",
+    said_of: bytes = b"body",
+    seal: Callable[[str], str] = _sealed,
+) -> Path:
     """Write an object as the emulator does."""
     file = root / key
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(body)
-    facts = {"size": len(said_of), "etag": f'"{hashlib.md5(said_of).hexdigest()}"'}
-    file.with_name(file.name + ".meta.json").write_text(json.dumps(facts))
+    facts = {
+        "content_type": "application/json",
+        "content_encoding": None,
+        "etag": f'"{hashlib.md5(said_of).hexdigest()}"',
+        "last_modified": "2026-11-29T20:00:00.000Z",
+        "size": len(said_of),
+        "metadata": {},
+        "preserved_headers": {},
+        "storage_class": "STANDARD",
+        "checksums": {"CRC32": "eRq8Bg=="},
+        "version_id": None,
+    }
+    file.with_name(file.name + ".meta.json").write_text(seal(json.dumps(facts)))
     return file
 
 
@@ -204,6 +221,21 @@ class TestObjects:
         flip(file.with_name(file.name + suffix), 1)
         with pytest.raises(StateDamaged, match=r"record\.json"):
             check_objects(tmp_path, [])
+
+    def test_of_an_earlier_version_are_accepted(self, tmp_path: Path) -> None:
+        put(tmp_path, seal=str)
+        check_objects(tmp_path, [])
+
+    def test_are_refused_where_any_byte_of_their_facts_is_another(self, tmp_path: Path) -> None:
+        """Though the journal has the object: the emulator reads the facts before it is repeated."""
+        facts = put(tmp_path).with_name("record.json.meta.json")
+        content = facts.read_bytes()
+        writes = [Write("PUT", "/bucket/ab/record.json", b"", b"", b"", b"body")]
+        for place in range(len(content)):
+            for other in {content[place] ^ 1 << bit for bit in range(8)} | {ord("\t")}:
+                facts.write_bytes(content[:place] + bytes([other]) + content[place + 1 :])
+                with pytest.raises(StateDamaged, match=r"record\.json\.meta\.json"):
+                    check_objects(tmp_path, writes)
 
     def test_are_left_to_the_journal_where_their_replacement_was_interrupted(
         self, tmp_path: Path
@@ -233,3 +265,11 @@ class TestObjects:
         assert not file.exists()
         check_objects(root, [])
         assert salvage_objects(root, [], aside) is None
+
+    def test_are_set_aside_for_their_facts(self, tmp_path: Path) -> None:
+        root, aside = tmp_path / "s3", tmp_path / "aside"
+        file = put(root)
+        flip(file.with_name("record.json.meta.json"), 99)
+        assert salvage_objects(root, [], aside)
+        assert not any(it.is_file() for it in root.rglob("*"))
+        assert len([it for it in aside.rglob("*") if it.is_file()]) == 2
