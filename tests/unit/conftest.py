@@ -1,5 +1,6 @@
 """Unit tests: no network, the ports in memory."""
 
+import base64
 import importlib.util
 import json
 import re
@@ -139,7 +140,9 @@ class Function:
         headers: dict[str, str] | None = None,
     ) -> tuple[int, dict[str, str], Any]:
         """Status, headers and parsed body of the answer; a body of bytes or text goes as it is."""
-        text = body if isinstance(body, str) or body is None else json.dumps(body)
+        is_bytes = isinstance(body, bytes)
+        text = base64.b64encode(body).decode() if is_bytes else body
+        text = text if isinstance(text, str) or text is None else json.dumps(text)
         several = {name: [it] if isinstance(it, str) else it for name, it in (query or {}).items()}
         event = {
             "resource": _resource(path),
@@ -150,7 +153,7 @@ class Function:
             "multiValueQueryStringParameters": several or None,
             "requestContext": {"requestId": "request-1", "stage": "local", "path": path},
             "body": text,
-            "isBase64Encoded": False,
+            "isBase64Encoded": is_bytes,
         }
         answer = self.module.lambda_handler(event, LambdaContext())
         given = {name: values[0] for name, values in answer["multiValueHeaders"].items()}

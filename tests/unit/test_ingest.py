@@ -171,7 +171,7 @@ class TestSending:
         events.call("POST", "/users/u%C5%BCytkownik%2F1/events", {"events": [event(1)]})
         assert {stored.user_id for stored in world.sessions.stored} == {"użytkownik/1"}
 
-    @pytest.mark.parametrize("user", ["%FF", "%C5", "a%ED%A0%80", "%EF%BF%BD"])
+    @pytest.mark.parametrize("user", ["%FF", "%C5", "a%ED%A0%80"])
     def test_refuses_a_path_that_is_no_text(
         self, events: Function, world: World, user: str
     ) -> None:
@@ -179,10 +179,28 @@ class TestSending:
         assert (status, body["title"], body["field"]) == (400, "Malformed request", "user_id")
         assert not world.sessions.stored
 
-    def test_refuses_a_body_that_is_no_text(self, events: Function, world: World) -> None:
+    def test_refuses_a_body_that_may_have_been_no_text(
+        self, events: Function, world: World
+    ) -> None:
+        """Of what is handed over as text, a gateway may have replaced bytes that are not UTF-8."""
         body = json.dumps({"events": [event(1, session_id="\ufffd")]}, ensure_ascii=False)
-        assert events.call("POST", EVENTS, body)[0] == 400
+        status, _, problem = events.call("POST", EVENTS, body)
+        assert (status, problem["title"]) == (400, "Malformed request")
+        assert "U+FFFD" in problem["detail"]
         assert not world.sessions.stored
+
+    def test_takes_a_replacement_character_that_is_meant(
+        self, events: Function, world: World
+    ) -> None:
+        escaped = json.dumps({"events": [event(1, session_id="\ufffd")]})
+        assert events.call("POST", EVENTS, escaped)[2]["accepted"] == 1
+        raw = json.dumps({"events": [event(2, session_id="\ufffd")]}, ensure_ascii=False).encode()
+        assert events.call("POST", "/users/%EF%BF%BD/events", raw)[2]["accepted"] == 1
+        assert {it.user_id for it in world.sessions.stored} == {"429", "\ufffd"}
+
+    def test_refuses_a_body_that_is_no_text(self, events: Function, world: World) -> None:
+        status, _, problem = events.call("POST", EVENTS, b'{"events": ["\xff"]}')
+        assert (status, problem["detail"]) == (400, "the body is not UTF-8 text")
 
     @pytest.mark.parametrize(
         "around",

@@ -13,8 +13,10 @@ from segue.domain.errors import InvalidRequest, MalformedRequest, RequestTooLarg
 from segue.domain.events import MAX_ID_LENGTH, parse_id
 from segue.domain.times import parse_time
 
-# What stands in place of bytes that are no UTF-8, here and at gateways: distinct ids become one.
+# What API Gateway puts in place of bytes that are no UTF-8, so that distinct ids become one. In a
+# text that it hands over nobody can tell them from a character that was meant.
 REPLACEMENT = "\ufffd"
+REPLACED = "contains U+FFFD, which stands for bytes that are not UTF-8"
 # A thousand ids of any usual length fit.
 MAX_BODY = 128 * 1024
 # No body has a use for more, and every decoder can follow.
@@ -65,8 +67,8 @@ def _encoded_body(event: APIGatewayProxyEvent) -> bytes:
         body = text.encode()
     except ValueError:
         raise MalformedRequest("the body is not UTF-8 text") from None
-    if REPLACEMENT in text:
-        raise MalformedRequest("the body is not UTF-8 text: it contains U+FFFD")
+    if REPLACEMENT in text and not event.is_base64_encoded:
+        raise MalformedRequest(f"the body {REPLACED}; one that is meant, write as \\ufffd")
     return body
 
 
@@ -96,10 +98,10 @@ def read_moment(value: str | int | None, field: str) -> int | None:
 
 def read_segment(text: str, field: str) -> str:
     """A segment of the path, decoded. Raises MalformedRequest."""
-    segment = unquote(text)
-    if REPLACEMENT in segment:
-        raise MalformedRequest("not UTF-8 text", field=field)
-    return segment
+    try:
+        return unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        raise MalformedRequest("not UTF-8 text", field=field) from None
 
 
 def read_user_id(text: str) -> str:
