@@ -25,6 +25,7 @@ from infra.local.errors import LocalStackError
 from infra.local.functions import Function
 from infra.local.gateway import Gateway
 from infra.local.port import HOST, listen
+from infra.local.protocol import Protocol
 from infra.local.signals import interruptible
 from infra.progress import progress_bars
 from segue.adapters.aws import dynamodb_client, s3_client
@@ -199,6 +200,7 @@ def _as_of(bundle: Bundle) -> str:
 def _run(gateway: Gateway, listener: socket.socket) -> None:
     config = uvicorn.Config(
         gateway,
+        http=Protocol,
         # The gateway says itself that there is none; a library for it would say nothing.
         ws="none",
         lifespan="off",

@@ -356,6 +356,7 @@ class TestProfile:
             ("attributes", {"age": None}),
             ("attributes", {"age": 1e16}),
             ("attributes", {"age": {"years": 1}}),
+            ("attributes", {"x" * 257: 1}),
             ("name", "Anna"),
         ],
     )
@@ -363,3 +364,4 @@ class TestProfile:
         status, _, body = events.call("PUT", "/users/429", {field: value})
         assert status == 422
         assert body["field"].startswith(field)
+        assert "$" not in body["detail"]

@@ -73,11 +73,14 @@ def _encoded_body(event: APIGatewayProxyEvent) -> bytes:
 
 
 def _invalid(error: msgspec.ValidationError) -> InvalidRequest:
-    """msgspec says ``Expected `int`, got `str` - at `$.k```, or names the field in its sentence."""
-    text, _, path = str(error).partition(" - at `$")
+    """msgspec says ``Expected `int`, got `str` - at `$.k```, or names the field in its sentence.
+
+    Of an object's keys it says ``- at `key` in `$.attributes```.
+    """
+    text, _, path = str(error).partition(" - at `")
     named = re.search(r"field `(\w+)`", text)
-    field = path.strip(".`") or (named.group(1) if named else "")
-    return InvalidRequest(text, field=field)
+    field = path.rpartition("$")[2].strip(".`") or (named.group(1) if named else "")
+    return InvalidRequest(f"{text} as a key" if path.startswith("key`") else text, field=field)
 
 
 def read_count(parameters: Mapping[str, str], field: str, *, default: int, greatest: int) -> int:
