@@ -10,8 +10,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from segue.api.problems import problem_body
 
 _RULES = (
-    "The request line is ASCII, headers are 64 KiB at most, and a body is as long as Content-Length "
-    "or its chunks say; TLS is not spoken here."
+    "The request line is ASCII, headers are 64 KiB at most, a body is as long as Content-Length or "
+    "its chunks say, and TLS is not spoken here."
 )
 
 

@@ -12,6 +12,7 @@ from infra.local.errors import StateDamaged
 from infra.local.journal import Journal, Write
 from infra.local.objects import _sealed, check_objects, remove_halves, salvage_objects
 from infra.local.snapshots import Snapshots, salvage
+from infra.local.stack_process import _check_beginning
 
 
 def save(snapshots: Snapshots, content: str, *names: str) -> None:
@@ -133,6 +134,56 @@ class TestSnapshots:
         os.truncate(root / "2" / "dynamodb.json", 9)
         with pytest.raises(StateDamaged, match=r"dynamodb\.json"):
             Snapshots(root)
+
+
+class TestEnd:
+    """Of a journal, where it was at the last stop."""
+
+    @pytest.fixture
+    def journal(self, root: Path) -> Path:
+        snapshots = Snapshots(root)
+        snapshots.note_end()
+        return snapshots.journal
+
+    def test_is_no_matter_while_the_journal_grows(self, root: Path, journal: Path) -> None:
+        note(Snapshots(root), b"7")
+        assert noted(Snapshots(root)) == [b"4", b"5", b"6", b"7"]
+
+    def test_is_that_of_one_snapshot_alone(self, root: Path, journal: Path) -> None:
+        snapshots = Snapshots(root)
+        save(snapshots, "third")
+        snapshots.commit()
+        assert noted(Snapshots(root)) == []
+
+    @pytest.mark.parametrize("left", [2, 1, 0, None])
+    def test_is_missed(self, root: Path, journal: Path, tmp_path: Path, left: int | None) -> None:
+        """Though it was cut between two entries, or removed."""
+        size = journal.stat().st_size
+        journal.unlink() if left is None else os.truncate(journal, size * left // 3)
+        with pytest.raises(StateDamaged, match=r"journal is damaged: its last [0-9,]+ bytes"):
+            Snapshots(root)
+        said = salvage(root, tmp_path / "aside")
+        assert said is not None
+        assert f"{size - size * (left or 0) // 3:,} at its end are gone" in said
+        assert noted(Snapshots(root)) == [b"4", b"5"][: left or 0]
+
+    def test_of_which_the_note_cannot_be_read_is_not_known(self, root: Path, journal: Path) -> None:
+        journal.with_name("journal.end").write_bytes(b"")
+        assert noted(Snapshots(root)) == [b"4", b"5", b"6"]
+
+
+def test_objects_without_anything_else_are_refused(tmp_path: Path) -> None:
+    """As of a state whose only journal was removed, or emptied."""
+    _check_beginning(tmp_path)
+    put(tmp_path / "s3")
+    with pytest.raises(StateDamaged, match="neither a snapshot nor a journal"):
+        _check_beginning(tmp_path)
+    snapshots = Snapshots(tmp_path / "tables")
+    snapshots.journal.touch()
+    with pytest.raises(StateDamaged, match="neither a snapshot nor a journal"):
+        _check_beginning(tmp_path)
+    note(snapshots, b"1")
+    _check_beginning(tmp_path)
 
 
 class TestSalvage:
