@@ -88,8 +88,10 @@ def _start(options: ServeOptions, console: Console, running: ExitStack) -> None:
     functions = running.enter_context(workers.running(loaded, log))
     console.print(f"Models             {_models(names, bundle)}, as of {_as_of(bundle)}")
     url, user = f"http://{HOST}:{options.port}", _example_user(names)
-    console.print(_WHAT_TO_TRY.format(url=url, user=user, state=options.state))
-    maintenance.keep_up(functions[_MAINTENANCE], template.period(_MAINTENANCE))
+    console.print(
+        _WHAT_TO_TRY.format(url=url, user=user, state=options.state, period=maintenance.PERIOD)
+    )
+    maintenance.keep_up(functions[_MAINTENANCE])
     running.callback(console.print, "Stopping ...")
     _run(Gateway(template.routes(), functions), listener)
 
@@ -220,8 +222,8 @@ _WHAT_TO_TRY = """
   curl {url}/perform_ab_test  -d '{{"user_id": {user}}}'
   curl {url}/ab_test/results
 
-Results are compacted every quarter of an hour, as on AWS. But time stands still here: what an
-experiment has shown is settled when you say so, by
+Results are compacted every {period} seconds. But time stands still here: what an experiment has
+shown is settled when you say so, by
 
   curl {url}/2015-03-31/functions/MaintenanceFunction/invocations -d '{{}}'
 
