@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Mapping
+from dataclasses import fields
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
@@ -21,7 +22,6 @@ from segue.domain.errors import InvalidData
 from segue.features.encoder import FloatArray
 from segue.features.listeners import OWN_WIDTH
 from segue.models.bundle import FORMAT, LATENTS, MANIFEST, manifest_bytes
-from segue.models.signals import SIGNALS, TRAITS
 from training.autoencoder import TrainedAutoencoder
 from training.catalogue import EncodedCatalogue
 from training.classifier import TrainedClassifier, track_inputs
@@ -196,21 +196,19 @@ def write_classifier(
 
 @torch.no_grad()
 def write_hybrid(writer: BundleWriter, trained: TrainedHybrid) -> None:
-    """The collective, but for what other parts of the bundle hold, and the mixture over it."""
-    collective = trained.collective
-    writer.array("hybrid/standing.npy", collective.standing)
-    writer.array("hybrid/rows.npy", collective.rows)
+    """The statistics, but for what other parts of the bundle hold, and the gates over them."""
+    statistics, gates = trained.statistics, trained.mixture.gates
+    writer.array("hybrid/popularity.npy", statistics.popularity)
+    writer.array("hybrid/rows.npy", statistics.rows)
     # A catalogue of up to 65,536 tracks needs half as many bytes for positions.
-    narrow = np.min_scalar_type(max(len(collective) - 1, 0))
-    writer.array("hybrid/neighbours.npy", collective.neighbours.astype(narrow))
-    writer.array("hybrid/weights.npy", collective.weights.astype(np.float16))
-    writer.array("hybrid/factors.npy", collective.factors.astype(np.float16))
-    writer.array("hybrid/waves.npy", collective.waves.astype(np.float16))
-    writer.array("hybrid/reach.npy", collective.reach)
-    constants = {"confidence": collective.confidence, "ridge": collective.ridge}
-    writer.text("hybrid/constants.json", _json(constants))
-    inputs = {"signals": torch.rand(8, len(SIGNALS)), "traits": torch.zeros(TRAITS)}
-    writer.network("hybrid/mixture.onnx", trained.mixture.network, inputs, "scores")
+    narrow = np.min_scalar_type(max(len(statistics) - 1, 0))
+    writer.array("hybrid/neighbours.npy", statistics.neighbours.astype(narrow))
+    writer.array("hybrid/weights.npy", statistics.weights.astype(np.float16))
+    writer.array("hybrid/factors.npy", statistics.factors.astype(np.float16))
+    writer.array("hybrid/basis.npy", statistics.basis.astype(np.float16))
+    writer.array("hybrid/audience.npy", statistics.audience)
+    for field in fields(gates):
+        writer.array(f"hybrid/gates/{field.name}.npy", getattr(gates, field.name))
 
 
 def _json(value: object) -> str:
