@@ -65,6 +65,8 @@ def make_split(
         ),
         features=np.random.default_rng(1).normal(size=(tracks, 8)).astype(np.float16),
         popularity=np.arange(tracks, dtype=np.float32),
+        artists=np.arange(tracks, dtype=np.int32) // 3,
+        genres=np.stack([np.arange(tracks), np.arange(tracks) % 2], axis=1).astype(np.int32),
         profiles=np.eye(users, 4, dtype=np.float32),
         judged=judged.astype(np.int32),
         offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
