@@ -38,9 +38,10 @@ def recommend(peer: Peer, split: Split, k: int) -> Lists:
         if np.isnan(block).any():
             raise ValueError("some scores are no numbers; the fit diverged")
         for user, scores in zip(users, block[:, order], strict=True):
-            lists.everything[row] = _best(scores, order, k)
-            scores[_row(started, user)] = -np.inf
-            lists.unheard[row] = _best(scores, order, k)
+            known = _row(started, user)
+            best = _best(scores, k + len(known))
+            _write(lists.everything[row], order[best[:k]])
+            _write(lists.unheard[row], order[best[~np.isin(best, known)][:k]])
             row += 1
     return lists
 
@@ -56,15 +57,16 @@ def _row(matrix: sparse.csr_array, row: int) -> IntArray:
     return columns
 
 
-def _best(scores: FloatArray, order: IntArray, k: int) -> IntArray:
-    """(k,) ``order`` at the best scores; ties go to what comes first in ``order``."""
-    best = np.full(k, NOTHING, np.int32)
-    if size := min(k, len(scores)):
-        bar = np.partition(scores, -size)[-size]
-        candidates = np.flatnonzero((scores >= bar) & (scores > -np.inf))
-        chosen = candidates[np.argsort(-scores[candidates], kind="stable")][:size]
-        best[: len(chosen)] = order[chosen]
-    return best
+def _best(scores: FloatArray, number: int) -> NDArray[np.intp]:
+    """At least so many places of the best scores, best first, where there are as many."""
+    size = min(number, len(scores))
+    bar = np.partition(scores, -size)[-size] if size else np.inf
+    candidates = np.flatnonzero((scores >= bar) & (scores > -np.inf))
+    return candidates[np.argsort(-scores[candidates], kind="stable")]
+
+
+def _write(row: IntArray, tracks: IntArray) -> None:
+    row[: len(tracks)] = tracks
 
 
 def ndcg(lists: IntArray, relevant: sparse.csr_array) -> float:
