@@ -44,7 +44,7 @@ def mean_rows(results: Results, names: Sequence[str], seed: int) -> list[Row]:
 
 
 def _start(results: Results, name: str, view: str) -> Row:
-    judged = ~np.isnan(results.values(name, view, "hit"))
+    judged = ~np.isnan(results.values(name, view, "hit")).all(0)
     return {
         "model": name,
         "view": view,
@@ -139,7 +139,7 @@ def _group_rows(
                 row = rows.setdefault(
                     (names[n], view, group), {"model": names[n], "view": view, key: group}
                 )
-                row["evaluations"] = int(np.count_nonzero(~np.isnan(column)))
+                row["evaluations"] = int(np.count_nonzero(~np.isnan(column).all(0)))
                 row |= {measure: mean, f"{measure}_low": low, f"{measure}_high": high}
     return list(rows.values())
 
@@ -172,7 +172,7 @@ def _bootstrap(
 ) -> Iterator[tuple[float | None, float | None, float | None]]:
     if not columns:
         return
-    told = bootstrap(np.stack(columns, 1), results.listeners, seed)
+    told = bootstrap(np.stack(columns, 2), results.listeners, seed)
     for mean, low, high in zip(told.mean, told.low, told.high, strict=True):
         yield _round(mean), _round(low), _round(high)
 

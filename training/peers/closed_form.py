@@ -27,7 +27,9 @@ class Ease(Peer):
 
     name = "ease"
     weight = "binary"
-    grid = settings(l2=(500.0, 1.0, 5.0, 20.0, 50.0, 100.0, 200.0, 1000.0, 2500.0))
+    grid = settings(
+        l2=(500.0, 1.0, 5.0, 20.0, 50.0, 100.0, 200.0, 1000.0, 2500.0, 5000.0, 10_000.0)
+    )
     repeats = (True, False)
 
     def __init__(self) -> None:

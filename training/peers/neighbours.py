@@ -31,7 +31,7 @@ class CosineNeighbours(_TrackNeighbours):
     """Similarity is the cosine of two tracks' columns of plays."""
 
     name = "item-knn-cosine"
-    grid = settings(neighbours=(200, 20, 50, 100, 500), weight=("log", "binary"))
+    grid = settings(neighbours=(200, 10, 20, 50, 100, 500), weight=("log", "binary"))
 
     def fit(self, split: Split, *, neighbours: int, weight: str) -> None:
         self._plays = weighted(full_plays(split), weight)
@@ -66,7 +66,7 @@ class UserNeighbours(Peer):
     """
 
     name = "user-knn"
-    grid = settings(neighbours=(100, 20, 50, 200, 500), weight=("log", "binary"))
+    grid = settings(neighbours=(100, 10, 20, 50, 200, 500), weight=("log", "binary"))
     repeats = (True, False)
 
     def fit(self, split: Split, *, neighbours: int, weight: str) -> None:

@@ -105,7 +105,7 @@ class OwnPlays(Peer):
 
     name = "own-plays-and-popularity"
     grid = settings(
-        half_life=(60, 7, 30, 180, None), days=(14, 3, 7, 30, None), weight=(0.3, 0.1, 1.0)
+        half_life=(60, 7, 30, 180, None), days=(14, 3, 7, 30, None), weight=(0.3, 0.1, 1.0, 3.0)
     )
     repeats = (True, False)
 

@@ -111,7 +111,14 @@ def _what(answer: Answer) -> str:
         f"{first['evaluations']:,} evaluations of {first['users']:,} listeners {where}: lists of "
         f"{answer['k']}, judged by what was fully played. The data: {data['tracks']:,} tracks, "
         f"{data['listeners']:,} listeners, {data['plays']:,} plays, {data['completed_share']:.0%} "
-        f"of them to the end. Seed {answer['seed']}."
+        f"of them to the end. {_seeds(answer)}."
+    )
+
+
+def _seeds(answer: Answer) -> str:
+    first, last = answer["seed"], answer["seed"] + answer["seeds"] - 1
+    return (
+        f"Seed {first}" if first == last else f"Our models are trained with seeds {first} to {last}"
     )
 
 
