@@ -11,8 +11,8 @@ from training.evaluation.split import Split
 from training.peers.matrix import full_plays, heard
 from training.peers.peer import FloatArray, IntArray, Peer
 
-# So many scores are held at a time, whatever the number of users and tracks.
-_CELLS = 2**24
+# So many scores are held at a time, whatever the number of users and tracks: about a cache's size.
+_CELLS = 2**21
 NOTHING = -1
 
 
@@ -61,8 +61,10 @@ def _best(scores: FloatArray, number: int) -> NDArray[np.intp]:
     """At least so many places of the best scores, best first, where there are as many."""
     size = min(number, len(scores))
     bar = np.partition(scores, -size)[-size] if size else np.inf
-    candidates = np.flatnonzero((scores >= bar) & (scores > -np.inf))
-    return candidates[np.argsort(-scores[candidates], kind="stable")]
+    places = np.flatnonzero(scores >= bar)
+    values = scores[places]
+    order = np.argsort(-values, kind="stable")
+    return places[order[: np.count_nonzero(values > -np.inf)]]
 
 
 def _write(row: IntArray, tracks: IntArray) -> None:

@@ -129,7 +129,7 @@ class ArtistTracks(Peer):
     """
 
     name = "artist-tracks"
-    grid = settings(half_life=(60, 7, 30, 180, None), days=(30, 7, None))
+    grid = settings(half_life=(60, 2, 7, 30, 180, None), days=(30, 7, None))
     repeats = (True, False)
 
     def fit(self, split: Split, *, half_life: float | None, days: int | None) -> None:

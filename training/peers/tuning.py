@@ -10,7 +10,7 @@ from training.peers.lists import Lists, ndcg, outcomes, recommend
 from training.peers.peer import SEED, IntArray, Peer, Setting
 
 # So many users tell settings apart well enough, however many there are.
-_USERS = 2_000
+_USERS = 1_000
 
 
 @dataclass(frozen=True)
