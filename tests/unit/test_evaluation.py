@@ -184,7 +184,9 @@ class TestSeeds:
     """A stand-in that ranks by plays with its first seed, and by the catalogue with the next."""
 
     @pytest.fixture
-    def rows(self, data_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
+    def rows(
+        self, data_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> dict[str, dict[str, Any]]:
         def trained(
             connection: duckdb.DuckDBPyConnection,
             split: Split,
@@ -201,6 +203,9 @@ class TestSeeds:
             data_path, cutoffs=[CUTOFF], k=10, seed=8, seeds=2, progress=lambda *_: None
         )
         assert (answer["seed"], answer["seeds"]) == (8, 2)
+        page = write_report(answer, tmp_path).read_text()
+        assert "seeds 8 to 9" in page
+        assert "resamples listeners and seeds" in page
         self.differences = {
             row["model"]: row
             for row in answer["differences"]

@@ -161,6 +161,11 @@ def add_shares(rows: Sequence[Row], oracle: str) -> None:
         row["share_of_oracle"] = _round(reached / top) if top and reached is not None else None
 
 
+def resampled(answer: Mapping[str, Any]) -> str:
+    """What the intervals of an answer resample, for those who read it."""
+    return "listeners and seeds" if answer["seeds"] > 1 else "listeners"
+
+
 def mean(values: Floats) -> float | None:
     """Of those that are known."""
     known = values[~np.isnan(values)]
