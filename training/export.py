@@ -6,12 +6,10 @@ import tempfile
 import warnings
 from collections.abc import Mapping
 from hashlib import sha256
-from io import BytesIO
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -66,7 +64,7 @@ class BundleWriter:
         self, name: str, module: nn.Module, inputs: Mapping[str, Tensor], output: str
     ) -> None:
         """Export a module to ONNX; the first axis of every input but a single vector is free."""
-        onnx.save_model(to_onnx(module, inputs, output), self._place(name))
+        _export(module, inputs, output, self._place(name))
 
     def seal(self, content: Mapping[str, Any]) -> None:
         """Write the manifest over everything that serving needs; plots are for people alone."""
@@ -86,25 +84,23 @@ class BundleWriter:
         return path
 
 
-def to_onnx(module: nn.Module, inputs: Mapping[str, Tensor], output: str) -> onnx.ModelProto:
-    """The module as ONNX, by PyTorch's exporter of TorchScript.
+def _export(module: nn.Module, inputs: Mapping[str, Tensor], output: str, path: Path) -> None:
+    """Export by way of TorchScript.
 
-    The newer exporter makes the same graphs, and takes two seconds to load and one for each.
+    PyTorch's newer exporter makes the same graphs, but takes seconds to load, and more for each.
     """
-    file = BytesIO()
     with warnings.catch_warnings():
         # It warns that it is the older one, and of positions that occur twice, which none here do.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             module.eval(),
             tuple(inputs.values()),
-            file,
+            path,
             input_names=list(inputs),
             output_names=[output],
             dynamic_axes={name: {0: name} for name in (*inputs, output) if _is_free(name)},
             dynamo=False,
         )
-    return onnx.load_from_string(file.getvalue())
 
 
 def _is_free(name: str) -> bool:
