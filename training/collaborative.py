@@ -41,16 +41,18 @@ BATCH = 2_048
 
 @dataclass(frozen=True)
 class Tracks:
-    """What is known of the tracks whoever plays them: ``Statistics`` says how."""
+    """What is known of the tracks whoever plays them: artist and genres as in ``Statistics``, and
+    released, (tracks,) bool, those that were out."""
 
     artist: NDArray[np.int32]
     genres: FloatArray
+    released: NDArray[np.bool_]
 
     @classmethod
     def of(cls, encoded: EncodedCatalogue) -> Self:
         """Those of the catalogue."""
         genres = encoded.features[:, genre_columns(encoded.encoder)].astype(np.float32)
-        return cls(encoded.catalogue.artists, genres)
+        return cls(encoded.catalogue.artists, genres, encoded.released)
 
 
 def fit_statistics(
@@ -64,7 +66,7 @@ def fit_statistics(
     rows, neighbours, weights = track_to_track(played, supported, asked)
     basis, audience = spectral_basis(_binary(played))
     return Statistics(
-        popularity=popularity(past, len(tracks.artist)),
+        popularity=popularity(past, tracks.released),
         rows=rows,
         neighbours=neighbours,
         weights=_rounded(weights),
@@ -81,13 +83,18 @@ def _rounded(values: FloatArray) -> FloatArray:
     return values.astype(np.float16).astype(np.float32)
 
 
-def popularity(past: Past, tracks: int) -> FloatArray:
+def popularity(past: Past, released: NDArray[np.bool_]) -> FloatArray:
     """(tracks, len(WINDOWS)) each track's share of the full plays of each window, smoothed by the
-    next longer window, so that a quiet day says little."""
-    shares = np.full(tracks, 1 / tracks)
+    next longer window, so that a quiet day says little.
+
+    released: (tracks,) bool. A track that was not out is taken as one that nobody has played; it
+    changes nothing for the others.
+    """
+    shares = np.full(len(released), 1 / max(int(released.sum()), 1))
     columns = []
     for days in reversed(WINDOWS):
-        plays = np.bincount(past.tracks[past.completed & (past.age <= days)], minlength=tracks)
+        done = past.completed & (past.age <= days)
+        plays = np.bincount(past.tracks[done], minlength=len(released))
         shares = (plays + SMOOTHING * shares) / (plays.sum() + SMOOTHING)
         columns.append(shares)
     return np.stack(columns[::-1], 1).astype(np.float32)

@@ -65,12 +65,14 @@ class Mixture(nn.Module):
         self.shares = nn.Parameter(torch.zeros(sources, traits))
         self.repeats = nn.Parameter(torch.zeros(counts, traits))
 
-    def forward(self, group: "_Group") -> tuple[Tensor, Tensor]:
-        """(listeners, tracks): shares in the mixture, and by what factor repeats change them."""
-        parts = torch.softmax(group.traits @ self.shares.T, 1)
-        shares = torch.einsum("ltj,lj->lt", group.shares, parts)
-        readiness = torch.einsum("ltc,lc->lt", group.repeats, group.traits @ self.repeats.T)
-        return shares, readiness.clamp(-MOST_REPEAT, MOST_REPEAT).exp()
+    def forward(self, shares: Tensor, repeats: Tensor, traits: Tensor) -> tuple[Tensor, Tensor]:
+        """(listeners, tracks, sources), (listeners, tracks, counts), (listeners, traits) ->
+        (listeners, tracks) twice: shares in the mixture, and the factors that repeats put to them.
+        """
+        parts = torch.softmax(traits @ self.shares.T, 1)
+        mixed = torch.einsum("ltj,lj->lt", shares, parts)
+        readiness = torch.einsum("ltc,lc->lt", repeats, traits @ self.repeats.T)
+        return mixed, readiness.clamp(-MOST_REPEAT, MOST_REPEAT).exp()
 
     def penalty(self) -> Tensor:
         """What the prior costs."""
@@ -153,7 +155,7 @@ def _losses(network: Mixture, group: _Group) -> Tensor:
     """(listeners,) what the chosen tracks cost: the mean negative logarithm of their shares among
     all tracks of the example, and of the new ones' among the new, since both lists are asked for.
     """
-    shares, factors = network(group)
+    shares, factors = network(group.shares, group.repeats, group.traits)
     new = ~group.heard & (shares > 0)
     return 0.5 * (
         _surprise(shares * factors, group.chosen) + _surprise(shares * new, group.chosen & new)

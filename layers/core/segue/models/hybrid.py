@@ -36,7 +36,7 @@ class Gates:
     def scaled(self, traits: FloatArray) -> FloatArray:
         """(TRAITS,) the traits in deviations from the mean; the first stays 1."""
         deviations = (traits - self.centre) / self.spread
-        scaled = np.clip(deviations, -MOST_DEVIATIONS, MOST_DEVIATIONS).astype(np.float32)
+        scaled: FloatArray = np.clip(deviations, -MOST_DEVIATIONS, MOST_DEVIATIONS)
         scaled[0] = 1
         return scaled
 
