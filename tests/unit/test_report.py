@@ -321,6 +321,17 @@ class TestPending:
         (found,) = Reports(world.results).mismatches()
         assert found["users"] == {"A": 12, "B": 0}
 
+    def test_who_is_settled_counts_once_though_the_exposure_is_still_there(
+        self, world: World
+    ) -> None:
+        found = self.exposures(world, "A" * 6)
+        for exposure in list(world.results.pending.values())[:3]:
+            world.results.add_record(found, Record(exposure, False, 0))
+        report = Reports(world.results).report("spring", live=True)
+        assert [arm["assigned"] for arm in report["arms"]] == [6, 0]
+        assert [arm["users"] for arm in report["arms"]] == [3, 0]
+        assert Reports(world.results).mismatches() == []
+
     def test_as_many_as_allotted_are_not_off(self, world: World) -> None:
         self.exposures(world, "AB" * 6)
         assert Reports(world.results).mismatches() == []
