@@ -53,7 +53,7 @@ class Pair:
         """B's share of what either could get."""
         if self.mode is Mode.INTERLEAVE:
             return 0.5
-        return self.arm.share / (self.control.share + self.arm.share)
+        return self.arm.share_beside(self.control)
 
     def evidence(self) -> EValue:
         """The e-value that this mode of allocation leaves valid."""
