@@ -159,7 +159,7 @@ class TestIfMatch:
         assert self.put(ab_test, "*", 15) == 200
         assert self.put(ab_test, f'"x", {put(ab_test)[1]["etag"]}', 16) == 200
 
-    @pytest.mark.parametrize("tag", ['"x"', '"1"', "1"])
+    @pytest.mark.parametrize("tag", ['"x"', '"1"', "1", 'W/"2"'])
     def test_of_another_version_changes_nothing(self, ab_test: Function, tag: str) -> None:
         put(ab_test)
         put(ab_test, window_days=14)
@@ -190,6 +190,12 @@ class TestIfNoneMatch:
         assert ab_test.call("PUT", NAME, {"arms": TWO}, headers=headers)[0] == 412
         assert ab_test.call("PUT", NAME, {"arms": TWO}, headers={"If-None-Match": '"x"'})[0] == 200
 
+    def test_takes_a_weak_tag_for_the_version_that_it_names(self, ab_test: Function) -> None:
+        headers = {"If-None-Match": f'"x", W/{put(ab_test)[1]["etag"]}'}
+        body = {"arms": TWO, "window_days": 14}
+        assert ab_test.call("PUT", NAME, body, headers=headers)[0] == 412
+        assert put(ab_test)[1]["epoch"] == 1
+
     def test_lets_one_of_two_that_race_create_it(
         self, ab_test: Function, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -202,6 +208,18 @@ class TestIfNoneMatch:
         monkeypatch.setattr(world.results, "save_experiment", beaten)
         assert ab_test.call("PUT", NAME, {"arms": TWO}, headers=self.ANY)[0] == 412
         assert put(ab_test)[1]["epoch"] == 1
+
+
+@pytest.mark.parametrize("header", ["If-Match", "If-None-Match"])
+@pytest.mark.parametrize("value", ["", " ", ",", " , "])
+def test_a_condition_that_names_no_version_is_malformed(
+    ab_test: Function, header: str, value: str
+) -> None:
+    first = put(ab_test)[1]
+    body = {"arms": TWO, "window_days": 14}
+    status, _, problem = ab_test.call("PUT", NAME, body, headers={header: value})
+    assert (status, problem["field"]) == (400, header)
+    assert put(ab_test) == (200, first)
 
 
 @pytest.mark.parametrize("header", ["If-Match", "If-None-Match"])
