@@ -80,7 +80,7 @@ def _arms(document: Document) -> "Table":
         table.add_row(
             arm["group"],
             str(arm["model_id"]),
-            f"{arm['share']:.0%}",
+            _given(arm["share"], "{:.0%}".format),
             f"{arm['users']:,}",
             _given(arm["successes"], "{:,}".format),
             _given(arm["rate"], _number),

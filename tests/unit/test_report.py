@@ -167,6 +167,12 @@ class TestFigures:
         for name, value in at_a_known_share(oracle).items():
             assert found[name] == pytest.approx(value, rel=1e-5, abs=1e-8)
 
+    @pytest.mark.parametrize("mode", Mode)
+    def test_an_arm_has_a_share_where_one_is_allotted(self, mode: Mode) -> None:
+        found = document(experiment(mode=mode), counted(A=(6, 20), B=(14, 20)))["arms"]
+        share = 0.5 if mode is Mode.FIXED else None
+        assert [arm["share"] for arm in found] == [share, share]
+
     def test_every_report_is_json(self) -> None:
         tallies = [
             counted(),

@@ -109,13 +109,13 @@ def _verdict(pair: Pair, ruling: Ruling) -> Document:
 def _arms(
     experiment: Experiment, counts: Sequence[Counts], assigned: Sequence[int]
 ) -> list[Document]:
-    """Of interleaved lists, users are those that the arm won."""
+    """Of interleaved lists, users are those that the arm won; ``share``: as allotted, if at all."""
     rated = experiment.mode is not Mode.INTERLEAVE
     return [
         {
             "group": arm.group,
             "model_id": arm.model_id,
-            "share": arm.share,
+            "share": arm.share if experiment.mode is Mode.FIXED else None,
             "users": outcome.users,
             "assigned": users if rated else None,
             "successes": outcome.successes if rated else None,
