@@ -23,7 +23,7 @@ from segue.experiments.records import Exposure, Record
 from segue.experiments.statistics.cuped import cuped
 from segue.experiments.tally import Outcomes, Tally
 from segue.services.report.document import document
-from segue.services.report.pairs import MOST_POINTS
+from segue.services.report.pairs import MOST_POINTS, MOST_POINTS_OF_ALL
 from segue.services.report.reports import Reports
 from tests.unit.arms import ORACLES, at_a_known_share
 from tests.unit.conftest import Function, World, load_function
@@ -195,6 +195,15 @@ class TestFigures:
         assert last["users"] == 500
         assert [last["low"], last["high"]] == pytest.approx(comparison["cs"], abs=1e-7)
         assert last["log_E"] == pytest.approx(comparison["log_E"])
+
+    def test_the_courses_of_many_arms_have_fewer_points_each(self) -> None:
+        arms = tuple(Arm(group, 1, 1 / 8) for group in "ABCDEFGH")
+        records = [record(n, "ABCDEFGH"[n % 8], successful=n % 3 == 0) for n in range(600)]
+        report = document(experiment(arms), Tally.of(records))
+        for course, comparison in zip(report["course"], report["comparisons"], strict=True):
+            assert len(course["points"]) == MOST_POINTS_OF_ALL // 7
+            assert course["points"][-1]["users"] == 150
+            assert comparison["cs"] == [course["points"][-1][end] for end in ("low", "high")]
 
     def test_densities_are_densities(self) -> None:
         densities = document(experiment(), counted(A=(6, 20), B=(14, 20)))["densities"]

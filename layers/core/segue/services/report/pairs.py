@@ -23,8 +23,8 @@ from segue.experiments.statistics.sample_ratio import check_sample_ratio
 from segue.experiments.statistics.verdict import Decision, Verdict, decide, judge
 from segue.experiments.tally import Bets, Outcomes, Tally
 
-# Of a course over time: as many as a chart has use for.
-MOST_POINTS = 60
+# Of a course over time: as many as a chart has use for; and of all pairs' courses together.
+MOST_POINTS, MOST_POINTS_OF_ALL = 60, 120
 _DENSITY_POINTS = 200
 
 
@@ -115,33 +115,39 @@ def _ruling(pair: Pair, verdict: Verdict, log_e: float, decisive: float) -> Ruli
     return Ruling(words, better, verdict.reason, log_e, decisive)
 
 
-def course(pair: Pair, tally: Tally, decisive: float) -> dict[str, Any]:
-    """The pair after each step in which outcomes were settled, at MOST_POINTS of them."""
+def courses(pairs: Sequence[Pair], tally: Tally, decisive: float) -> list[dict[str, Any]]:
+    """Each pair in the course of time: after the first step that settled outcomes, to the last."""
     starts = sorted(tally.course)
-    wanted = {round(it) for it in np.linspace(0, len(starts) - 1, MOST_POINTS)}
-    counted = Tally(tally.step)
-    moments: list[tuple[int, Pair]] = []
-    for place, start in enumerate(starts):
-        step = {start: tally.course[start]}
-        bets = {start: tally.bets[start]} if start in tally.bets else {}
-        counted = counted.plus(Tally(tally.step, step, bets=bets))
-        if place in wanted:
-            now = pair.at(counted.outcomes(), counted.stakes())
-            moments.append((start + tally.step, now))
-    return {**pair.names, "decisive": decisive, "points": _points(pair.mode, moments, decisive)}
+    points = min(len(starts), MOST_POINTS, MOST_POINTS_OF_ALL // len(pairs))
+    moments = []
+    for place in np.linspace(0, len(starts) - 1, points).round().astype(int).tolist():
+        passed = starts[: place + 1]
+        so_far = Tally(
+            tally.step,
+            {start: tally.course[start] for start in passed},
+            bets={start: tally.bets[start] for start in passed if start in tally.bets},
+        )
+        moments.append((starts[place] + tally.step, so_far.outcomes(), so_far.stakes()))
+    times = [time for time, _, _ in moments] * len(pairs)
+    then = [pair.at(outcomes, stakes) for pair in pairs for _, outcomes, stakes in moments]
+    told = _points(pairs[0].mode, times, then, decisive)
+    return [
+        {**pair.names, "decisive": decisive, "points": told[n * points : (n + 1) * points]}
+        for n, pair in enumerate(pairs)
+    ]
 
 
 def _points(
-    mode: Mode, moments: Sequence[tuple[int, Pair]], decisive: float
+    mode: Mode, times: Sequence[int], pairs: Sequence[Pair], decisive: float
 ) -> list[dict[str, Any]]:
-    """What was known at each moment; the difference where rates can be compared."""
+    """What was known of a pair at a time, of each; the difference where rates can be compared."""
     points = [
-        {"time": format_time(time), "users": pair.a.users + pair.b.users} for time, pair in moments
+        {"time": format_time(time), "users": pair.a.users + pair.b.users}
+        for time, pair in zip(times, pairs, strict=True)
     ]
     if mode is not Mode.FIXED:
-        values = [pair.evidence().log_value for _, pair in moments]
+        values = [pair.evidence().log_value for pair in pairs]
         return [point | {"log_E": value} for point, value in zip(points, values, strict=True)]
-    pairs = [pair for _, pair in moments]
     counts = (
         [pair.a.successes for pair in pairs],
         [pair.a.failures for pair in pairs],
@@ -154,8 +160,8 @@ def _points(
     return [
         point
         | {"log_E": value, "rate_A": pair.a.rate, "rate_B": pair.b.rate, "low": bottom, "high": top}
-        for point, (_, pair), value, bottom, top in zip(
-            points, moments, log_e.tolist(), low.tolist(), high.tolist(), strict=True
+        for point, pair, value, bottom, top in zip(
+            points, pairs, log_e.tolist(), low.tolist(), high.tolist(), strict=True
         )
     ]
 
