@@ -85,7 +85,7 @@ def row_of(group: str, lines: list[str]) -> str:
 class TestReport:
     def test_begins_with_the_verdict(self, monkeypatch: pytest.MonkeyPatch) -> None:
         lines = printed(monkeypatch, report(HALVES, (30, 100), (70, 100)))
-        assert lines[0].startswith("treatment is better: the evidence is E = ")
+        assert lines[0].startswith("treatment is better: the evidence is ")
 
     def test_shows_arms_with_rates_and_intervals(self, monkeypatch: pytest.MonkeyPatch) -> None:
         lines = printed(monkeypatch, report(HALVES, (6, 20), (14, 20)))

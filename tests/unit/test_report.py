@@ -91,6 +91,13 @@ class TestVerdict:
     def test_without_outcomes_of_both_nothing_is_decided(self, tally: Tally) -> None:
         assert verdict(tally)["decision"] == "no decision yet"
 
+    def test_the_evidence_that_is_told_is_the_one_that_decides(self) -> None:
+        found = verdict(counted(A=(14, 60), B=(33, 60)))
+        assert found["decision"] == "no decision yet"
+        assert found["evidence"] < 20
+        assert found["p_anytime"] == pytest.approx(1 / found["evidence"])
+        assert found["p_anytime"] > 0.05
+
     def test_lost_users_withhold_the_decision(self) -> None:
         report = document(experiment(), counted(A=(60, 200), B=(280, 400)))
         assert report["verdicts"][0]["decision"] == "decision withheld"
@@ -117,7 +124,7 @@ class TestVerdict:
         arms = (Arm("draw", 1, 0.5), Arm("B", 2, 0.5))
         ties = [interleaved_tie(user) for user in range(500)]
         found = verdict(Tally.of(ties), arms=arms, mode=Mode.INTERLEAVE)
-        assert (found["decision"], found["E"]) == ("no decision yet", 1)
+        assert (found["decision"], found["evidence"]) == ("no decision yet", 0.5)
 
     def test_the_threshold_rises_with_the_arms_and_the_interval_with_it(self) -> None:
         alone = document(experiment(), counted(A=(100, 300), B=(143, 300)))
@@ -138,7 +145,7 @@ class TestVerdict:
         report = document(experiment(mode=Mode.THOMPSON), tally)
         assert (report["verdicts"][0]["decision"] == "B is better") == decided
         last = report["course"][0]["points"][-1]
-        assert last["log_E"] == pytest.approx(report["verdicts"][0]["log_E"])
+        assert last["log_evidence"] == pytest.approx(report["verdicts"][0]["log_evidence"])
 
     def test_rates_that_rise_for_both_are_no_difference_under_adaptive_allocation(self) -> None:
         # Most users are in B only when rates have risen, so its rate is far above that of A.
@@ -194,7 +201,7 @@ class TestFigures:
         last, comparison = course["points"][-1], report["comparisons"][0]
         assert last["users"] == 500
         assert [last["low"], last["high"]] == pytest.approx(comparison["cs"], abs=1e-7)
-        assert last["log_E"] == pytest.approx(comparison["log_E"])
+        assert last["log_evidence"] == pytest.approx(report["verdicts"][0]["log_evidence"])
 
     def test_the_courses_of_many_arms_have_fewer_points_each(self) -> None:
         arms = tuple(Arm(group, 1, 1 / 8) for group in "ABCDEFGH")

@@ -318,6 +318,20 @@ class TestEvidence:
         assert in_words(found.log_value) == "10^434,294"
         assert in_words(math.log(2.231323)) == "2.23"
 
+    @pytest.mark.parametrize(
+        ("value", "words"),
+        [
+            (19.95, "19.9"),
+            (20, "20"),
+            (1, "1"),
+            (0.42679, "0.426"),
+            (1e-9, "1e-09"),
+            (1234.9, "1,234"),
+        ],
+    )
+    def test_in_words_is_never_more_than_it_is(self, value: float, words: str) -> None:
+        assert in_words(math.log(value)) == words
+
 
 class TestCounts:
     @pytest.mark.parametrize(("successes", "users"), [(-1, 5), (6, 5), (0, -1)])

@@ -60,7 +60,7 @@ def beliefs(report: Document) -> str:
     legend = "".join(f"<li>{arm_name(place, it)}</li>" for place, it in enumerate(report["arms"]))
     return section(
         "Beliefs",
-        "How likely each rate is, from uniform priors. For reading; E decides.",
+        "How likely each rate is, from uniform priors. For reading; the evidence decides.",
         f'<ul class="legend">{legend}</ul>',
         lines("How likely each rate of each arm is", axes, curves),
     )
@@ -87,11 +87,11 @@ def difference(course: Document, report: Document) -> str:
 
 
 def evidence(course: Document, report: Document) -> str:
-    """The e-value over the users so far, on a logarithmic axis."""
+    """The evidence that decides over the users so far, on a logarithmic axis."""
     if not course["points"]:
         return ""
     decisive = course["decisive"]
-    over_users = [(it["users"], it["log_E"] / math.log(10)) for it in course["points"]]
+    over_users = [(it["users"], it["log_evidence"] / math.log(10)) for it in course["points"]]
     mark = f"a decision takes {decisive:g}"
     axes = Axes(
         "users",
@@ -106,8 +106,9 @@ def evidence(course: Document, report: Document) -> str:
     line = Line(_series(course, report), over_users)
     return section(
         f"Evidence, {pair_name(course)}",
-        "What a bettor against equal arms owns who began with 1. Look as often as you like.",
-        lines("The evidence E over the users so far", axes, [line]),
+        "Two bettors began with a half each, one on either arm; this is what the one ahead owns. "
+        "Look as often as you like.",
+        lines("The evidence over the users so far", axes, [line]),
     )
 
 

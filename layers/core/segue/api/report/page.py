@@ -30,9 +30,9 @@ _SIDES = {
     "live": "live, on what listeners were shown",
 }
 _FOOTER = (
-    "<footer>The verdict, E, the shaded difference and the guardrails are right however often one "
-    "looks. All other figures hold for one look. Results whose window has not passed do not "
-    "count yet. pp: percentage points.</footer>"
+    "<footer>The verdict, the evidence, the shaded difference and the guardrails are right however "
+    "often one looks. All other figures hold for one look. Results whose window has not passed do "
+    "not count yet. pp: percentage points.</footer>"
 )
 
 

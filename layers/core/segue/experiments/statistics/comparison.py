@@ -70,6 +70,7 @@ class Comparison:
             "E_at_share": self.evidence_at_share.value,
             "E_plus_at_share": self.evidence_at_share.plus,
             "E_minus_at_share": self.evidence_at_share.minus,
+            "evidence": self.evidence.deciding,
             "p_anytime": self.evidence.p_value,
             "cs": list(self.confidence),
             "E0": self.evidence_of_rates,

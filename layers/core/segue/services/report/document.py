@@ -98,9 +98,9 @@ def _verdict(pair: Pair, ruling: Ruling) -> Document:
         "decision": ruling.decision,
         "better": ruling.better,
         "reason": ruling.reason,
-        "E": finite_exp(ruling.log_e),
-        "log_E": ruling.log_e,
-        "p_anytime": min(1.0, finite_exp(-ruling.log_e)),
+        "evidence": finite_exp(ruling.log_evidence),
+        "log_evidence": ruling.log_evidence,
+        "p_anytime": min(1.0, finite_exp(-ruling.log_evidence)),
     }
 
 

@@ -80,20 +80,20 @@ class Pair:
 class Ruling:
     """A verdict in terms of the groups; ``better`` is the group that won, None without one.
 
-    ``decisive`` is what the evidence had to reach.
+    ``log_evidence`` is that of the evidence that decides, ``decisive`` what it had to reach.
     """
 
     decision: str
     better: str | None
     reason: str
-    log_e: float
+    log_evidence: float
     decisive: float
 
 
 def rule(shares: Sequence[float], assigned: Sequence[int], pairs: Sequence[Pair]) -> list[Ruling]:
     """The verdict on each pair, all of them together; ``assigned`` are all users of each arm."""
     values = [pair.evidence() for pair in pairs]
-    decisive = decisive_together([value.log_value for value in values])
+    decisive = decisive_together([value.log_deciding for value in values])
     if pairs[0].mode is Mode.FIXED:
         ratio = check_sample_ratio(assigned, shares)
         verdicts = [
@@ -103,16 +103,16 @@ def rule(shares: Sequence[float], assigned: Sequence[int], pairs: Sequence[Pair]
     else:
         verdicts = [decide(value, decisive) for value in values]
     return [
-        _ruling(pair, verdict, value.log_value, decisive)
+        _ruling(pair, verdict, value.log_deciding, decisive)
         for pair, verdict, value in zip(pairs, verdicts, values, strict=True)
     ]
 
 
-def _ruling(pair: Pair, verdict: Verdict, log_e: float, decisive: float) -> Ruling:
+def _ruling(pair: Pair, verdict: Verdict, log_evidence: float, decisive: float) -> Ruling:
     winners = {Decision.A: pair.control.group, Decision.B: pair.arm.group}
     better = winners.get(verdict.decision)
     words = f"{better} is better" if better else str(verdict.decision)
-    return Ruling(words, better, verdict.reason, log_e, decisive)
+    return Ruling(words, better, verdict.reason, log_evidence, decisive)
 
 
 def courses(pairs: Sequence[Pair], tally: Tally, decisive: float) -> list[dict[str, Any]]:
@@ -146,8 +146,10 @@ def _points(
         for time, pair in zip(times, pairs, strict=True)
     ]
     if mode is not Mode.FIXED:
-        values = [pair.evidence().log_value for pair in pairs]
-        return [point | {"log_E": value} for point, value in zip(points, values, strict=True)]
+        values = [pair.evidence().log_deciding for pair in pairs]
+        return [
+            point | {"log_evidence": value} for point, value in zip(points, values, strict=True)
+        ]
     counts = (
         [pair.a.successes for pair in pairs],
         [pair.a.failures for pair in pairs],
@@ -156,12 +158,18 @@ def _points(
     )
     plus, minus = log_evidence(*counts)
     low, high = confidence_limits(*counts, plus, minus, decisive)
-    log_e = np.logaddexp(plus, minus) - np.log(2)
+    deciding = np.maximum(plus, minus) - np.log(2)
     return [
         point
-        | {"log_E": value, "rate_A": pair.a.rate, "rate_B": pair.b.rate, "low": bottom, "high": top}
+        | {
+            "log_evidence": value,
+            "rate_A": pair.a.rate,
+            "rate_B": pair.b.rate,
+            "low": bottom,
+            "high": top,
+        }
         for point, pair, value, bottom, top in zip(
-            points, pairs, log_e.tolist(), low.tolist(), high.tolist(), strict=True
+            points, pairs, deciding.tolist(), low.tolist(), high.tolist(), strict=True
         )
     ]
 
