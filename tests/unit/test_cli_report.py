@@ -104,6 +104,7 @@ class TestReport:
         lines = printed(monkeypatch, report(HALVES, (30, 100), (70, 300)))
         assert lines[0].startswith("decision withheld")
         assert any("sample ratio: OFF" in line for line in lines)
+        assert any("at any time withheld" in line for line in lines)
 
     def test_names_the_pair_where_there_are_several(self, monkeypatch: pytest.MonkeyPatch) -> None:
         lines = printed(monkeypatch, report(THIRDS, (60, 200), (80, 100), (30, 100)))

@@ -77,11 +77,16 @@ def difference(course: Document, report: Document) -> str:
     band = [(it["users"], _clip(it["low"], reach), _clip(it["high"], reach)) for it in known]
     observed = [(it["users"], _clip(it["rate_B"] - it["rate_A"], reach)) for it in known]
     series = _series(course, report)
+    meaning = (
+        "but while users are being lost, that is not what the arms make."
+        if is_withheld(report)
+        else "the shade holds the true difference at every look."
+    )
     axes = Axes("users", count, axis_points, 0.0, "no difference", x_least_step=1.0)
     title = "The difference and its confidence sequence over the users so far"
     return section(
         f"Difference, {pair_name(course)}",
-        "The line is what was observed; the shade holds the true difference at every look.",
+        f"The line is what was observed; {meaning}",
         lines(title, axes, [Line(series, observed)], [Band(series, band)]),
     )
 
@@ -112,9 +117,14 @@ def evidence(course: Document, report: Document) -> str:
     )
 
 
+def is_withheld(report: Document) -> bool:
+    """Whether decisions are withheld; it is all of them or none."""
+    return bool(report["verdicts"][0]["decision"] == "decision withheld")
+
+
 def arm_name(place: int, arm: Document) -> str:
-    """An arm with its colour."""
-    control = ", control" if place == 0 else ""
+    """An arm with its colour; which one is the control, unless its name says so."""
+    control = ", control" if place == 0 and arm["group"] != "control" else ""
     return (
         f'<span class="key s{place}"></span>{escape(arm["group"])} '
         f"(model {arm['model_id']}{control})"
