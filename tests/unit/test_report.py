@@ -365,6 +365,26 @@ class TestPage:
         assert "B is better" in html
         assert "The difference is above 0 and up to" in html
 
+    def test_a_withheld_decision_stands_beside_no_interval(self) -> None:
+        html = page(document(experiment(), counted(A=(60, 200), B=(280, 400))))
+        assert "Decision withheld" in html
+        assert "The difference is" not in html
+        assert "the shade holds" not in html
+        assert "A succeeds with 30.0" in html
+
+    def test_among_several_arms_it_says_than_which_one_is_better(self) -> None:
+        arms = tuple(Arm(group, 1, 1 / 3) for group in ("old", "new", "newer"))
+        html = page(
+            document(experiment(arms), counted(old=(60, 200), new=(120, 200), newer=(10, 200)))
+        )
+        assert '<h1 class="yes">New is better than old; old is better than newer</h1>' in html
+
+    def test_it_names_the_control_once(self) -> None:
+        arms = (Arm("control", 1, 0.5), Arm("B", 2, 0.5))
+        html = page(document(experiment(arms), counted(control=(6, 20), B=(14, 20))))
+        assert "control (model 1)" in html
+        assert "A (model 1, control)" in page(document(experiment(), counted(A=(6, 20))))
+
     @pytest.fixture(params=list(Mode))
     def html(self, request: pytest.FixtureRequest) -> str:
         records = [

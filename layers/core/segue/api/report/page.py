@@ -60,8 +60,16 @@ def _header(report: Document) -> str:
 
 def _headline(report: Document) -> str:
     verdicts = report["verdicts"]
-    decided = dict.fromkeys(it["decision"] for it in verdicts if it["better"])
+    if len(verdicts) == 1:
+        return _sentence(verdicts[0]["decision"])
+    decided = [_beside_the_other(it) for it in verdicts if it["better"]]
     return _sentence("; ".join(decided) or verdicts[0]["decision"])
+
+
+def _beside_the_other(verdict: Document) -> str:
+    """Which arm is better than which, where there are several."""
+    other = verdict["control"] if verdict["better"] == verdict["arm"] else verdict["arm"]
+    return f"{verdict['decision']} than {other}"
 
 
 def _tone(report: Document) -> str:
