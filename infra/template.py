@@ -24,8 +24,6 @@ TABLE = "AWS::DynamoDB::Table"
 BUCKET = "AWS::S3::Bucket"
 
 _PLACEHOLDER = re.compile(r"\$\{([^}]+)\}")
-_RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
-_SECONDS = {"minute": 60, "hour": 3_600, "day": 86_400}
 
 
 class UnresolvedReference(LookupError):
@@ -141,17 +139,6 @@ class Template:
         """How many instances of the function there may be at once; 0 where none are reserved."""
         own = self.resources(FUNCTION)[function_id]["Properties"]
         return int(own.get("ReservedConcurrentExecutions", 0))
-
-    def period(self, function_id: str) -> int:
-        """The seconds from one scheduled run of the function to the next.
-
-        Raises NotImplementedError for a schedule that is no rate.
-        """
-        events = self.resources(FUNCTION)[function_id]["Properties"]["Events"].values()
-        (schedule,) = (it["Properties"]["Schedule"] for it in events if it["Type"] == "Schedule")
-        if not (rate := _RATE.fullmatch(schedule)):
-            raise NotImplementedError(f"infra.template does not know {schedule}")
-        return int(rate[1]) * _SECONDS[rate[2]]
 
     def layers(self, function_id: str) -> list[str]:
         """The logical ids of the function's layers, in the order in which they go into /opt."""

@@ -43,8 +43,8 @@ def perform() -> Response[str]:
 def results() -> Response[str]:
     limit, after = parse_page(app.current_event)
     name, is_live = parse_side(app.current_event)
-    page = experiments.results(name, live=is_live, limit=limit, after=after)
-    return results_response(page, limit, app.current_event)
+    experiment, page = experiments.results(name, live=is_live, limit=limit, after=after)
+    return results_response(experiment, page, limit, app.current_event)
 
 
 @app.delete("/ab_test/results")

@@ -20,7 +20,7 @@ from segue.api.users import (
 app = create_app()
 ingest = bootstrap.ingest()
 privacy = bootstrap.privacy()
-bootstrap.snapshot_tables()
+bootstrap.snapshot_catalogue()
 
 
 @app.post("/users/<user_id>/events")
@@ -34,7 +34,7 @@ def add(user_id: str) -> Response[str]:
 @app.get("/users/<user_id>/events")
 def events(user_id: str) -> Response[str]:
     user_id = read_user_id(user_id)
-    window, limit, after = parse_window(user_id, app.current_event)
+    window, limit, after = parse_window(app.current_event)
     page = ingest.events(user_id, window, limit=limit, after=after)
     return json_response(page_body(page))
 
@@ -53,7 +53,7 @@ def save_profile(user_id: str) -> Response[str]:
 @app.get("/users/<user_id>/export")
 def export(user_id: str) -> Response[str]:
     user_id = read_user_id(user_id)
-    window, limit, after = parse_window(user_id, app.current_event)
+    window, limit, after = parse_window(app.current_event)
     page = ingest.events(user_id, window, limit=limit, after=after)
     return json_response(dossier_body(privacy.export(user_id), page))
 

@@ -58,7 +58,10 @@ def import_data(
     ] = None,
     json_file: Json = None,
 ) -> None:
-    """Bring users and events into the tables. Safe to repeat; resumes where it was stopped."""
+    """Bring users and events into the tables. Safe to repeat; resumes where it was stopped.
+
+    A user who was erased comes back if the source still has them: take them out of it first.
+    """
     from infra.progress import progress_bars
 
     source = _source(data, sql, url, users_sql)

@@ -28,4 +28,4 @@ def read_time(text: str) -> int:
     try:
         return parse_time(int(text) if text.isdigit() else text)
     except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+        raise typer.BadParameter(f"{text!r} is {error}") from None

@@ -12,7 +12,11 @@ from infra.cli.output import console
 def serve(
     data: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="A data folder to import first, unless it is there."),
+        typer.Option(
+            metavar="DIR",
+            help="A data folder to import first, unless it is there and unchanged. Users who were "
+            "erased come back with it, if it still has them.",
+        ),
     ] = None,
     bundle: Annotated[Path, typer.Option(metavar="DIR", help="The models to serve.")] = BUNDLE,
     state: Annotated[

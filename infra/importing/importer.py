@@ -3,6 +3,7 @@
 A user's item bears a digest of all that was imported with it, and is written when the rest is in
 place. So an import that was killed goes on where it stopped, and a repeat does nothing. Of a user
 whose data changed, everything is written again; what the data no longer holds stays in the tables.
+Of a user who was erased there is no digest any more: one whom the data still holds comes back.
 """
 
 from collections.abc import Iterable, Iterator

@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 from uuid import uuid4
 
 import msgspec
@@ -25,7 +25,9 @@ from infra.local.functions import Answer, Invoke
 from infra.local.journal import Message, Receive, Send
 from infra.local.proxy_event import Request, decode_path_parameters, proxy_event
 from infra.template import Route
-from segue.api.problems import problem_body
+from segue.api.parameters import no_such_parameters
+from segue.api.problems import problem, problem_body
+from segue.api.reading import check_nesting
 from segue.domain.errors import MalformedRequest
 
 # API Gateway's own limit.
@@ -84,7 +86,11 @@ class Gateway:
         except Refused as error:
             refused = error
         except MalformedRequest as error:
-            refused = Refused(HTTPStatus.BAD_REQUEST, "Malformed request", str(error))
+            answer = problem(error, request_id)
+            headers = [("content-type", str(answer.content_type))]
+            body = (answer.body or "").encode()
+            await _send(Response(answer.status_code, headers, body), scope, send)
+            return
         except Exception:
             logger.exception("the gateway failed; request %s", request_id)
             status = HTTPStatus.INTERNAL_SERVER_ERROR
@@ -97,6 +103,7 @@ class Gateway:
         # A HEAD is a GET whose body stays here.
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         if method == "POST" and (named := _INVOCATION.fullmatch(path)):
+            _refuse_parameters(scope)
             body = await _read_body(scope, receive)
             name = unquote(named["function"])
             return await self._invoke_as_lambda(name, body, request_id, receive)
@@ -137,9 +144,10 @@ class Gateway:
         if name not in self._functions:
             raise Refused(HTTPStatus.NOT_FOUND, "Unknown function", f"there is no function {name}")
         event = body or b"{}"
+        check_nesting(event)
         try:
             msgspec.json.decode(event)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise MalformedRequest(f"the event is not JSON: {error}") from None
         answer = await _unless_gone(self._functions[name](event, request_id), receive)
         headers = _JSON + _FAILED if answer.failed else _JSON
@@ -196,6 +204,12 @@ def _check_protocol(scope: Message) -> None:
         detail = "there is no WebSocket here; send a plain HTTP request"
         close = [("connection", "close")]
         raise Refused(HTTPStatus.BAD_REQUEST, "Malformed request", detail, close)
+
+
+def _refuse_parameters(scope: Message) -> None:
+    names = [name for name, _ in parse_qsl(scope["query_string"].decode("latin-1"), True)]
+    if names:
+        raise no_such_parameters(names)
 
 
 def _headers(scope: Message) -> Iterator[tuple[str, str]]:

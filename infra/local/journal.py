@@ -190,9 +190,10 @@ def _entry_end(data: mmap.mmap, start: int) -> int | None:
         return None
     length, checksum = _LENGTH_AND_CHECKSUM.unpack_from(data, start)
     end = begin + int(length)
-    if end > len(data) or zlib.crc32(data[begin:end]) != checksum:
+    # Eight zero bytes are the right checksum of nothing, and no write.
+    if end > len(data) or not _BEGINNING.match(data, begin, end):
         return None
-    return end
+    return end if zlib.crc32(data[begin:end]) == checksum else None
 
 
 def _next_entry(data: mmap.mmap, start: int) -> int:
@@ -205,12 +206,13 @@ def _next_entry(data: mmap.mmap, start: int) -> int:
 
 
 def _is_torn(data: mmap.mmap, start: int) -> bool:
-    """Whether what begins here, and goes to the end of the file, is the first part of an entry.
+    """Whether what begins here, and goes to the end of the file, is the first part of an entry, or
+    zeros: where power fails, a file may have its new length and not yet its new bytes.
 
     Of an entry that is there as a whole, but has a wrong length, the checksum still holds.
     """
     begin = start + _LENGTH_AND_CHECKSUM.size
-    if begin > len(data):
+    if begin > len(data) or not data[start:].strip(b"\0"):
         return True
     length, checksum = _LENGTH_AND_CHECKSUM.unpack_from(data, start)
     return begin + int(length) > len(data) and zlib.crc32(data[begin:]) != checksum

@@ -1,15 +1,18 @@
 """The files of the bucket's objects, as the emulator keeps them.
 
-An object is a file with its bytes and, beside it, one that says among other things their size and
-MD5. The emulator renames each into place, but not both at once: a kill, or a full disk, can leave
-the first without the second. The journal then has the write, and repeats it.
+An object is a file with its bytes and, beside it, one of facts: among other things, their size and
+MD5, and a checksum of the facts themselves. The emulator renames each into place, but not both
+at once: a kill, or a full disk, can leave the first without the second. The journal then has the
+write, and repeats it.
 """
 
 import hashlib
 import os
 import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -17,12 +20,40 @@ from infra.local.errors import StateDamaged
 from infra.local.journal import SALVAGE, Write
 
 _FACTS = ".meta.json"
+_SEAL = ', "seal": "'
+# What the emulator says of an object; of an earlier version, without the checksum.
+_UNSEALED = frozenset(
+    [
+        "content_type",
+        "content_encoding",
+        "etag",
+        "last_modified",
+        "size",
+        "metadata",
+        "preserved_headers",
+        "storage_class",
+        "checksums",
+        "version_id",
+    ]
+)
 _LISTED = 3
 
 
 class _Facts(msgspec.Struct):
     size: int
     etag: str
+
+
+def seal_facts() -> None:
+    """Have the running emulator put a checksum into the facts that it writes."""
+    from ministack.services import s3  # type: ignore[import-untyped]
+
+    write = s3._atomic_write
+
+    def write_sealed(file: str, data: bytes | str, *, text: bool = False) -> None:
+        write(file, _sealed(data) if isinstance(data, str) else data, text=text)
+
+    s3._atomic_write = write_sealed
 
 
 def is_on_file() -> bool:
@@ -54,7 +85,7 @@ def salvage_objects(root: Path, writes: Iterable[Write], aside: Path) -> str | N
 
     Says which; None where nothing is damaged.
     """
-    damaged = _damaged(root, writes)
+    damaged = [_object_of(file) for file in _damaged(root, writes)]
     for file in damaged:
         for each in (file, _facts_of(file)):
             kept = aside / each.relative_to(root)
@@ -65,22 +96,43 @@ def salvage_objects(root: Path, writes: Iterable[Write], aside: Path) -> str | N
 
 
 def _damaged(root: Path, writes: Iterable[Write]) -> list[Path]:
-    suspects = sorted(file for file, _ in _files(root) if not _is_whole(file))
+    """The files at fault: of an object, its bytes or its facts."""
+    faults = (_fault(file) for file, _ in _files(root))
+    suspects = sorted(file for file in faults if file)
     if not suspects:
         return []
-    # An object that was replaced, but not yet what is said of it, has a body from the journal.
+    # An object that was replaced, but not yet its facts, has a body from the journal.
     put = {(it.path, _md5(it.body)) for it in writes if it.method == "PUT"}
     return [file for file in suspects if (_path(root, file), _md5(file.read_bytes())) not in put]
 
 
-def _is_whole(file: Path) -> bool:
-    try:
-        facts = msgspec.json.decode(_facts_of(file).read_bytes(), type=_Facts)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return False
+def _fault(file: Path) -> Path | None:
+    """The object's file, or that of its facts, where it is not what was written."""
+    facts = _read_facts(_facts_of(file))
+    if facts is None:
+        return _facts_of(file)
     body = file.read_bytes()
     # The tag of an object that was put in parts is no MD5.
-    return len(body) == facts.size and ("-" in facts.etag or facts.etag.strip('"') == _md5(body))
+    fits = len(body) == facts.size and ("-" in facts.etag or facts.etag.strip('"') == _md5(body))
+    return None if fits else file
+
+
+def _read_facts(file: Path) -> _Facts | None:
+    """None where they are not what was written, be it but one byte."""
+    with suppress(ValueError):  # no UTF-8, or no JSON
+        text = file.read_text(encoding="utf-8")
+        facts, is_sealed, _ = text.rpartition(_SEAL)
+        if is_sealed:
+            known = text == _sealed(facts + "}")
+        else:
+            known = msgspec.json.decode(text, type=dict[str, Any]).keys() <= _UNSEALED
+        return msgspec.json.decode(text, type=_Facts) if known else None
+    return None
+
+
+def _sealed(facts: str) -> str:
+    """The JSON object with a checksum of its text for its last field."""
+    return f'{facts[:-1]}{_SEAL}{_md5(facts.encode())}"}}'
 
 
 def _files(root: Path) -> Iterator[tuple[Path, bool]]:
@@ -94,6 +146,11 @@ def _files(root: Path) -> Iterator[tuple[Path, bool]]:
 
 def _facts_of(file: Path) -> Path:
     return file.with_name(file.name + _FACTS)
+
+
+def _object_of(file: Path) -> Path:
+    """The object's file, given that, or the one of its facts."""
+    return file.with_name(file.name.removesuffix(_FACTS))
 
 
 def _path(root: Path, file: Path) -> str:

@@ -4,11 +4,13 @@ import base64
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
+from segue.api.reading import REPLACEMENT
 from segue.domain.errors import MalformedRequest
 
 ACCOUNT_ID = "000000000000"
@@ -51,8 +53,8 @@ def proxy_event(
 
     As from a REST API: ``path`` as it was sent, parameters decoded; of repeated headers and query
     parameters the last in the plain form, all in the multi-value form; null for what is absent.
-    The body is text, or in base64 where its bytes are not UTF-8. Raises MalformedRequest for a
-    query that is not.
+    The body is text, or in base64 where text would not tell its bytes. Raises MalformedRequest for
+    a query that is not UTF-8.
     """
     headers = _multi_values(request.headers)
     query = _multi_values(_query_parameters(request.query))
@@ -98,13 +100,13 @@ def _check_utf8(text: str, what: str) -> None:
 def _body(body: bytes) -> tuple[str, bool]:
     """The body, and whether it is in base64, as API Gateway's are that are no text.
 
-    It is for the function to refuse such bytes; with replacement characters in their stead, two ids
-    could become one.
+    It is for the function to refuse bytes that are not UTF-8, and to take U+FFFD where it was sent.
     """
-    try:
-        return body.decode(), False
-    except UnicodeDecodeError:
-        return base64.b64encode(body).decode(), True
+    with suppress(UnicodeDecodeError):
+        text = body.decode()
+        if REPLACEMENT not in text:
+            return text, False
+    return base64.b64encode(body).decode(), True
 
 
 def _multi_values(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:

@@ -25,6 +25,7 @@ from infra.local.errors import LocalStackError
 from infra.local.functions import Function
 from infra.local.gateway import Gateway
 from infra.local.port import HOST, listen
+from infra.local.protocol import Protocol
 from infra.local.signals import interruptible
 from infra.progress import progress_bars
 from segue.adapters.aws import dynamodb_client, s3_client
@@ -87,8 +88,10 @@ def _start(options: ServeOptions, console: Console, running: ExitStack) -> None:
     functions = running.enter_context(workers.running(loaded, log))
     console.print(f"Models             {_models(names, bundle)}, as of {_as_of(bundle)}")
     url, user = f"http://{HOST}:{options.port}", _example_user(names)
-    console.print(_WHAT_TO_TRY.format(url=url, user=user, state=options.state))
-    maintenance.keep_up(functions[_MAINTENANCE], template.period(_MAINTENANCE))
+    console.print(
+        _WHAT_TO_TRY.format(url=url, user=user, state=options.state, period=maintenance.PERIOD)
+    )
+    maintenance.keep_up(functions[_MAINTENANCE])
     running.callback(console.print, "Stopping ...")
     _run(Gateway(template.routes(), functions), listener)
 
@@ -199,6 +202,7 @@ def _as_of(bundle: Bundle) -> str:
 def _run(gateway: Gateway, listener: socket.socket) -> None:
     config = uvicorn.Config(
         gateway,
+        http=Protocol,
         # The gateway says itself that there is none; a library for it would say nothing.
         ws="none",
         lifespan="off",
@@ -218,8 +222,8 @@ _WHAT_TO_TRY = """
   curl {url}/perform_ab_test  -d '{{"user_id": {user}}}'
   curl {url}/ab_test/results
 
-Results are compacted every quarter of an hour, as on AWS. But time stands still here: what an
-experiment has shown is settled when you say so, by
+Results are compacted every {period} seconds. But time stands still here: what an experiment has
+shown is settled when you say so, by
 
   curl {url}/2015-03-31/functions/MaintenanceFunction/invocations -d '{{}}'
 

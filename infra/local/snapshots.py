@@ -6,6 +6,8 @@ it has stopped in good order and what it saved is proven to be whole: one rename
 snapshot and an empty journal in place of the old pair, so that no write is ever repeated on top of
 a snapshot that already has it. The pair before stays until the next rename: should a snapshot be
 damaged, that pair and the journal give it back.
+
+Where the journal ended is noted when the emulator stops, so that it is noticed if it is cut later.
 """
 
 import hashlib
@@ -25,6 +27,7 @@ from infra.local.journal import SALVAGE, contents, entry, spans
 # Both say what is there; a snapshot in which one of them is older than the other is none.
 _SAVED = ("dynamodb.json", "s3.json")
 _JOURNAL = "journal"
+_END = "journal.end"
 _CHECKSUMS = "checksums.json"
 
 
@@ -43,6 +46,11 @@ class Snapshots:
         if damaged := _damaged(self._current):
             raise StateDamaged(f"{damaged} is damaged. Nothing was changed; {SALVAGE}")
         self.journal = self._current / _JOURNAL
+        if missing := _missing(self._current):
+            raise StateDamaged(
+                f"{self.journal} is damaged: its last {missing:,} bytes are gone. Nothing was "
+                f"changed; {SALVAGE}"
+            )
         self.work = root / "work"
         self._remove_leftovers()
         _link(self._current, self.work)
@@ -71,6 +79,14 @@ class Snapshots:
         self._remove(before=self._number)
         return True
 
+    def note_end(self) -> None:
+        """Note where the journal ends. Call when the emulator has stopped, and nothing is saved."""
+        new = self.journal.with_suffix(".new")
+        with suppress(OSError):  # where there is no space for it, the note before stays
+            _sync(self.journal)
+            new.write_text(str(self.journal.stat().st_size))
+            new.replace(self.journal.with_name(_END))
+
     def _inodes(self) -> dict[str, int | None]:
         """These change whenever a file is replaced, which is how the emulator saves."""
         files = {name: self.work / name for name in _SAVED}
@@ -97,7 +113,8 @@ def salvage(root: Path, aside: Path) -> str | None:
     base = _whole(root, number)
     journals = [root / str(each) / _JOURNAL for each in range(base, number + 1)]
     unreadable = [it for journal in journals for it in spans(journal) if not it.whole]
-    if base == number and not unreadable:
+    missing = sum(_missing(journal.parent) for journal in journals)
+    if base == number and not unreadable and not missing:
         return None
     new = root / "salvaged"
     shutil.rmtree(new, ignore_errors=True)
@@ -111,7 +128,8 @@ def salvage(root: Path, aside: Path) -> str | None:
     begun = "the snapshot before, and " if base < number else ""
     return (
         f"Salvaged           {begun}{writes:,} writes; {len(unreadable)} stretches of the journal, "
-        f"{lost:,} bytes, cannot be read. What was damaged is kept in {aside}"
+        f"{lost:,} bytes, cannot be read, and {missing:,} at its end are gone. What was damaged is "
+        f"kept in {aside}"
     )
 
 
@@ -174,6 +192,16 @@ def _damaged(folder: Path) -> Path | None:
     return None
 
 
+def _missing(folder: Path) -> int:
+    """How many bytes the journal has lost at its end since that was noted."""
+    journal, end = folder / _JOURNAL, folder / _END
+    try:
+        noted = int(end.read_bytes())
+    except (OSError, ValueError):  # nothing was noted, or power failed meanwhile
+        return 0
+    return max(0, noted - (journal.stat().st_size if journal.exists() else 0))
+
+
 def _is_json(file: Path) -> bool:
     with suppress(msgspec.DecodeError):
         _check_json(file)
@@ -209,7 +237,7 @@ def _link(source: Path, target: Path) -> None:
     """A copy of a snapshot that takes no space: the emulator replaces files, and never changes
     one."""
     shutil.copytree(
-        source, target, copy_function=_link_file, ignore=shutil.ignore_patterns(_JOURNAL)
+        source, target, copy_function=_link_file, ignore=shutil.ignore_patterns(f"{_JOURNAL}*")
     )
 
 

@@ -17,7 +17,13 @@ from typing import TextIO
 
 from infra.local.errors import StateDamaged
 from infra.local.journal import Journal, JournaledStack
-from infra.local.objects import check_objects, is_on_file, remove_halves, salvage_objects
+from infra.local.objects import (
+    check_objects,
+    is_on_file,
+    remove_halves,
+    salvage_objects,
+    seal_facts,
+)
 from infra.local.snapshots import Snapshots, salvage
 
 READY = "ready"
@@ -42,6 +48,8 @@ def main(folder: Path, descriptor: int, salvaging: bool) -> None:
         try:
             if salvaging:
                 _salvage(folder, parent)
+            else:
+                _check_beginning(folder)
             _serve(folder, socket.socket(fileno=descriptor), parent)
         except StateDamaged as damage:
             parent.write(f"{damage}\n")
@@ -66,6 +74,18 @@ def _salvage(folder: Path, parent: TextIO) -> None:
     parent.writelines(f"{line}\n" for line in done if line)
 
 
+def _check_beginning(folder: Path) -> None:
+    """Raises StateDamaged where there are objects, and nothing that says how they came there."""
+    tables = folder / "tables"
+    is_empty = not any(it.stat().st_size for it in tables.glob("*/*"))
+    if is_empty and any(it.is_file() for it in (folder / "s3").rglob("*")):
+        raise StateDamaged(
+            f"{tables} holds neither a snapshot nor a journal, but there are objects in "
+            f"{folder / 's3'}. Nothing was changed; `segue serve --salvage` goes on with "
+            "these, and with tables that are empty"
+        )
+
+
 def _serve(folder: Path, listener: socket.socket, parent: TextIO) -> None:
     snapshots = Snapshots(folder / "tables")
     journal = Journal(snapshots.journal)
@@ -75,6 +95,8 @@ def _serve(folder: Path, listener: socket.socket, parent: TextIO) -> None:
     # The emulator reads its settings when it is imported.
     import uvicorn
     from ministack.app import app  # type: ignore[import-untyped]
+
+    seal_facts()
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -97,7 +119,8 @@ def _serve(folder: Path, listener: socket.socket, parent: TextIO) -> None:
         Server(config).run(sockets=[listener])
     finally:
         journal.close()
-        snapshots.commit()
+        if not snapshots.commit():
+            snapshots.note_end()
 
 
 def _emulator_settings(folder: Path, tables: Path, port: int) -> dict[str, str]:

@@ -1,10 +1,10 @@
-"""Maintenance in ``segue serve``: its schedule has it compact, Lambda's Invoke has it settle."""
+"""Maintenance in ``segue serve``: it compacts by itself, Lambda's Invoke has it settle."""
 
 import time
 
 import pytest
 
-from tests.e2e.conftest import PATIENCE, Options, Service, serving
+from tests.e2e.conftest import PATIENCE, Options, Service, client, perform, results, serving
 
 NAME = "maintained"
 INVOKE = "/2015-03-31/functions/MaintenanceFunction/invocations"
@@ -20,13 +20,21 @@ def settled(service: Service) -> dict[int, int]:
     return {row["user_id"]: row["recomm_successful"] for row in rows}
 
 
-def test_it_runs_by_itself(options: Options) -> None:
-    log = options.state / "functions.log"
-    with serving(options):
+def test_it_compacts_by_itself(options: Options) -> None:
+    def keys(service: Service, folder: str) -> list[str]:
+        listed = client(service, "s3").list_objects_v2(
+            Bucket=service.names["Bucket"], Prefix=f"ab/default/epoch=1/{folder}/"
+        )
+        return [entry["Key"] for entry in listed.get("Contents", [])]
+
+    with serving(options) as service:
+        outcomes = {user: perform(service, user) for user in range(101, 121)}
         deadline = time.monotonic() + PATIENCE
-        while '"service":"maintenance"' not in log.read_text() and time.monotonic() < deadline:
+        while keys(service, "raw") and time.monotonic() < deadline:
             time.sleep(0.1)
-        assert '"service":"maintenance"' in log.read_text()
+        assert keys(service, "raw") == []
+        assert len(keys(service, "archive")) == 1
+        assert results(service) == outcomes
 
 
 def test_what_is_due_is_settled_once(served: Service) -> None:

@@ -16,7 +16,7 @@ from infra.template import load
 from segue.adapters.archive import S3Archive
 from segue.adapters.objects import Objects
 from segue.adapters.s3 import S3ResultStore
-from segue.domain.errors import InvalidRequest, StoreUnavailable
+from segue.domain.errors import StoreUnavailable, UnknownPosition
 from segue.domain.times import DAY, SECOND
 from segue.experiments import manifest
 from segue.experiments.experiment import default_experiment
@@ -431,10 +431,37 @@ def test_what_is_no_record_stays_and_holds_up_nobody_else(world: World) -> None:
         world.archive.records(EXPERIMENT, limit=9)
 
 
-@pytest.mark.parametrize("after", ["x", "../../secret", "0" * 63, "G" * 64])
-def test_a_made_up_position_is_refused(world: World, after: str) -> None:
-    with pytest.raises(InvalidRequest, match="not a position"):
+@pytest.mark.parametrize("after", ["x", "../../secret", "0" * 63, "G" * 64, "f" * 64])
+@pytest.mark.parametrize("compacted", [False, True])
+def test_a_made_up_position_is_refused(world: World, after: str, compacted: bool) -> None:
+    world.add(*range(5))
+    if compacted:
+        world.compact()
+    with pytest.raises(UnknownPosition):
         world.archive.records(EXPERIMENT, limit=10, after=after)
+
+
+@pytest.mark.usefixtures("small_files")
+@pytest.mark.parametrize("compacted", [False, True])
+def test_a_position_stays_good_whatever_becomes_of_its_record(
+    world: World, compacted: bool
+) -> None:
+    world.add(*range(30))
+    if compacted:
+        world.compact()
+    everybody = [int(it.exposure.user_id) for it in world.records(limit=30)]
+    page = world.archive.records(EXPERIMENT, limit=10)
+    assert page.next is not None
+
+    def rest() -> list[int]:
+        after = world.archive.records(EXPERIMENT, limit=30, after=str(page.next))
+        return [int(it.exposure.user_id) for it in after.records]
+
+    assert rest() == everybody[10:]
+    world.compact()
+    assert rest() == everybody[10:]
+    world.archive.erase(EXPERIMENT, str(everybody[9]))
+    assert rest() == everybody[10:]
 
 
 @pytest.mark.parametrize("call", CALLS)

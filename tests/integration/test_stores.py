@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from infra.importing import DynamoTarget
-from segue.domain.errors import InvalidRequest
+from segue.domain.errors import UnknownPosition
 from segue.domain.events import Event, EventType
 from segue.domain.times import DAY, LATEST, Window
 from segue.domain.users import Attribute, User
@@ -244,10 +244,11 @@ def test_all_that_an_exposure_and_a_record_hold_comes_back(stores: Stores) -> No
     assert stores.results.record(EXPERIMENT, "1") == settled
 
 
-@pytest.mark.parametrize("stores", ["moto"], indirect=True)
-@pytest.mark.parametrize("after", ["x", "../../secret", "0" * 63, "G" * 64])
+@pytest.mark.parametrize("stores", ["memory", "moto"], indirect=True)
+@pytest.mark.parametrize("after", ["x", "../../secret", "0" * 63, "G" * 64, "f" * 64])
 def test_a_made_up_position_is_refused(stores: Stores, after: str) -> None:
-    with pytest.raises(InvalidRequest, match="not a position"):
+    stores.results.add_record(EXPERIMENT, record("1"))
+    with pytest.raises(UnknownPosition):
         stores.results.records(EXPERIMENT, limit=10, after=after)
 
 

@@ -406,7 +406,7 @@ class TestSurroundings:
         [
             ("PredictFunction", {"numpy", "onnxruntime"}),
             ("AbTestFunction", {"numpy", "onnxruntime"}),
-            # It serves no model, and starts the sooner for it.
+            # A profile needs no model, and is there the sooner for it.
             ("EventsFunction", set()),
         ],
     )

@@ -1,5 +1,6 @@
 """Unit tests: no network, the ports in memory."""
 
+import base64
 import importlib.util
 import json
 import re
@@ -21,6 +22,7 @@ from segue.adapters.memory import (
     MemorySessionStore,
     MemoryUserStore,
 )
+from segue.domain.catalogue import Catalogue
 from segue.domain.events import Event, EventType
 from segue.domain.times import DAY, SECOND
 from segue.domain.users import User
@@ -64,7 +66,7 @@ class World:
         self.recommender = Recommender(
             self.sessions, self.users, self.models, self.clock, self.cutoff
         )
-        self.ingest = Ingest(self.sessions, self.users, self.clock, self.cutoff)
+        self.ingest = Ingest(self.sessions, self.users, self.clock, self.catalogue, self.cutoff)
         self.privacy = Privacy(self.sessions, self.users, self.results)
         self.epochs = Epochs(self.models, self.results)
         self.exposer = Exposer(
@@ -75,6 +77,10 @@ class World:
             self.epochs, self.exposer, self.settlement, self.results, self.clock
         )
         self.live = Live(self.epochs, self.exposer, self.models, self.results, self.clock)
+
+    def catalogue(self) -> Catalogue:
+        """The one that is served."""
+        return self.models.current().catalogue
 
     def tracks(self, start: int, end: int) -> list[str]:
         """The ids of the catalogue's tracks in these places."""
@@ -134,7 +140,9 @@ class Function:
         headers: dict[str, str] | None = None,
     ) -> tuple[int, dict[str, str], Any]:
         """Status, headers and parsed body of the answer; a body of bytes or text goes as it is."""
-        text = body if isinstance(body, str) or body is None else json.dumps(body)
+        is_bytes = isinstance(body, bytes)
+        text = base64.b64encode(body).decode() if is_bytes else body
+        text = text if isinstance(text, str) or text is None else json.dumps(text)
         several = {name: [it] if isinstance(it, str) else it for name, it in (query or {}).items()}
         event = {
             "resource": _resource(path),
@@ -145,7 +153,7 @@ class Function:
             "multiValueQueryStringParameters": several or None,
             "requestContext": {"requestId": "request-1", "stage": "local", "path": path},
             "body": text,
-            "isBase64Encoded": False,
+            "isBase64Encoded": is_bytes,
         }
         answer = self.module.lambda_handler(event, LambdaContext())
         given = {name: values[0] for name, values in answer["multiValueHeaders"].items()}

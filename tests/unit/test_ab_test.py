@@ -7,7 +7,8 @@ import pytest
 from segue.domain.errors import BundleCorrupt
 from segue.domain.times import DAY
 from segue.experiments.assignment import assign
-from segue.experiments.experiment import DEFAULT_NAME
+from segue.experiments.experiment import DEFAULT_NAME, default_experiment
+from segue.experiments.records import Exposure, Record, position_of
 from segue.models.classifier import Classifier
 from segue.services.recommend import Query
 from tests.unit.conftest import Function, World
@@ -88,12 +89,55 @@ def test_the_results_are_paged(ab_test: Function) -> None:
     assert sorted(users) == list(range(1, 21))
 
 
+def test_paging_goes_on_while_results_come_in(ab_test: Function) -> None:
+    for user in range(1, 21):
+        perform(ab_test, user)
+    first = ab_test.call("GET", RESULTS, query={"limit": "7"})[2]
+    for user in range(21, 31):
+        perform(ab_test, user)
+    rest = ab_test.call("GET", RESULTS, query={"next": first["next"]})[2]
+    assert {row["user_id"] for row in first["results"] + rest["results"]} >= set(range(1, 21))
+
+
+NOBODY = "f" * 64
+
+
 @pytest.mark.parametrize(
     "token",
-    ["x", "é", "\ufffd", "0" * 63, "G" * 64, "0" * 64 + "\n", "0" * 100_000],
+    [
+        *("", "x", "é", "\ufffd", "\ud800", "0" * 63, "G" * 64, "0" * 64 + "\n", "0" * 100_000),
+        *(NOBODY, position_of("default:1", NOBODY), position_of("default:1", "../secret")),
+    ],
 )
-def test_a_position_that_no_page_gave_is_malformed(ab_test: Function, token: str) -> None:
-    status, _, body = ab_test.call("GET", RESULTS, query={"next": token})
+@pytest.mark.parametrize("performed", [0, 1])
+def test_a_position_that_no_page_gave_is_malformed(
+    ab_test: Function, token: str, performed: int
+) -> None:
+    for user in range(performed):
+        perform(ab_test, user)
+    refuses_position(ab_test, token)
+
+
+def test_a_position_of_another_list_is_malformed(ab_test: Function, world: World) -> None:
+    """Of the other side, another experiment, or the epoch before: though the users are the same."""
+    experiment = default_experiment(world.bundle.version)
+    world.results.save_experiment(replace(experiment, name="spring"), None)
+    for user in range(1, 4):
+        perform(ab_test, user)
+        for each in (experiment.live, replace(experiment, name="spring")):
+            record = Record(Exposure(str(user), "A", "autoencoder", "", (), 0, 0), True, 9)
+            world.results.add_record(each, record)
+    token = ab_test.call("GET", RESULTS, query={"limit": "1"})[2]["next"]
+    refuses_position(ab_test, token, live="true")
+    refuses_position(ab_test, token, experiment="spring")
+    ab_test.call("DELETE", RESULTS)
+    for user in range(1, 4):
+        perform(ab_test, user)
+    refuses_position(ab_test, token)
+
+
+def refuses_position(function: Function, token: str, **query: str) -> None:
+    status, _, body = function.call("GET", RESULTS, query={"next": token, **query})
     assert (status, body["title"], body["field"]) == (400, "Malformed request", "next")
 
 

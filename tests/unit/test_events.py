@@ -17,6 +17,8 @@ ROW = {
     "track_id": "7aTrackOfMadeUpData00",
     "event_type": "PLAY",
 }
+NO_TIME = "not a time (ISO 8601 text or epoch milliseconds)"
+NO_YEAR = "not between the years 1970 and 9999"
 TEXTS = st.text("aT:-0²é ", max_size=10)
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | TEXTS,
@@ -78,8 +80,12 @@ class TestEvents:
             ({"event_type": "PAUSE"}, "event_type unknown"),
             ({"event_type": 3}, "event_type unknown"),
             ({"timestamp": None}, "timestamp missing"),
-            ({"timestamp": "soon"}, "timestamp not a time"),
-            ({"timestamp": -5}, "timestamp not a time"),
+            ({"timestamp": "soon"}, f"timestamp {NO_TIME}"),
+            ({"timestamp": [{}]}, f"timestamp {NO_TIME}"),
+            ({"timestamp": -1}, f"timestamp {NO_YEAR}"),
+            ({"timestamp": "0001-01-01"}, f"timestamp {NO_YEAR}"),
+            ({"timestamp": "1969-12-31"}, f"timestamp {NO_YEAR}"),
+            ({"timestamp": "9999-12-31T23:59:59-14:00"}, f"timestamp {NO_YEAR}"),
             ({"track_id": []}, "track_id not an id"),
         ],
     )

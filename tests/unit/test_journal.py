@@ -256,6 +256,31 @@ class TestJournal:
         assert [noted.body for noted in journal.writes()] == [b"body", b"after"]
         journal.close()
 
+    @pytest.mark.parametrize("zeros", [1, 7, 8, 9, 64, 5_000])
+    def test_cuts_off_zeros_at_the_end(self, file: Path, zeros: int) -> None:
+        content = entries(file, b"first", b"second")
+        file.write_bytes(content + bytes(zeros))
+        journal = Journal(file)
+        assert [noted.body for noted in journal.writes()] == [b"first", b"second"]
+        assert file.read_bytes() == content
+        journal.close()
+
+    @pytest.mark.parametrize("zeros", [8, 24, 64])
+    def test_refuses_zeros_before_the_end(self, file: Path, zeros: int) -> None:
+        first = entries(file, b"first")
+        file.write_bytes(first + bytes(zeros) + first)
+        said = f"at byte {len(first)}: 1 writes before it can be read, and 1 behind"
+        with pytest.raises(StateDamaged, match=said):
+            Journal(file)
+
+    def test_refuses_an_entry_that_is_zeros(self, file: Path) -> None:
+        content = entries(file, b"1", b"2", b"3")
+        first = len(content) // 3
+        zeroed = content[:first] + bytes(first) + content[2 * first :]
+        file.write_bytes(zeroed)
+        with pytest.raises(StateDamaged, match="1 writes before it can be read, and 1 behind"):
+            Journal(file)
+
     def test_refuses_to_open_a_file_that_is_damaged_anywhere(self, file: Path) -> None:
         """One byte of three entries is another; were it the length or the last, too."""
         content = entries(file, b"first", b"second", b"third")

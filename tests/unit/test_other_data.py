@@ -274,7 +274,7 @@ class TestMovieLens:
             ((7, 1, "good", T), "event_type missing"),
             ((7, 1, "nan", T), "event_type missing"),
             ((7, 1, 4, "1997-09-20"), "event_type missing"),
-            ((7, 1, 4, "-1"), "timestamp not a time"),
+            ((7, 1, 4, "-1"), "timestamp not a time (ISO 8601 text or epoch milliseconds)"),
             ((7, 1, 4, 1e300), "event_type missing"),
             ((7, 1, 4), "timestamp missing"),
             ((7,), "timestamp missing"),

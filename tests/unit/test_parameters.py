@@ -35,6 +35,7 @@ def test_no_route_takes_a_parameter_that_it_does_not_know(method: str, path: str
     with pytest.raises(MalformedRequest, match="no such parameter") as refused:
         check(method, path, epoch=["1"], page=["2"])
     assert refused.value.field == "epoch"
+    assert "page" in str(refused.value)
 
 
 @pytest.mark.parametrize(("method", "path"), PARAMETERS)
@@ -53,7 +54,10 @@ def test_a_value_that_is_no_text_is_refused() -> None:
 
 
 def test_whoever_signs_in_the_query_string_may_call() -> None:
-    check("GET", "/models", **{"X-Amz-Signature": ["0"], "X-Amz-Date": ["20260101T000000Z"]})
+    names = ("Algorithm", "Credential", "Date", "Expires", "Security-Token", "Signature")
+    check("GET", "/models", **{f"X-Amz-{it}": ["0"] for it in (*names, "SignedHeaders")})
+    with pytest.raises(MalformedRequest, match="no such parameter"):
+        check("GET", "/models", **{"X-Amz-Anything": ["0"]})
 
 
 def test_a_refusal_is_answered_before_anything_is_done(ab_test: Function) -> None:

@@ -10,8 +10,9 @@ import pytest
 
 from infra.local.errors import StateDamaged
 from infra.local.journal import Journal, Write
-from infra.local.objects import check_objects, remove_halves, salvage_objects
+from infra.local.objects import _sealed, check_objects, remove_halves, salvage_objects
 from infra.local.snapshots import Snapshots, salvage
+from infra.local.stack_process import _check_beginning
 
 
 def save(snapshots: Snapshots, content: str, *names: str) -> None:
@@ -135,6 +136,56 @@ class TestSnapshots:
             Snapshots(root)
 
 
+class TestEnd:
+    """Of a journal, where it was at the last stop."""
+
+    @pytest.fixture
+    def journal(self, root: Path) -> Path:
+        snapshots = Snapshots(root)
+        snapshots.note_end()
+        return snapshots.journal
+
+    def test_is_no_matter_while_the_journal_grows(self, root: Path, journal: Path) -> None:
+        note(Snapshots(root), b"7")
+        assert noted(Snapshots(root)) == [b"4", b"5", b"6", b"7"]
+
+    def test_is_that_of_one_snapshot_alone(self, root: Path, journal: Path) -> None:
+        snapshots = Snapshots(root)
+        save(snapshots, "third")
+        snapshots.commit()
+        assert noted(Snapshots(root)) == []
+
+    @pytest.mark.parametrize("left", [2, 1, 0, None])
+    def test_is_missed(self, root: Path, journal: Path, tmp_path: Path, left: int | None) -> None:
+        """Though it was cut between two entries, or removed."""
+        size = journal.stat().st_size
+        journal.unlink() if left is None else os.truncate(journal, size * left // 3)
+        with pytest.raises(StateDamaged, match=r"journal is damaged: its last [0-9,]+ bytes"):
+            Snapshots(root)
+        said = salvage(root, tmp_path / "aside")
+        assert said is not None
+        assert f"{size - size * (left or 0) // 3:,} at its end are gone" in said
+        assert noted(Snapshots(root)) == [b"4", b"5"][: left or 0]
+
+    def test_of_which_the_note_cannot_be_read_is_not_known(self, root: Path, journal: Path) -> None:
+        journal.with_name("journal.end").write_bytes(b"")
+        assert noted(Snapshots(root)) == [b"4", b"5", b"6"]
+
+
+def test_objects_without_anything_else_are_refused(tmp_path: Path) -> None:
+    """As of a state whose only journal was removed, or emptied."""
+    _check_beginning(tmp_path)
+    put(tmp_path / "s3")
+    with pytest.raises(StateDamaged, match="neither a snapshot nor a journal"):
+        _check_beginning(tmp_path)
+    snapshots = Snapshots(tmp_path / "tables")
+    snapshots.journal.touch()
+    with pytest.raises(StateDamaged, match="neither a snapshot nor a journal"):
+        _check_beginning(tmp_path)
+    note(snapshots, b"1")
+    _check_beginning(tmp_path)
+
+
 class TestSalvage:
     def test_changes_nothing_where_nothing_is_damaged(self, root: Path, tmp_path: Path) -> None:
         assert salvage(root, tmp_path / "aside") is None
@@ -150,6 +201,16 @@ class TestSalvage:
         assert tables(Snapshots(root)) == "second"
         assert noted(Snapshots(root)) == [b"4", b"6"]
         assert (tmp_path / "aside" / "journal").read_bytes() == damaged
+
+    def test_of_a_journal_leaves_zeros_behind(self, root: Path, tmp_path: Path) -> None:
+        journal = root / "2" / "journal"
+        content = journal.read_bytes()
+        entry = len(content) // 3
+        journal.write_bytes(content[:entry] + bytes(entry) + content[2 * entry :] + bytes(64))
+        said = salvage(root, tmp_path / "aside")
+        assert said is not None
+        assert "2 writes" in said
+        assert noted(Snapshots(root)) == [b"4", b"6"]
 
     def test_of_a_snapshot_loses_nothing(self, root: Path, tmp_path: Path) -> None:
         """The one before, and all writes since then, are the same."""
@@ -173,13 +234,30 @@ class TestSalvage:
 KEY = "000000000000/bucket/ab/record.json"
 
 
-def put(root: Path, key: str = KEY, body: bytes = b"body", said_of: bytes = b"body") -> Path:
+def put(
+    root: Path,
+    key: str = KEY,
+    body: bytes = b"body",
+    said_of: bytes = b"body",
+    seal: Callable[[str], str] = _sealed,
+) -> Path:
     """Write an object as the emulator does."""
     file = root / key
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(body)
-    facts = {"size": len(said_of), "etag": f'"{hashlib.md5(said_of).hexdigest()}"'}
-    file.with_name(file.name + ".meta.json").write_text(json.dumps(facts))
+    facts = {
+        "content_type": "application/json",
+        "content_encoding": None,
+        "etag": f'"{hashlib.md5(said_of).hexdigest()}"',
+        "last_modified": "2026-11-29T20:00:00.000Z",
+        "size": len(said_of),
+        "metadata": {},
+        "preserved_headers": {},
+        "storage_class": "STANDARD",
+        "checksums": {"CRC32": "eRq8Bg=="},
+        "version_id": None,
+    }
+    file.with_name(file.name + ".meta.json").write_text(seal(json.dumps(facts)))
     return file
 
 
@@ -194,6 +272,21 @@ class TestObjects:
         flip(file.with_name(file.name + suffix), 1)
         with pytest.raises(StateDamaged, match=r"record\.json"):
             check_objects(tmp_path, [])
+
+    def test_of_an_earlier_version_are_accepted(self, tmp_path: Path) -> None:
+        put(tmp_path, seal=str)
+        check_objects(tmp_path, [])
+
+    def test_are_refused_where_any_byte_of_their_facts_is_another(self, tmp_path: Path) -> None:
+        """Though the journal has the object: the emulator reads the facts before it is repeated."""
+        facts = put(tmp_path).with_name("record.json.meta.json")
+        content = facts.read_bytes()
+        writes = [Write("PUT", "/bucket/ab/record.json", b"", b"", b"", b"body")]
+        for place in range(len(content)):
+            for other in {content[place] ^ 1 << bit for bit in range(8)} | {ord("\t")}:
+                facts.write_bytes(content[:place] + bytes([other]) + content[place + 1 :])
+                with pytest.raises(StateDamaged, match=r"record\.json\.meta\.json"):
+                    check_objects(tmp_path, writes)
 
     def test_are_left_to_the_journal_where_their_replacement_was_interrupted(
         self, tmp_path: Path
@@ -223,3 +316,11 @@ class TestObjects:
         assert not file.exists()
         check_objects(root, [])
         assert salvage_objects(root, [], aside) is None
+
+    def test_are_set_aside_for_their_facts(self, tmp_path: Path) -> None:
+        root, aside = tmp_path / "s3", tmp_path / "aside"
+        file = put(root)
+        flip(file.with_name("record.json.meta.json"), 99)
+        assert salvage_objects(root, [], aside)
+        assert not any(it.is_file() for it in root.rglob("*"))
+        assert len([it for it in aside.rglob("*") if it.is_file()]) == 2

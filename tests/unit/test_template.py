@@ -89,28 +89,10 @@ class TestReader:
         assert own == {
             "PredictFunction": ["ModelsLayer"],
             "AbTestFunction": ["ModelsLayer"],
-            "EventsFunction": [],
+            "EventsFunction": ["ModelsLayer"],
             "AbReportFunction": ["StatsLayer"],
             "MaintenanceFunction": [],
         }
-
-    def test_knows_how_often_a_function_runs_by_itself(self, template: Template) -> None:
-        assert template.period("MaintenanceFunction") == 15 * 60
-        assert template.period("AbReportFunction") == 60 * 60
-
-    def test_refuses_a_schedule_that_is_no_rate(self, tmp_path: Path) -> None:
-        template = read(
-            tmp_path,
-            """
-            Resources:
-              F:
-                Type: AWS::Serverless::Function
-                Properties:
-                  Events: {Daily: {Type: Schedule, Properties: {Schedule: "cron(0 3 * * ? *)"}}}
-            """,
-        )
-        with pytest.raises(NotImplementedError, match="cron"):
-            template.period("F")
 
     def test_reserves_concurrency_for_maintenance_alone(self, template: Template) -> None:
         reserved = {it: template.reserved_concurrency(it) for it in template.functions()}

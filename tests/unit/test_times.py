@@ -78,6 +78,23 @@ def test_anything_else_is_refused(value: object) -> None:
         parse_time(value)
 
 
+@pytest.mark.parametrize(
+    "value", [-1, LATEST, "0001-01-01", "1969-12-31", "9999-12-31T23:59:59-14:00"]
+)
+def test_a_time_that_is_too_early_or_too_late_is_told_so(value: object) -> None:
+    with pytest.raises(ValueError, match="not between the years 1970 and 9999"):
+        parse_time(value)
+
+
+def test_what_is_refused_is_not_repeated() -> None:
+    """It may be nested deeper than the interpreter can follow."""
+    nested: list[object] = []
+    for _ in range(100_000):
+        nested = [nested]
+    with pytest.raises(ValueError, match="not a time"):
+        parse_time(nested)
+
+
 def test_a_window_holds_its_start_and_not_its_end() -> None:
     before, after = Window.before(31 * DAY, 30), Window.after(31 * DAY, 30)
     assert (DAY in before, 31 * DAY - 1 in before, 31 * DAY in before) == (True, True, False)

@@ -1,7 +1,8 @@
 """Wiring: the only place that knows which adapter fulfils which port.
 
 Each piece is made once a process, at its cold start. What carries the models is imported where it
-is wired: a function that serves none starts without ONNX Runtime.
+is wired: a function that serves none starts without ONNX Runtime, and one that takes events waits
+for it only where SnapStart has not had it imported.
 """
 
 from collections.abc import Callable
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
     from segue.adapters.model_store import ActiveModelStore
+    from segue.domain.catalogue import Catalogue
     from segue.services.epochs import Epochs
     from segue.services.experiment import Experiments
     from segue.services.exposure import Exposer
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 @cache
 def ingest() -> Ingest:
     """What ``functions/events`` calls."""
-    return Ingest(_sessions(), _users(), SystemClock(), _settings().as_of)
+    return Ingest(_sessions(), _users(), SystemClock(), _catalogue, _settings().as_of)
 
 
 @cache
@@ -102,9 +104,14 @@ def snapshot_models() -> None:
     _on_snapshot(prime)
 
 
-def snapshot_tables() -> None:
-    """The same, of a function that reads users and nothing slow."""
-    _on_snapshot(lambda: _users().get("0"))
+def snapshot_catalogue() -> None:
+    """The same, of a function that reads users, and looks tracks up."""
+
+    def prime() -> None:
+        _users().get("0")
+        _catalogue()
+
+    _on_snapshot(prime)
 
 
 def snapshot_reports() -> None:
@@ -154,6 +161,10 @@ def _sessions() -> DynamoSessionStore:
 @cache
 def _users() -> DynamoUserStore:
     return DynamoUserStore(_dynamodb(), _settings().users_table)
+
+
+def _catalogue() -> "Catalogue":
+    return _models().current().catalogue
 
 
 @cache

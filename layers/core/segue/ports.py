@@ -145,7 +145,10 @@ class ResultStore(Protocol):
         ...
 
     def records(self, experiment: Experiment, *, limit: int, after: str = "") -> RecordPage:
-        """A page of the epoch's records in a fixed order, behind the position ``after``."""
+        """A page of the epoch's records in a fixed order, behind the user with the hash ``after``.
+
+        Raises UnknownPosition where there is no record of that user, nor was before an erasure.
+        """
         ...
 
     def tally(self, experiment: Experiment) -> Tally:

@@ -30,7 +30,7 @@ import msgspec
 
 from segue.adapters.archive_files import ArchiveFiles, Changed, Stored, decoded
 from segue.adapters.objects import JSON, Entry, Objects
-from segue.domain.errors import InvalidRequest, StoreUnavailable
+from segue.domain.errors import StoreUnavailable, UnknownPosition
 from segue.domain.times import DAY
 from segue.experiments.experiment import Experiment
 from segue.experiments.manifest import (
@@ -86,7 +86,7 @@ class S3Archive:
         """A page of the union of archived and raw records, in the order of the users' hashes.
 
         Reads one listing, the manifest, the one or two files that the page spans, and its raw
-        objects.
+        objects. Raises UnknownPosition where ``after`` is not among them.
         """
         return _undisturbed(lambda: self._page(experiment, limit, after))
 
@@ -231,10 +231,14 @@ class S3Archive:
     def _page(self, experiment: Experiment, limit: int, after: str) -> RecordPage:
         prefix = raw_prefix(experiment)
         start = user_key(prefix, after) if after else ""
+        # Raw before archived: a record moves there, never back. An erasure's mark counts, too.
+        known = not after or self._objects.read(start) is not None
         entries, more = self._objects.listed(prefix, after=start, limit=limit)
         raw = [digest_of(entry) for entry in entries]
         manifest, _ = self._manifest(experiment)
         archived = self._archived(manifest, after, limit)
+        if archived.pop(after, None) is None and not known:
+            raise UnknownPosition
         digests = sorted({*archived, *raw})
         page = digests[:limit]
         left = self._readable(prefix, [digest for digest in page if digest not in archived])
@@ -245,13 +249,13 @@ class S3Archive:
         return RecordPage(records, page[-1] if more or len(digests) > limit else None)
 
     def _archived(self, manifest: Manifest, after: str, limit: int) -> dict[str, Stored]:
-        """The archived records behind a position: more than ``limit``, or all there are."""
+        """The archived records from a user on: more than ``limit`` behind, or all there are."""
         found: dict[str, Stored] = {}
         start = shard_of(after) if after else 0
         for file in manifest.files:
-            if file.end > start and len(found) <= limit:
+            if file.end > start and len(found) <= limit + 1:
                 held = self._files.read(file)
-                found |= {digest: it for digest, it in held.items() if digest > after}
+                found |= {digest: it for digest, it in held.items() if digest >= after}
         return found
 
     def _archived_of(self, manifest: Manifest, digests: Iterable[str]) -> set[str]:
@@ -337,9 +341,9 @@ def pending_prefix(experiment: Experiment) -> str:
 
 
 def user_key(prefix: str, digest: str) -> str:
-    """Where the user's object lies. Raises InvalidRequest for what is no hash of a user."""
+    """Where the user's object lies. Raises UnknownPosition for what is no hash of a user."""
     if len(digest) != 64 or not _DIGITS.issuperset(digest):
-        raise InvalidRequest("not a position that an earlier page gave", field="next")
+        raise UnknownPosition
     return f"{prefix}{digest[:2]}/{digest}.json"
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from threading import Lock
 from uuid import uuid4
 
-from segue.domain.errors import BundleMissing, UserErased
+from segue.domain.errors import BundleMissing, UnknownPosition, UserErased
 from segue.domain.events import Event
 from segue.domain.times import Window
 from segue.domain.users import User
@@ -141,6 +141,9 @@ class MemoryResultStore:
     def records(self, experiment: Experiment, *, limit: int, after: str = "") -> RecordPage:
         epoch = experiment.name, experiment.epoch
         users = {user_hash(user): user for *key, user in self.settled if tuple(key) == epoch}
+        erased = {user_hash(user) for *key, user in self.erasures if tuple(key) == epoch}
+        if after and after not in users.keys() | erased:
+            raise UnknownPosition
         hashes = sorted(users)
         start = bisect_right(hashes, after)
         page = hashes[start : start + limit]

@@ -99,8 +99,8 @@ class S3ResultStore:
     def records(self, experiment: Experiment, *, limit: int, after: str = "") -> RecordPage:
         """A page of raw and archived records, in the order of the users' hashes.
 
-        ``after``: the hash behind which to go on. Raises StoreUnavailable, and InvalidRequest for
-        an ``after`` that is no such hash.
+        ``after``: the hash behind which to go on. Raises StoreUnavailable, and UnknownPosition for
+        one that is not among them.
         """
         return self._archive.records(experiment, limit=limit, after=after)
 

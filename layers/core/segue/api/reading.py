@@ -13,16 +13,23 @@ from segue.domain.errors import InvalidRequest, MalformedRequest, RequestTooLarg
 from segue.domain.events import MAX_ID_LENGTH, parse_id
 from segue.domain.times import parse_time
 
-# What stands in place of bytes that are no UTF-8, here and at gateways: distinct ids become one.
+# What API Gateway puts in place of bytes that are no UTF-8, so that distinct ids become one. In a
+# text that it hands over nobody can tell them from a character that was meant.
 REPLACEMENT = "\ufffd"
+REPLACED = "contains U+FFFD, which stands for bytes that are not UTF-8"
 # A thousand ids of any usual length fit.
 MAX_BODY = 128 * 1024
+# No body has a use for more, and every decoder can follow.
+MAX_LEVELS = 100
 MAX_PAGE = 1_000
 MAX_LIST = 100
 
 Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_LENGTH)]
 UserId = Annotated[int, Meta(ge=0, le=2**63 - 1)] | Id
 ListLength = Annotated[int, Meta(ge=1, le=MAX_LIST)]
+
+# Brackets, and strings, in which brackets are no brackets.
+_BRACKETS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
 S = TypeVar("S", bound=Struct)
 
@@ -32,14 +39,26 @@ def read_body(event: APIGatewayProxyEvent, kind: type[S], limit: int = MAX_BODY)
     body = _encoded_body(event)
     if len(body) > limit:
         raise RequestTooLarge(f"the body is over {limit} bytes")
+    check_nesting(body)
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
         raise _invalid(error) from None
     except msgspec.DecodeError as error:
         raise MalformedRequest(f"the body is not JSON: {error}") from None
-    except RecursionError:
-        raise MalformedRequest("the body is nested too deeply") from None
+
+
+def check_nesting(body: bytes) -> None:
+    """Raises MalformedRequest for JSON of more than MAX_LEVELS levels.
+
+    Before anything is decoded: how deep a decoder follows depends on the interpreter, and whether
+    it comes there on what else is wrong with the body.
+    """
+    depth = 0
+    for token in _BRACKETS.finditer(body):
+        depth += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(token[0], 0)
+        if depth > MAX_LEVELS:
+            raise MalformedRequest(f"nested too deeply: more than {MAX_LEVELS} levels")
 
 
 def _encoded_body(event: APIGatewayProxyEvent) -> bytes:
@@ -48,17 +67,20 @@ def _encoded_body(event: APIGatewayProxyEvent) -> bytes:
         body = text.encode()
     except ValueError:
         raise MalformedRequest("the body is not UTF-8 text") from None
-    if REPLACEMENT in text:
-        raise MalformedRequest("the body is not UTF-8 text: it contains U+FFFD")
+    if REPLACEMENT in text and not event.is_base64_encoded:
+        raise MalformedRequest(f"the body {REPLACED}; one that is meant, write as \\ufffd")
     return body
 
 
 def _invalid(error: msgspec.ValidationError) -> InvalidRequest:
-    """msgspec says ``Expected `int`, got `str` - at `$.k```, or names the field in its sentence."""
-    text, _, path = str(error).partition(" - at `$")
+    """msgspec says ``Expected `int`, got `str` - at `$.k```, or names the field in its sentence.
+
+    Of an object's keys it says ``- at `key` in `$.attributes```.
+    """
+    text, _, path = str(error).partition(" - at `")
     named = re.search(r"field `(\w+)`", text)
-    field = path.strip(".`") or (named.group(1) if named else "")
-    return InvalidRequest(text, field=field)
+    field = path.rpartition("$")[2].strip(".`") or (named.group(1) if named else "")
+    return InvalidRequest(f"{text} as a key" if path.startswith("key`") else text, field=field)
 
 
 def read_count(parameters: Mapping[str, str], field: str, *, default: int, greatest: int) -> int:
@@ -79,10 +101,10 @@ def read_moment(value: str | int | None, field: str) -> int | None:
 
 def read_segment(text: str, field: str) -> str:
     """A segment of the path, decoded. Raises MalformedRequest."""
-    segment = unquote(text)
-    if REPLACEMENT in segment:
-        raise MalformedRequest("not UTF-8 text", field=field)
-    return segment
+    try:
+        return unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        raise MalformedRequest("not UTF-8 text", field=field) from None
 
 
 def read_user_id(text: str) -> str:

@@ -10,8 +10,9 @@ from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
 from segue.api.negotiation import negotiate
 from segue.api.responses import json_response, result_row
+from segue.experiments.experiment import Experiment
 from segue.experiments.manifest import user_hash
-from segue.experiments.records import Record, RecordPage
+from segue.experiments.records import Record, RecordPage, position_of
 
 COLUMNS = ("created_at", "user_id", "group", "model", "recomm_successful")
 _FORMATS = {"json": "application/json", "csv": "text/csv"}
@@ -22,19 +23,24 @@ _MOST_BYTES = 2_000_000
 _FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
 
-def results_response(page: RecordPage, limit: int, event: APIGatewayProxyEvent) -> Response[str]:
+def results_response(
+    experiment: Experiment, page: RecordPage, limit: int, event: APIGatewayProxyEvent
+) -> Response[str]:
     """As the client prefers it. Of a CSV file, which has no place for it, ``Link`` has the rest."""
     if negotiate(event, _FORMATS) == "json":
-        return _json(page)
+        return _json(experiment, page)
     headers = {"Content-Disposition": 'attachment; filename="results.csv"'}
     if page.next:
-        asked = event.query_string_parameters or {}
-        query = urlencode({**asked, "format": "csv", "limit": limit, "next": page.next})
+        asked, following = (
+            event.query_string_parameters or {},
+            position_of(experiment.salt, page.next),
+        )
+        query = urlencode({**asked, "format": "csv", "limit": limit, "next": following})
         headers["Link"] = f'<?{query}>; rel="next"'
     return Response(200, "text/csv; charset=utf-8", _csv(page), headers)
 
 
-def _json(page: RecordPage) -> Response[str]:
+def _json(experiment: Experiment, page: RecordPage) -> Response[str]:
     """Long lists of tracks make a page end early; the next one begins there."""
     rows: list[msgspec.Raw] = []
     following, size = page.next, 0
@@ -45,7 +51,8 @@ def _json(page: RecordPage) -> Response[str]:
             following = user_hash(page.records[len(rows) - 1].exposure.user_id)
             break
         rows.append(msgspec.Raw(row))
-    return json_response({"results": rows, "next": following})
+    position = following and position_of(experiment.salt, following)
+    return json_response({"results": rows, "next": position})
 
 
 def _csv(page: RecordPage) -> str:

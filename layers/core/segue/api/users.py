@@ -1,27 +1,22 @@
 """What a user's client sends and is answered: listening events and the profile."""
 
-import base64
-from contextlib import suppress
 from dataclasses import asdict
 from typing import Annotated, Any
 
-import msgspec
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 from msgspec import Meta, Struct
 
 from segue.api.reading import MAX_PAGE, read_body, read_count, read_moment
-from segue.domain.errors import InvalidRequest, MalformedRequest
+from segue.domain.errors import InvalidRequest
 from segue.domain.events import Event
 from segue.domain.times import LATEST, Window, format_time
 from segue.domain.users import User, json_id
-from segue.services.ingest import EventPage, Position, Profile, Receipt
+from segue.services.ingest import EventPage, Profile, Receipt
 from segue.services.privacy import Dossier, Part
 
 MAX_EVENTS = 500
 # They fit, with the longest ids there are.
 _MAX_BODY = 1024 * 1024
-
-_ALWAYS = Window(0, LATEST)
 
 _Text = Annotated[str, Meta(max_length=256)]
 # Beyond, a number is no measurement, and no store is asked to keep it to the last digit.
@@ -54,7 +49,7 @@ def parse_profile(event: APIGatewayProxyEvent) -> Profile:
     return Profile(tuple(body.favourite_genres), body.premium_user, body.attributes)
 
 
-def parse_window(user_id: str, event: APIGatewayProxyEvent) -> tuple[Window, int, Position | None]:
+def parse_window(event: APIGatewayProxyEvent) -> tuple[Window, int, str | None]:
     """``from``, ``to``, ``limit`` and ``next`` of the query string; by default, everything.
 
     Raises InvalidRequest naming the field.
@@ -63,29 +58,27 @@ def parse_window(user_id: str, event: APIGatewayProxyEvent) -> tuple[Window, int
     start = read_moment(_moment(parameters.get("from")), "from") or 0
     end = read_moment(_moment(parameters.get("to")), "to")
     limit = read_count(parameters, "limit", default=MAX_PAGE, greatest=MAX_PAGE)
-    after = _position(parameters["next"], user_id) if parameters.get("next") else None
     window = Window(start, LATEST if end is None else end)
     if window.start > window.end:
         raise InvalidRequest("must not be after to", field="from")
-    return window, limit, after
+    return window, limit, parameters.get("next")
 
 
 def receipt_body(receipt: Receipt) -> dict[str, object]:
-    """Counts, and of each rejected record its place in the batch and every reason."""
-    rejections = [{"index": it.index, "reasons": it.reasons} for it in receipt.rejections]
+    """Counts, and of each record that is not counted its place in the batch and every reason."""
     return {
         "accepted": receipt.accepted,
         "repeated": receipt.repeated,
-        "not_yet_counted": receipt.not_yet_counted,
-        "rejected": len(rejections),
-        "rejections": rejections,
+        "not_yet_counted": len(receipt.waiting),
+        "waiting": receipt.waiting,
+        "rejected": len(receipt.rejections),
+        "rejections": receipt.rejections,
     }
 
 
 def page_body(page: EventPage) -> dict[str, object]:
     """The events, each fit to be sent again, and where the next page begins."""
-    following = _token(page.events[-1]) if page.next else None
-    return {"events": [event_row(event) for event in page.events], "next": following}
+    return {"events": [event_row(event) for event in page.events], "next": page.next}
 
 
 def event_row(event: Event) -> dict[str, object]:
@@ -134,17 +127,3 @@ def _part_row(part: Part) -> dict[str, object]:
 def _moment(text: str | None) -> str | int | None:
     """In a query string, milliseconds are text, too."""
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < 20 else text
-
-
-def _token(last: Event) -> str:
-    """Where the page behind this event begins, as ``next`` has it."""
-    return base64.urlsafe_b64encode(msgspec.json.encode(last)).decode()
-
-
-def _position(text: str, user_id: str) -> Position:
-    # What is no base64, no UTF-8 and no JSON raises a ValueError.
-    with suppress(ValueError, RecursionError):
-        last = msgspec.json.decode(base64.urlsafe_b64decode(text), type=Event)
-        if last.user_id == user_id and last.time in _ALWAYS and _token(last) == text:
-            return Position.of(last)
-    raise MalformedRequest("not a position that an earlier page gave", field="next")

@@ -3,6 +3,7 @@
     SegueError
     ├── InvalidRequest        the caller sent something that cannot be meant; names the field
     │   ├── MalformedRequest  the request cannot be read, whatever it is about
+    │   │   └── UnknownPosition  no earlier page of the list gave it
     │   └── RequestTooLarge   the body is over the limit
     ├── NotFound
     │   ├── UnknownModel      no such model in the active bundle
@@ -46,6 +47,15 @@ class InvalidRequest(SegueError):
 
 class MalformedRequest(InvalidRequest):
     """What was sent cannot be read: no JSON, no UTF-8, no parameter of the route, no position."""
+
+
+class UnknownPosition(MalformedRequest):
+    """``next`` is not a position that an earlier page of the same list gave."""
+
+    def __init__(
+        self, message: str = "not a position that an earlier page of this list gave"
+    ) -> None:
+        super().__init__(message, field="next")
 
 
 class RequestTooLarge(InvalidRequest):

@@ -96,8 +96,8 @@ def _type(record: Mapping[str, object], reasons: list[str]) -> EventType | None:
 def _time(record: Mapping[str, object], reasons: list[str]) -> int:
     try:
         return parse_time(record.get("timestamp"))
-    except ValueError:
-        reasons.append(_fault(record, "timestamp", "not a time"))
+    except ValueError as error:
+        reasons.append(_fault(record, "timestamp", str(error)))
         return 0
 
 

@@ -9,6 +9,7 @@ DAY = 86_400 * SECOND
 # From here on the year has five digits, and text no longer sorts as time does.
 LATEST = 253_402_300_800_000
 
+_NO_TIME = "not a time (ISO 8601 text or epoch milliseconds)"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -36,7 +37,8 @@ class Window:
 def parse_time(value: object) -> int:
     """Read an ISO 8601 text (UTC where it names no zone) or epoch milliseconds.
 
-    Raises ValueError, saying what was found, for anything else or outside 1970 to 9999.
+    Raises ValueError, saying why and never what (it may be long, or deeply nested), for anything
+    else or outside 1970 to 9999.
     """
     # Not isinstance: True and False are integers to it.
     if type(value) is int:
@@ -44,9 +46,9 @@ def parse_time(value: object) -> int:
     elif isinstance(value, str):
         time = _parse_text(value)
     else:
-        raise ValueError(f"{value!r} is not a time (ISO 8601 text or epoch milliseconds)")
+        raise ValueError(_NO_TIME)
     if not 0 <= time < LATEST:
-        raise ValueError(f"{value!r} is not between the years 1970 and 9999")
+        raise ValueError("not between the years 1970 and 9999")
     return time
 
 
@@ -54,7 +56,7 @@ def _parse_text(text: str) -> int:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"{text!r} is not an ISO 8601 time") from None
+        raise ValueError(_NO_TIME) from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     # Not timestamp() * 1000: a float's last digit would move some times by a millisecond.

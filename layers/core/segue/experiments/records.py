@@ -4,6 +4,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 
+from segue.domain.errors import UnknownPosition
+
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
@@ -66,10 +68,26 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class RecordPage:
-    """One page of records; ``next`` is the position to go on from, None on the last page."""
+    """One page of records; ``next``: the hash of its last user, None on the last page."""
 
     records: tuple[Record, ...]
     next: str | None
+
+
+def position_of(salt: str, digest: str) -> str:
+    """The place behind a user, given by hash, in the list of an epoch's records.
+
+    It says of which list it is, so that another one's is not taken for one of this.
+    """
+    return digest + sha256(repr((salt, digest)).encode()).hexdigest()[:16]
+
+
+def digest_at(salt: str, position: str) -> str:
+    """The hash of the user there. Raises UnknownPosition for one of another list."""
+    digest = position[:64]
+    if position != position_of(salt, digest):
+        raise UnknownPosition
+    return digest
 
 
 def is_success(exposure: Exposure, completed: Collection[str]) -> bool:

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from segue.domain.errors import UnknownExperiment
-from segue.experiments.experiment import DEFAULT_NAME, Experiment
+from segue.experiments.experiment import DEFAULT_NAME, Experiment, default_experiment
 from segue.experiments.outcome import window_of
-from segue.experiments.records import Exposure, Record, RecordPage
+from segue.experiments.records import Exposure, Record, RecordPage, digest_at
 from segue.ports import Clock, ResultStore
 from segue.services.epochs import Epochs
 from segue.services.exposure import Exposer
@@ -47,16 +47,19 @@ class Experiments:
         return undisturbed_by_erasure(lambda erasure: self._perform(user_id, name, erasure))
 
     def results(
-        self, name: str = DEFAULT_NAME, *, live: bool = False, limit: int, after: str = ""
-    ) -> RecordPage:
-        """A page of the running epoch's records, replayed or live. Raises UnknownExperiment."""
+        self, name: str = DEFAULT_NAME, *, live: bool = False, limit: int, after: str | None = None
+    ) -> tuple[Experiment, RecordPage]:
+        """The side's running epoch and a page of its records, behind the position ``after``.
+
+        Raises UnknownExperiment, and UnknownPosition for one that no page of this list gave.
+        """
         found = self._results.experiment(name)
-        if found is None and name == DEFAULT_NAME:
-            return RecordPage((), None)
-        if found is None:
+        if found is None and name != DEFAULT_NAME:
             raise UnknownExperiment(f"there is no experiment {name!r}")
-        experiment = found[0].live if live else found[0]
-        return self._results.records(experiment, limit=limit, after=after)
+        experiment = found[0] if found else default_experiment("")
+        experiment = experiment.live if live else experiment
+        digest = "" if after is None else digest_at(experiment.salt, after)
+        return experiment, self._results.records(experiment, limit=limit, after=digest)
 
     def clear(self, name: str = DEFAULT_NAME) -> None:
         """Begin the next epoch; the records so far stay where they are, and out of every answer.

@@ -1,22 +1,27 @@
 """What comes in about a user: listening events and the profile; and what is held, to read."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from hashlib import sha256
+from typing import TYPE_CHECKING
 
-from segue.domain.errors import InvalidRecord, UnknownUser
+from segue.domain.errors import BundleError, InvalidRecord, UnknownPosition, UnknownUser
 from segue.domain.events import Event, parse_event
 from segue.domain.times import SECOND, Window, format_time
 from segue.domain.users import Attribute, User
 from segue.ports import Clock, SessionStore, UserStore
+
+# It brings NumPy along, for which a function that reads a profile need not wait.
+if TYPE_CHECKING:
+    from segue.domain.catalogue import Catalogue
 
 # So far ahead may a client's clock be, in milliseconds.
 CLOCK_SKEW = 300 * SECOND
 
 
 @dataclass(frozen=True, slots=True)
-class Rejection:
-    """A record that cannot be used: its place in the batch, from 0, and every reason."""
+class Remark:
+    """On a record that does not count: its place in the batch, from 0, and every reason."""
 
     index: int
     reasons: tuple[str, ...]
@@ -26,35 +31,23 @@ class Rejection:
 class Receipt:
     """What became of a batch. ``repeated`` records were there already, or twice in the batch.
 
-    ``not_yet_counted``: how many of these and of the accepted ones are not before "now", so that
-    no recommendation as of now goes by them.
+    ``rejections``: on those that cannot be used. ``waiting``: on those, of the accepted and the
+    repeated ones, that no recommendation goes by yet: they are not before "now", or of a track that
+    the served catalogue does not have.
     """
 
     accepted: int
     repeated: int
-    not_yet_counted: int
-    rejections: tuple[Rejection, ...]
-
-
-class Position(NamedTuple):
-    """An event's place among its user's events, in the order in which they are listed."""
-
-    time: int
-    session_id: str
-    type: str
-    track_id: str
-
-    @classmethod
-    def of(cls, event: Event) -> "Position":
-        return cls(event.time, event.session_id, event.type, event.track_id or "")
+    waiting: tuple[Remark, ...]
+    rejections: tuple[Remark, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class EventPage:
-    """One page of events, in time order; ``next``: behind which to go on, None on the last."""
+    """One page of events, in time order; ``next``: the position to go on from, None on the last."""
 
     events: tuple[Event, ...]
-    next: Position | None
+    next: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +62,22 @@ class Profile:
 class Ingest:
     """Takes events and profiles in. Everything raises StoreUnavailable.
 
-    ``as_of`` stands in for "now" where recommendations are made (None: the clock).
+    ``as_of`` stands in for "now" where recommendations are made (None: the clock). ``catalogue``
+    answers with the one that is served, or raises BundleError.
     """
 
     def __init__(
-        self, sessions: SessionStore, users: UserStore, clock: Clock, as_of: int | None = None
+        self,
+        sessions: SessionStore,
+        users: UserStore,
+        clock: Clock,
+        catalogue: "Callable[[], Catalogue]",
+        as_of: int | None = None,
     ) -> None:
         self._sessions = sessions
         self._users = users
         self._clock = clock
+        self._catalogue = catalogue
         self._as_of = as_of
 
     def add(self, user_id: str, records: Iterable[object]) -> Receipt:
@@ -86,30 +86,34 @@ class Ingest:
         One that has not happened yet, by the clock, is rejected.
         """
         now = self._clock.now()
-        events: list[Event] = []
-        rejections: list[Rejection] = []
+        events: dict[int, Event] = {}
+        rejections: list[Remark] = []
         for index, record in enumerate(records):
             try:
-                events.append(_parse(user_id, record, now))
+                events[index] = _parse(user_id, record, now)
             except InvalidRecord as error:
-                rejections.append(Rejection(index, error.reasons))
-        new = self._sessions.append(events)
-        moment = now if self._as_of is None else self._as_of
-        later = sum(event.time >= moment for event in events)
-        return Receipt(new, len(events) - new, later, tuple(rejections))
+                rejections.append(Remark(index, error.reasons))
+        new = self._sessions.append(events.values())
+        waiting = tuple(self._waiting(events, now if self._as_of is None else self._as_of))
+        return Receipt(new, len(events) - new, waiting, tuple(rejections))
 
-    def events(
-        self, user_id: str, window: Window, *, limit: int, after: Position | None
-    ) -> EventPage:
-        """A page of the user's events in the window. Raises UnknownUser."""
-        found = [(Position.of(event), event) for event in self._sessions.events(user_id, window)]
+    def events(self, user_id: str, window: Window, *, limit: int, after: str | None) -> EventPage:
+        """A page of the user's events in the window, behind the position ``after``.
+
+        Raises UnknownUser, and UnknownPosition for one that no page of this list gave.
+        """
+        found = sorted(self._sessions.events(user_id, window), key=_order)
         if not found and not self._is_known(user_id):
             raise UnknownUser(f"there is no user {user_id}")
-        rest = sorted(pair for pair in found if after is None or pair[0] > after)
-        page = rest[:limit]
-        return EventPage(
-            tuple(event for _, event in page), page[-1][0] if len(rest) > limit else None
-        )
+        start = 0
+        if after is not None:
+            positions = [_position(event, window) for event in found]
+            if after not in positions:
+                raise UnknownPosition
+            start = positions.index(after) + 1
+        page = tuple(found[start : start + limit])
+        more = start + limit < len(found)
+        return EventPage(page, _position(page[-1], window) if more else None)
 
     def profile(self, user_id: str) -> User:
         """Raises UnknownUser where there is no profile, though there may be events."""
@@ -126,8 +130,40 @@ class Ingest:
         self._users.put(user)
         return user
 
+    def _waiting(self, events: Mapping[int, Event], now: int) -> Iterator[Remark]:
+        """On the events, by their places, that no recommendation as of ``now`` goes by."""
+        absent = self._absent([it.track_id for it in events.values() if it.track_id])
+        for index, event in events.items():
+            reasons = []
+            if event.time >= now:
+                reasons.append(f"timestamp is not before now, {format_time(now)}")
+            if event.track_id and event.track_id in absent:
+                reasons.append(absent[event.track_id])
+            if reasons:
+                yield Remark(index, tuple(reasons))
+
+    def _absent(self, tracks: Sequence[str]) -> dict[str, str]:
+        """Why, of the tracks that no model goes by."""
+        if not tracks:
+            return {}
+        try:
+            positions = self._catalogue().positions(tracks)
+        except BundleError as error:
+            return dict.fromkeys(tracks, f"no catalogue is served: {error}")
+        pairs = zip(tracks, positions, strict=True)
+        return {it: f"track {it} is not in the catalogue" for it, place in pairs if place < 0}
+
     def _is_known(self, user_id: str) -> bool:
         return self._sessions.has_events(user_id) or self._users.get(user_id) is not None
+
+
+def _order(event: Event) -> tuple[int, str, str, str]:
+    return event.time, event.session_id, event.type, event.track_id or ""
+
+
+def _position(event: Event, window: Window) -> str:
+    """The place behind the event in the list of its user's events in the window."""
+    return sha256(repr((window, *event)).encode()).hexdigest()[:32]
 
 
 def _parse(user_id: str, record: object, now: int) -> Event:
