@@ -60,7 +60,7 @@ e2e: .venv/test $(NEWMAN)
 	$(BIN)/pytest tests/$@ -rs
 
 faults: .venv/test  ## Kills, a full disk, damage, many times each: is anything lost?
-	$(BIN)/pytest tests/e2e/test_faults.py --rounds 3 --seed 1 -rs
+	$(BIN)/pytest tests/e2e/test_faults.py --rounds 2 --seed 1 -rs
 
 deploy-local: .venv/test .venv-sam/done .venv-stack/done $(NEWMAN)  ## Deploy onto an emulator of AWS; test that
 	$(BIN)/pytest tests/e2e --service deployed -rs

@@ -3,9 +3,14 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from segue.models.bundle import Bundle
 from tests.bundles import tiny_bundle, tiny_data
+
+# Tests state what happens, not how fast: a busy machine is no fault.
+settings.register_profile("segue", deadline=None)
+settings.load_profile("segue")
 
 
 @pytest.fixture(scope="session")

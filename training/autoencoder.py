@@ -16,10 +16,10 @@ from training.networks import Balance, DenoisingAutoencoder, LatentSpace
 from training.progress import Curve, Progress
 from training.slices import read_slices
 
-EPOCHS = 40
+EPOCHS = 12
 PATIENCE = 4
-BATCH = 1024
-LEARNING_RATE = 2e-3
+BATCH = 256
+LEARNING_RATE = 4e-3
 WEIGHT_DECAY = 1e-5
 # Both kinds of noise at once: inputs are jittered, and whole groups of them go missing, so that
 # the latent space tells from the sound what the genres may be, and from the artist what the sound.
@@ -83,16 +83,18 @@ def fit_space(
     groups_ = torch.from_numpy(groups).to(device)
     rows = balance(raw).to(device)
     order = torch.randperm(len(rows), device="cpu").to(device)
-    held_out, kept = order.split([held := int(HELD_OUT * len(rows)), len(rows) - held])
+    held = int(HELD_OUT * len(rows))
+    kept = rows[order[held:]]
+    # Both losses are of as many tracks.
+    checked, learnt = (rows[order[:held]], kept[:held]) if held else (rows, rows)
     network = DenoisingAutoencoder(rows.shape[1]).to(device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, EPOCHS)
     curve = Curve(PATIENCE)
     for epoch in range(EPOCHS):
-        _epoch(network, optimizer, rows[kept], groups_)
+        _epoch(network, optimizer, kept, groups_)
         schedule.step()
-        checked = rows[held_out] if held else rows
-        curve.add(_loss(network, rows[kept]), _loss(network, checked), network)
+        curve.add(_loss(network, learnt), _loss(network, checked), network)
         progress("autoencoder", epoch + 1, EPOCHS)
         if curve.finished:
             break

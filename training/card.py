@@ -107,8 +107,10 @@ def _quality(models: Sequence[Model]) -> Iterator[str]:
         yield (
             "Lists as of the cut-off, judged by what their listeners then fully played in 30 days. "
             f"{hit} is the share of listeners who played at least one track of the list; {ndcg} "
-            "also counts how many, and how far up (1 is perfect). It is one month: `segue "
-            "evaluate` says more, with intervals, and beside other recommenders.\n"
+            "also counts how many, and how far up (1 is perfect). Of "
+            f"{judged[0]['metrics']['drawn_from']:,} listeners who can be judged, those in the "
+            "table were drawn at random. It is one month: `segue evaluate` asks all of them, and "
+            "says more, with intervals, and beside other recommenders.\n"
         )
         yield from _table(judged, ("listeners", hit, ndcg))
     else:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import duckdb
 import numpy as np
@@ -25,18 +25,19 @@ from segue.features.listeners import (
 from training.catalogue import EncodedCatalogue
 from training.networks import PreferenceClassifier
 from training.progress import Curve, Progress
-from training.slices import Labels, Slice, read_labels, read_slices
+from training.slices import Labels, Slice, concatenate, read_labels, read_slices
 from training.users import read_users
 
 WEEK = 7 * DAY
 MAX_WEEKS = 13
-EPOCHS = 12
+# The rate falls to nothing over the epochs, so few are enough.
+EPOCHS = 6
 PATIENCE = 3
 LISTENERS_PER_BATCH = 128
 # Tracks drawn for a batch of listeners: some evenly, most by how often they are played.
 DRAWN_EVENLY = 64
 DRAWN_BY_PLAYS = 128
-LEARNING_RATE = 2e-3
+LEARNING_RATE = 6e-3
 WEIGHT_DECAY = 1e-2
 # Inputs of a track that depend on the time: how much it was fully played, begun, begun of late, and
 # which share of it was to the end.
@@ -56,12 +57,12 @@ class Heard:
     own: Tensor
 
     def find(self, keys: Tensor) -> tuple[Tensor, Tensor]:
-        """Whether each of the keys, of any shape, is among the pairs, and its ``own``, else 0."""
+        """Which of the keys, of any shape, are among the pairs, and the ``own`` of those."""
         if not len(self.keys):
-            return torch.zeros_like(keys, dtype=torch.bool), torch.zeros(*keys.shape, OWN_WIDTH)
+            return torch.zeros_like(keys, dtype=torch.bool), self.own
         places = torch.searchsorted(self.keys, keys).clamp(max=len(self.keys) - 1)
         found = self.keys[places] == keys
-        return found, self.own[places] * found.unsqueeze(-1)
+        return found, self.own[places[found]]
 
 
 @dataclass(frozen=True)
@@ -106,9 +107,11 @@ def train_classifier(
     features = torch.from_numpy(past.features)
     network = _network(train, features).to(device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    steps = EPOCHS * sum(len(_portions(week)) for week in train)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     curve = Curve(PATIENCE)
     for epoch in range(EPOCHS):
-        _epoch(network, optimizer, train, features, device)
+        _epoch(network, optimizer, schedule, train, features, device)
         # Of as many weeks each, without dropout, with the same draws: the gap is overfitting.
         train_loss = _measure(network, train[-later:], features, device)
         curve.add(train_loss, _measure(network, validation, features, device), network)
@@ -192,15 +195,13 @@ def _week(
 
 
 def _heard(users: Sequence[str], slice_: Slice) -> Heard:
-    tracks = len(slice_.starts)
-    pairs = [encode_heard(slice_.histories[user]) for user in users]
-    keys = [row * tracks + heard for row, (heard, _) in enumerate(pairs)]
-    return Heard(
-        torch.from_numpy(np.concatenate([np.empty(0, np.int64), *keys])),
-        torch.from_numpy(
-            np.concatenate([np.empty((0, OWN_WIDTH), np.float32), *(o for _, o in pairs)])
-        ),
-    )
+    histories = [slice_.histories[user] for user in users]
+    rows = np.repeat(np.arange(len(users)), [len(history) for history in histories])
+    plays = concatenate(histories)
+    keys, pairs = np.unique(rows * len(slice_.starts) + plays.tracks, return_inverse=True)
+    # A pair stands for a track here: so all listeners are summed up at once.
+    _, own = encode_heard(replace(plays, tracks=pairs.astype(np.int32)))
+    return Heard(torch.from_numpy(keys), torch.from_numpy(own))
 
 
 def _listener_inputs(
@@ -228,12 +229,9 @@ def _trends(slice_: Slice, known: int) -> Tensor:
 
 
 def _hot(slice_: Slice) -> NDArray[np.float64]:
-    histories = slice_.histories.values()
-    tracks = np.concatenate([np.empty(0, np.int32), *(history.tracks for history in histories)])
-    weights = [history.recency(HOT_HALF_LIFE) for history in histories]
-    return np.bincount(tracks, np.concatenate([np.empty(0), *weights]), len(slice_.starts)).astype(
-        np.float64
-    )
+    plays = concatenate(list(slice_.histories.values()))
+    weights = plays.recency(HOT_HALF_LIFE)
+    return np.bincount(plays.tracks, weights, len(slice_.starts)).astype(np.float64)
 
 
 def _lift(plays: NDArray[np.int64 | np.float64], known: int) -> NDArray[np.float64]:
@@ -251,6 +249,7 @@ def track_inputs(features: Tensor, trends: Tensor) -> Tensor:
 def _epoch(
     network: PreferenceClassifier,
     optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
     weeks: Sequence[Week],
     features: Tensor,
     device: torch.device,
@@ -261,6 +260,7 @@ def _epoch(
         optimizer.zero_grad()
         (loss / len(chosen)).backward()
         optimizer.step()
+        schedule.step()
 
 
 def _batches(weeks: Sequence[Week]) -> Iterator[tuple[Week, Tensor]]:
@@ -272,6 +272,12 @@ def _batches(weeks: Sequence[Week]) -> Iterator[tuple[Week, Tensor]]:
     ]
     for place in torch.randperm(len(batches)).tolist():
         yield batches[place]
+
+
+def _portions(week: Week) -> tuple[Tensor, ...]:
+    """The rows of the week's listeners, so many at a time."""
+    rows = torch.arange(len(week.listeners))
+    return tuple(rows.split(LISTENERS_PER_BATCH))
 
 
 def _loss(
@@ -289,42 +295,39 @@ def _loss(
     whole batch. As often as noise brings a track to a listener, so much less a play of it counts;
     with that correction the network's own answer is the probability itself, whatever the noise.
     """
+    owner, track, played = _pairs(week, chosen, _draw(week, generator))
+    rows, place = torch.unique(track, return_inverse=True)
+    factors, habits = network.listener(week.listeners[chosen].to(device))
+    tracks, base = network.track(track_inputs(features[rows], week.trends[rows]).to(device))
+    logits = (factors @ tracks.T + base)[owner.to(device), place.to(device)]
+    heard, own = week.heard.find(chosen[owner] * len(features) + track)
+    memory = network.memory(habits[owner[heard].to(device)], own.to(device))
+    logits = logits.index_put((heard.to(device),), memory, accumulate=True)
     frequency = DRAWN_EVENLY / len(features) + DRAWN_BY_PLAYS * week.plays
-    pairs = _pairs(week, chosen, _draw(week, generator))
-    rows, places = torch.unique(torch.cat([track for _, track in pairs]), return_inverse=True)
-    listeners = network.listener(week.listeners[chosen].to(device))
-    tracks = network.track(track_inputs(features[rows], week.trends[rows]).to(device))
-    total = torch.zeros((), device=device)
-    parts = places.split([len(track) for _, track in pairs])
-    for (owner, track), place, sign in zip(pairs, parts, (-1, 1, 1), strict=True):
-        heard, own = week.heard.find(chosen[owner] * len(features) + track)
-        noise = (frequency[track] + heard).log().to(device)
-        logits = network.pairs(
-            _take(listeners, owner), _take(tracks, place), heard.to(device), own.to(device)
-        )
-        total = total + softplus(sign * (logsigmoid(logits) - noise)).sum()
-    return total
+    odds = logsigmoid(logits) - (frequency[track] + heard).log().to(device)
+    return softplus(torch.where(played.to(device), -odds, odds)).sum()
 
 
-def _pairs(week: Week, chosen: Tensor, drawn: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """The batch's pairs (row within ``chosen``, track): played, heard, and each with each drawn."""
+def _pairs(week: Week, chosen: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The batch's pairs: the row within ``chosen``, the track, and whether the pair was played;
+    those that were, those that were heard before, and each listener with each drawn track."""
     place = torch.full((len(week.listeners),), -1)
     place[chosen] = torch.arange(len(chosen))
-    owner = torch.div(week.heard.keys, len(week.plays), rounding_mode="floor")
-    known = [(place[week.owner], week.track), (place[owner], week.heard.keys % len(week.plays))]
-    within = [(owner[owner >= 0], track[owner >= 0]) for owner, track in known]
-    return [*within, (torch.arange(len(chosen))[:, None], drawn)]
+    earlier = torch.div(week.heard.keys, len(week.plays), rounding_mode="floor")
+    owner = torch.cat([place[week.owner], place[earlier]])
+    track = torch.cat([week.track, week.heard.keys % len(week.plays)])
+    within = owner >= 0
+    played = torch.arange(len(owner)) < len(week.owner)
+    owner = torch.cat([owner[within], torch.arange(len(chosen)).repeat_interleave(len(drawn))])
+    track = torch.cat([track[within], drawn.repeat(len(chosen))])
+    noise = torch.zeros(len(chosen) * len(drawn), dtype=torch.bool)
+    return owner, track, torch.cat([played[within], noise])
 
 
 def _draw(week: Week, generator: torch.Generator | None) -> Tensor:
     evenly = torch.randint(len(week.plays), (DRAWN_EVENLY,), generator=generator)
     by_plays = torch.multinomial(week.plays, DRAWN_BY_PLAYS, True, generator=generator)
     return torch.cat([evenly, by_plays])
-
-
-def _take(tower: tuple[Tensor, Tensor], rows: Tensor) -> tuple[Tensor, Tensor]:
-    rows = rows.to(tower[0].device)
-    return tower[0][rows], tower[1][rows]
 
 
 @torch.no_grad()
@@ -338,6 +341,6 @@ def _measure(
     losses = [
         _loss(network, week, chosen, features, device, generator).item()
         for week in weeks
-        for chosen in torch.arange(len(week.listeners)).split(LISTENERS_PER_BATCH)
+        for chosen in _portions(week)
     ]
     return sum(losses) / max(sum(len(week.owner) for week in weeks), 1)

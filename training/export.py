@@ -1,17 +1,16 @@
 """From trained networks to a bundle: ONNX files, catalogue arrays, and the manifest over them."""
 
 import json
-import logging
 import shutil
 import tempfile
 import warnings
 from collections.abc import Mapping
+from dataclasses import fields
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -21,7 +20,6 @@ from segue.domain.errors import InvalidData
 from segue.features.encoder import FloatArray
 from segue.features.listeners import OWN_WIDTH
 from segue.models.bundle import FORMAT, LATENTS, MANIFEST, manifest_bytes
-from segue.models.signals import SIGNALS, TRAITS
 from training.autoencoder import TrainedAutoencoder
 from training.catalogue import EncodedCatalogue
 from training.classifier import TrainedClassifier, track_inputs
@@ -66,7 +64,7 @@ class BundleWriter:
         self, name: str, module: nn.Module, inputs: Mapping[str, Tensor], output: str
     ) -> None:
         """Export a module to ONNX; the first axis of every input but a single vector is free."""
-        onnx.save_model(to_onnx(module, inputs, output), self._place(name))
+        _export(module, inputs, output, self._place(name))
 
     def seal(self, content: Mapping[str, Any]) -> None:
         """Write the manifest over everything that serving needs; plots are for people alone."""
@@ -86,42 +84,27 @@ class BundleWriter:
         return path
 
 
-def to_onnx(module: nn.Module, inputs: Mapping[str, Tensor], output: str) -> onnx.ModelProto:
-    """The module as ONNX, free of everything that differs from machine to machine."""
-    axes = tuple({0: torch.export.Dim.DYNAMIC} if _is_free(name) else None for name in inputs)
-    # The exporter warns of deprecations within PyTorch itself, and that there is no torchvision.
-    for name in ("torch.onnx", "onnx_ir"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+def _export(module: nn.Module, inputs: Mapping[str, Tensor], output: str, path: Path) -> None:
+    """Export by way of TorchScript.
+
+    PyTorch's newer exporter makes the same graphs, but takes seconds to load, and more for each.
+    """
     with warnings.catch_warnings():
+        # It warns that it is the older one, and of positions that occur twice, which none here do.
         warnings.simplefilter("ignore")
-        program = torch.onnx.export(
+        torch.onnx.export(
             module.eval(),
             tuple(inputs.values()),
+            path,
             input_names=list(inputs),
             output_names=[output],
-            dynamic_shapes=axes,
-            dynamo=True,
-            verbose=False,
+            dynamic_axes={name: {0: name} for name in (*inputs, output) if _is_free(name)},
+            dynamo=False,
         )
-    assert program is not None
-    proto = program.model_proto
-    _strip(proto)
-    return proto
 
 
 def _is_free(name: str) -> bool:
     return name not in ("listener", "traits")
-
-
-def _strip(proto: onnx.ModelProto) -> None:
-    """Stack traces hold paths of the machine that trained; nothing reads them."""
-    graph = proto.graph
-    for part in (proto, graph, *graph.node, *graph.value_info, *graph.input, *graph.output):
-        part.ClearField("metadata_props")
-        part.ClearField("doc_string")
-    for tensor in graph.initializer:
-        tensor.ClearField("metadata_props")
-        tensor.ClearField("doc_string")
 
 
 def write_catalogue(writer: BundleWriter, encoded: EncodedCatalogue, schema_text: str) -> None:
@@ -196,21 +179,19 @@ def write_classifier(
 
 @torch.no_grad()
 def write_hybrid(writer: BundleWriter, trained: TrainedHybrid) -> None:
-    """The collective, but for what other parts of the bundle hold, and the mixture over it."""
-    collective = trained.collective
-    writer.array("hybrid/standing.npy", collective.standing)
-    writer.array("hybrid/rows.npy", collective.rows)
+    """The statistics, but for what other parts of the bundle hold, and the gates over them."""
+    statistics, gates = trained.statistics, trained.mixture.gates
+    writer.array("hybrid/popularity.npy", statistics.popularity)
+    writer.array("hybrid/rows.npy", statistics.rows)
     # A catalogue of up to 65,536 tracks needs half as many bytes for positions.
-    narrow = np.min_scalar_type(max(len(collective) - 1, 0))
-    writer.array("hybrid/neighbours.npy", collective.neighbours.astype(narrow))
-    writer.array("hybrid/weights.npy", collective.weights.astype(np.float16))
-    writer.array("hybrid/factors.npy", collective.factors.astype(np.float16))
-    writer.array("hybrid/waves.npy", collective.waves.astype(np.float16))
-    writer.array("hybrid/reach.npy", collective.reach)
-    constants = {"confidence": collective.confidence, "ridge": collective.ridge}
-    writer.text("hybrid/constants.json", _json(constants))
-    inputs = {"signals": torch.rand(8, len(SIGNALS)), "traits": torch.zeros(TRAITS)}
-    writer.network("hybrid/mixture.onnx", trained.mixture.network, inputs, "scores")
+    narrow = np.min_scalar_type(max(len(statistics) - 1, 0))
+    writer.array("hybrid/neighbours.npy", statistics.neighbours.astype(narrow))
+    writer.array("hybrid/weights.npy", statistics.weights.astype(np.float16))
+    writer.array("hybrid/factors.npy", statistics.factors.astype(np.float16))
+    writer.array("hybrid/basis.npy", statistics.basis.astype(np.float16))
+    writer.array("hybrid/audience.npy", statistics.audience)
+    for field in fields(gates):
+        writer.array(f"hybrid/gates/{field.name}.npy", getattr(gates, field.name))
 
 
 def _json(value: object) -> str:

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import duckdb
-import numpy as np
 import torch
 
-from segue.features.encoder import FloatArray
 from segue.features.listeners import listener_width
 from segue.models.registry import REGISTRY
 from training.autoencoder import train_autoencoder
@@ -51,16 +49,15 @@ def fit_models(
     where there are no plays to learn from."""
     make_deterministic(seed)
     curves: dict[str, Curve] = {}
-    latents: FloatArray = np.zeros((len(encoded.catalogue), 0), np.float32)
     if encoded.features.shape[1]:
         autoencoder = train_autoencoder(connection, encoded, cutoff, device, progress)
-        latents = write_autoencoder(writer, autoencoder, encoded.features)
+        write_autoencoder(writer, autoencoder, encoded.features)
         classifier = train_classifier(connection, encoded, cutoff, device, progress)
         encoder = encoded.encoder
         width = listener_width(encoder.track_width, encoder.user_width)
         write_classifier(writer, classifier, encoded.features, width)
         curves = {"autoencoder": autoencoder.curve, "classifier": classifier.curve}
-    hybrid = train_hybrid(connection, encoded, latents, cutoff, seed, progress)
+    hybrid = train_hybrid(connection, encoded, cutoff, seed, progress)
     write_hybrid(writer, hybrid)
     measured = {name: curve.metrics() for name, curve in curves.items()}
     return Fitted({"popularity": {}, **measured, "hybrid": hybrid.mixture.metrics()}, curves)

@@ -1,137 +1,51 @@
-"""The hybrid's network: a mixture of a few ways to choose a track."""
+"""The mixture inside the hybrid: which sources listeners' plays come from, fitted with PyTorch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-# How many ways of choosing there are, and how much a Gaussian prior on all weights counts, against
-# one listener. Held-out users would have the prior weaker, but they chose in the same month: a
-# month later, with the weights as old as they are when served, this one is better on all data.
-EXPERTS = 8
-PRIOR = 16.0
-# By so many listeners, the one half by the other, overfitting is told.
-MEASURED = 600
-FOLDS = 2
+from segue.features.encoder import FloatArray
+from segue.models.hybrid import MOST_REPEAT, Gates
+
+# The weight of the Gaussian prior, in listeners: on how a source's part follows from the traits, on
+# the parts themselves, and on repeats.
+PRIOR = 2.0
+PRIOR_OF_PARTS = 0.1
+PRIOR_OF_TRAITS = 4.0
 ITERATIONS = 60
-# Listeners are computed in so many groups of like length.
-GROUPS = 6
-# The logit of a track that is not there: an infinite one has no gradient.
-NEVER = -1e9
-
-
-class Mixture(nn.Module):
-    """``P(track) = sum_e P(e | traits) softmax(w_e b(signals))``: a mixture of softmaxes.
-
-    b is a signal, standardised over the catalogue, and ``log(1 + it)`` where it is positive: most
-    signals have a long tail, and neither alone weighs both the tail and the rest. One softmax is a
-    conditional logit; several can say "what they always play, or else what is in the charts",
-    which no single weighing of the two can.
-    """
-
-    def __init__(self, signals: int, traits: int, experts: int) -> None:
-        super().__init__()
-        self.shared = nn.Parameter(torch.zeros(2 * signals))
-        # Different from each other from the start, or they would stay the same for ever.
-        self.own = nn.Parameter(0.05 * torch.randn(experts, 2 * signals) * (experts > 1))
-        self.gates = nn.Parameter(torch.zeros(experts, traits))
-        self.centre: Tensor
-        self.spread: Tensor
-        self.register_buffer("centre", torch.zeros(traits))
-        self.register_buffer("spread", torch.ones(traits))
-
-    def forward(self, signals: Tensor, traits: Tensor) -> Tensor:
-        """(tracks, signals) raw, (traits,) -> (tracks,) log-probabilities."""
-        rows = basis(standardised(signals))
-        return self.mix(self.weigh(rows)[None], traits[None])[0]
-
-    def weigh(self, rows: Tensor) -> Tensor:
-        """(..., tracks, 2 signals), from ``basis`` -> (..., experts, tracks), logits."""
-        return (self.shared + self.own) @ rows.transpose(-1, -2)
-
-    def mix(self, logits: Tensor, traits: Tensor) -> Tensor:
-        """(listeners, experts, tracks), (listeners, TRAITS) -> (listeners, tracks),
-        log-probabilities among these tracks."""
-        ways = torch.log_softmax(self._traits(traits) @ self.gates.T, -1)
-        return torch.logsumexp(torch.log_softmax(logits, -1) + ways[..., None], 1)
-
-    def _traits(self, traits: Tensor) -> Tensor:
-        scaled = ((traits - self.centre) / self.spread).clamp(-3, 3)
-        # The first is a constant, which has no spread.
-        return torch.cat([torch.ones_like(scaled[:, :1]), scaled[:, 1:]], 1)
-
-    def penalty(self) -> Tensor:
-        """The squared length of all weights; gates are held less tightly."""
-        apart = self.own.square().sum() + 0.3 * self.gates.square().sum()
-        return self.shared.square().sum() + apart
-
-
-def standardised(signals: Tensor) -> Tensor:
-    """(tracks, signals), each column with mean 0 and variance 1; a constant one becomes 0."""
-    centred = signals - signals.mean(0)
-    spread = centred.square().mean(0).sqrt()
-    return torch.where(spread > 1e-6, centred / spread.clamp(min=1e-6), torch.zeros_like(centred))
-
-
-def basis(rows: Tensor) -> Tensor:
-    """(..., signals) -> (..., 2 signals)."""
-    return torch.cat([rows, torch.log1p(rows.clamp(min=0))], -1)
+# Examples are fitted in groups of like length, which spares half of the padding.
+GROUP = 100
+# Every so many-th listener is held out, to measure what the others teach.
+HELD_OUT = 5
 
 
 @dataclass(frozen=True)
-class Examples:
-    """What listeners chose, out of some of the tracks: arrays over (listeners, tracks).
+class Example:
+    """One listener at a moment: the candidates for the head of a list, and which they chose.
 
-    rows: (listeners, tracks, 2 signals), from ``basis``. correction: the logarithm
-    of how many tracks each one stands for, NEVER for none. chosen, heard: bool. traits:
-    (listeners, TRAITS). users: (listeners,) int64, whose examples these are.
+    Only these count: most of what listeners choose can never get to the head of a list, and would
+    teach little else than that. shares: (n, len(SOURCES)) float32, from ``sources``. repeats: (n,
+    REPEATS) float32, 0 but for heard tracks. chosen, heard: (n,) bool. traits: (TRAITS,) float32.
+    user: whose example it is.
     """
 
-    rows: Tensor
-    correction: Tensor
-    chosen: Tensor
-    heard: Tensor
-    traits: Tensor
-    users: Tensor
-
-    def __len__(self) -> int:
-        return len(self.traits)
-
-    def only(self, listeners: Tensor) -> "Examples":
-        """These listeners."""
-        return Examples(
-            self.rows[listeners],
-            self.correction[listeners],
-            self.chosen[listeners],
-            self.heard[listeners],
-            self.traits[listeners],
-            self.users[listeners],
-        )
-
-    def grouped(self) -> "list[Examples]":
-        """The same in groups of like length, each without the padding that only a longer one needs:
-        nearly half of all where there is but one group."""
-        lengths = (self.correction > NEVER).sum(1)
-        groups = lengths.argsort().chunk(GROUPS)
-        return [self.only(group)._cut(int(lengths[group].max())) for group in groups if len(group)]
-
-    def _cut(self, length: int) -> "Examples":
-        return Examples(
-            self.rows[:, :length],
-            self.correction[:, :length],
-            self.chosen[:, :length],
-            self.heard[:, :length],
-            self.traits,
-            self.users,
-        )
+    shares: FloatArray
+    repeats: FloatArray
+    chosen: NDArray[np.bool_]
+    heard: NDArray[np.bool_]
+    traits: FloatArray
+    user: int
 
 
 @dataclass(frozen=True)
 class TrainedMixture:
-    """The network, and what a known and a held-out user's tracks cost it, in nats a track."""
+    """The gates, and what a track chosen by a known and by a held-out listener costs, in nats."""
 
-    network: Mixture
+    gates: Gates
     train_loss: float
     validation_loss: float
 
@@ -143,72 +57,140 @@ class TrainedMixture:
         }
 
 
-def fit_mixture(examples: Examples) -> TrainedMixture:
-    """The mixture of all listeners, and how well it would do without some of them."""
-    validation_loss = _held_out_cost(examples.only(torch.randperm(len(examples))[:MEASURED]))
-    network = _fit(examples)
-    return TrainedMixture(network.eval(), _cost(network, examples), validation_loss)
+class Mixture(nn.Module):
+    """The parts and the readiness to repeat, from scaled traits; see ``Gates``."""
+
+    def __init__(self, sources: int, counts: int, traits: int) -> None:
+        super().__init__()
+        self.shares = nn.Parameter(torch.zeros(sources, traits))
+        self.repeats = nn.Parameter(torch.zeros(counts, traits))
+
+    def forward(self, shares: Tensor, repeats: Tensor, traits: Tensor) -> tuple[Tensor, Tensor]:
+        """(listeners, tracks, sources), (listeners, tracks, counts), (listeners, traits) ->
+        (listeners, tracks) twice: shares in the mixture, and the factors that repeats put to them.
+        """
+        parts = torch.softmax(traits @ self.shares.T, 1)
+        mixed = torch.einsum("ltj,lj->lt", shares, parts)
+        readiness = torch.einsum("ltc,lc->lt", repeats, traits @ self.repeats.T)
+        return mixed, readiness.clamp(-MOST_REPEAT, MOST_REPEAT).exp()
+
+    def penalty(self) -> Tensor:
+        """What the prior costs."""
+        of_traits = PRIOR_OF_TRAITS * self.shares[:, 1:].square().sum()
+        return (
+            of_traits
+            + PRIOR_OF_PARTS * self.shares[:, 0].square().sum()
+            + (self.repeats.square().sum())
+        )
 
 
-def _held_out_cost(examples: Examples) -> float:
-    """What the tracks of users cost who were held out; 0 where there is but one user."""
-    users = examples.users.unique()
-    fold_of_user = torch.randperm(len(users)) % FOLDS
-    fold = fold_of_user[torch.searchsorted(users, examples.users)]
-    costs = [
-        _cost(_fit(examples.only(fold != held)), examples.only(fold == held))
-        for held in range(FOLDS if len(users) >= FOLDS else 0)
-    ]
-    return sum(costs) / max(len(costs), 1)
+@dataclass(frozen=True)
+class _Group:
+    """Examples as tensors over (listeners, tracks), padded with tracks of no share."""
+
+    shares: Tensor
+    repeats: Tensor
+    chosen: Tensor
+    heard: Tensor
+    traits: Tensor
 
 
-def _fit(examples: Examples) -> Mixture:
-    network = Mixture(examples.rows.shape[2] // 2, examples.traits.shape[1], EXPERTS)
-    network.centre = examples.traits.mean(0)
-    network.spread = examples.traits.std(0, correction=0).clamp(min=1e-6)
+def fit_mixture(examples: Sequence[Example]) -> TrainedMixture:
+    """The gates of all examples, and how well those of most would do for the rest."""
+    users = np.unique([example.user for example in examples])
+    held = set(users[::HELD_OUT].tolist()) if len(users) > 1 else set()
+    known = [example for example in examples if example.user not in held]
+    unknown = [example for example in examples if example.user in held]
+    validation = _cost(_fit(known), unknown) if held else 0.0
+    gates = _fit(examples)
+    return TrainedMixture(gates, _cost(gates, examples), validation)
+
+
+def _fit(examples: Sequence[Example]) -> Gates:
+    traits = np.stack([example.traits for example in examples])
+    first = examples[0]
+    network = Mixture(first.shares.shape[1], first.repeats.shape[1], traits.shape[1])
+    scale = Gates(
+        centre=traits.mean(0),
+        spread=np.maximum(traits.std(0), np.float32(1e-6)),
+        shares=np.empty(0, np.float32),
+        repeats=np.empty(0, np.float32),
+    )
+    groups = _groups(examples, scale)
     optimizer = torch.optim.LBFGS(
-        network.parameters(), max_iter=ITERATIONS, history_size=20, line_search_fn="strong_wolfe"
+        network.parameters(), max_iter=ITERATIONS, history_size=15, line_search_fn="strong_wolfe"
     )
 
-    groups = examples.grouped()
-
-    def closure() -> Tensor:
+    def closure() -> float:
         optimizer.zero_grad()
-        total = loss(network, groups) + PRIOR / len(examples) * network.penalty()
-        total.backward()
-        return total
+        total = 0.0
+        # Group by group, so that one group's sums are in memory at a time.
+        for group in groups:
+            part = _losses(network, group).sum() / len(examples)
+            part.backward()
+            total += part.item()
+        prior = PRIOR / len(examples) * network.penalty()
+        prior.backward()
+        return total + prior.item()
 
     optimizer.step(closure)
-    return network
+    return Gates(
+        scale.centre,
+        scale.spread,
+        network.shares.detach().numpy(),
+        network.repeats.detach().numpy(),
+    )
 
 
 @torch.no_grad()
-def _cost(network: Mixture, examples: Examples) -> float:
-    return loss(network, examples.grouped()).item()
+def _cost(gates: Gates, examples: Sequence[Example]) -> float:
+    network = Mixture(len(gates.shares), len(gates.repeats), len(gates.centre))
+    network.shares.copy_(torch.from_numpy(gates.shares))
+    network.repeats.copy_(torch.from_numpy(gates.repeats))
+    losses = [_losses(network, group) for group in _groups(examples, gates)]
+    return torch.cat(losses).mean().item()
 
 
-def loss(network: Mixture, groups: Sequence[Examples]) -> Tensor:
-    """The mean over listeners of a chosen track's negative log-probability: once among all tracks,
-    once among those they had not heard, since both are asked for."""
-    parts = [part for examples in groups for part in _surprises(network, examples)]
-    each = torch.cat(parts) if parts else torch.empty(0)
-    return each.mean() if len(each) else network.shared.sum() * 0
-
-
-def _surprises(network: Mixture, examples: Examples) -> tuple[Tensor, Tensor]:
-    logits = network.weigh(examples.rows) + examples.correction[:, None]
-    everything = torch.ones_like(examples.heard)
-    return (
-        _surprise(network, examples, logits, everything),
-        _surprise(network, examples, logits, ~examples.heard),
+def _losses(network: Mixture, group: _Group) -> Tensor:
+    """(listeners,) what the chosen tracks cost: the mean negative logarithm of their shares among
+    all tracks of the example, and of the new ones' among the new, since both lists are asked for.
+    """
+    shares, factors = network(group.shares, group.repeats, group.traits)
+    new = ~group.heard & (shares > 0)
+    return 0.5 * (
+        _surprise(shares * factors, group.chosen) + _surprise(shares * new, group.chosen & new)
     )
 
 
-def _surprise(network: Mixture, examples: Examples, logits: Tensor, allowed: Tensor) -> Tensor:
-    """(listeners with a chosen track among the allowed,)."""
-    chosen = examples.chosen & allowed
-    judged = chosen.any(1)
-    logits = logits[judged].masked_fill(~allowed[judged, None], NEVER)
-    logs = network.mix(logits, examples.traits[judged])
-    chosen = chosen[judged]
-    return -torch.where(chosen, logs, torch.zeros_like(logs)).sum(1) / chosen.sum(1)
+def _surprise(weights: Tensor, chosen: Tensor) -> Tensor:
+    shares = weights / weights.sum(1, keepdim=True).clamp(min=1e-12)
+    logs = torch.where(chosen, shares.clamp(min=1e-12), 1.0).log()
+    return -logs.sum(1) / chosen.sum(1).clamp(min=1)
+
+
+def _groups(examples: Sequence[Example], gates: Gates) -> list[_Group]:
+    order = sorted(range(len(examples)), key=lambda place: len(examples[place].chosen))
+    return [
+        _group([examples[place] for place in order[start : start + GROUP]], gates)
+        for start in range(0, len(order), GROUP)
+    ]
+
+
+def _group(examples: Sequence[Example], gates: Gates) -> _Group:
+    longest = max(len(example.chosen) for example in examples)
+
+    def padded(name: str) -> Tensor:
+        first = getattr(examples[0], name)
+        filled = np.zeros((len(examples), longest, *first.shape[1:]), first.dtype)
+        for row, example in enumerate(examples):
+            filled[row, : len(example.chosen)] = getattr(example, name)
+        return torch.from_numpy(filled)
+
+    scaled = np.stack([gates.scaled(example.traits) for example in examples])
+    return _Group(
+        padded("shares"),
+        padded("repeats"),
+        padded("chosen"),
+        padded("heard"),
+        torch.from_numpy(scaled),
+    )

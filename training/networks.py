@@ -94,7 +94,7 @@ class TrackTower(nn.Module):
     def __init__(self, width: int, trends: int) -> None:
         super().__init__()
         self.trends = trends
-        self.body = nn.Sequential(nn.Linear(width, 128), nn.ReLU(), nn.Dropout(0.1))
+        self.body = nn.Sequential(nn.Linear(width, 128), nn.ReLU())
         self.factors = nn.Linear(128, FACTORS)
         self.base = nn.Linear(trends, 1)
         nn.init.zeros_(self.base.weight)
@@ -155,19 +155,11 @@ class PreferenceClassifier(nn.Module):
     def forward(self, listeners: Tensor, tracks: Tensor, heard: Tensor, own: Tensor) -> Tensor:
         """The plain network, pair by pair: (n, listener_width), (n, track_width), (n,) bool,
         (n, own_width) -> (n,) logits."""
-        return self.pairs(self.listener(listeners), self.track(tracks), heard, own)
-
-    def pairs(
-        self,
-        listeners: tuple[Tensor, Tensor],
-        tracks: tuple[Tensor, Tensor],
-        heard: Tensor,
-        own: Tensor,
-    ) -> Tensor:
-        """Logits of pairs whose towers were run already; shapes broadcast against each other."""
-        products: Tensor = (listeners[0] * tracks[0]).sum(-1)
-        memory = torch.where(heard, self.memory(listeners[1], own), 0.0)
-        return products + tracks[1] + memory
+        factors, habits = self.listener(listeners)
+        track_factors, base = self.track(tracks)
+        memory = torch.where(heard, self.memory(habits, own), 0.0)
+        logits: Tensor = (factors * track_factors).sum(-1) + base + memory
+        return logits
 
 
 class ClassifierHead(nn.Module):

@@ -110,3 +110,13 @@ def _cut(history: History, start: int, end: int) -> History:
         history.liked[start:end],
         history.age[start:end],
     )
+
+
+def concatenate(histories: Sequence[History]) -> History:
+    """All their plays, one history after the other."""
+    return History(
+        np.concatenate([np.empty(0, np.int32), *(history.tracks for history in histories)]),
+        np.concatenate([np.empty(0, np.bool_), *(history.completed for history in histories)]),
+        np.concatenate([np.empty(0, np.bool_), *(history.liked for history in histories)]),
+        np.concatenate([np.empty(0, np.float32), *(history.age for history in histories)]),
+    )

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from training.catalogue import EncodedCatalogue, Popularity, encode_catalogue
 from training.data import Summary, connect, folder_schema, ingest
 from training.evaluation.judging import Judge
 from training.evaluation.own import Asked
+from training.evaluation.split import Split
 from training.evaluation.temporal import split_at
 from training.export import PLOTS, BundleWriter, write_catalogue
 from training.fit import fit_models
@@ -27,6 +29,8 @@ from training.progress import Progress
 
 # Length of the lists that the manifest's figures are of.
 K = 20
+# So many listeners at most are asked for them; `segue evaluate` asks all.
+JUDGED = 400
 SEED = 7
 
 
@@ -71,7 +75,7 @@ def train(
                 "data": described | {"released_before_cutoff": int(encoded.released.sum())},
             }
             writer.seal(content | {"models": fitted.models({})})
-            judged = _judge(connection, encoded, Bundle.open(writer.path), progress)
+            judged = _judge(connection, encoded, Bundle.open(writer.path), seed, progress)
             models = fitted.models(judged)
             writer.text(CARD, model_card(content, models, encoded.encoder))
             writer.seal(content | {"models": models})
@@ -83,13 +87,16 @@ def _judge(
     connection: duckdb.DuckDBPyConnection,
     encoded: EncodedCatalogue,
     bundle: Bundle,
+    seed: int,
     progress: Progress,
 ) -> dict[str, dict[str, float]]:
-    """hit@20 and nDCG@20 of each model over the month after the cut-off, every track counting;
-    nothing where the data does not reach so far, or nobody listened on both sides."""
+    """hit@20 and nDCG@20 of each model over the month after the cut-off, every track counting, for
+    at most JUDGED listeners; nothing where the data does not reach so far, or nobody listened on
+    both sides."""
     (last,) = connection.execute("SELECT MAX(time) FROM plays").fetchall()[0]
     cutoff = bundle.manifest.cutoff
-    split = split_at(connection, encoded, cutoff)
+    everybody = split_at(connection, encoded, cutoff)
+    split = sample_listeners(everybody, JUDGED, seed)
     if last < cutoff + 29 * DAY or not len(split.judged):
         return {}
     judge, asked = Judge(split, encoded.features), Asked(connection, bundle, split, K)
@@ -98,10 +105,25 @@ def _judge(
         measures = judge.measures(name, asked.lists(number, progress))["any"]
         found[name] = {
             "listeners": len(split.judged),
+            "drawn_from": len(everybody.judged),
             f"hit@{K}": round(float(np.nanmean(measures["hit"])), 4),
             f"ndcg@{K}": round(float(np.nanmean(measures["ndcg"])), 4),
         }
     return found
+
+
+def sample_listeners(split: Split, size: int, seed: int) -> Split:
+    """The split with at most ``size`` of its judged listeners, drawn at random."""
+    listeners = len(split.judged)
+    drawn = np.random.default_rng(seed).permutation(listeners)[:size]
+    chosen = np.isin(np.arange(listeners), drawn)
+    counts = np.diff(split.offsets)
+    return replace(
+        split,
+        judged=split.judged[chosen],
+        offsets=np.concatenate([[0], np.cumsum(counts[chosen])]),
+        outcomes=split.outcomes[np.repeat(chosen, counts)],
+    )
 
 
 def _describe(

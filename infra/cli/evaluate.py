@@ -30,7 +30,8 @@ def evaluate(
         bool, typer.Option("--peers", help="Judge other recommenders beside ours.")
     ] = False,
     long: Annotated[
-        bool, typer.Option("--long", help="Judge LightFM and SASRec as well; implies --peers.")
+        bool,
+        typer.Option("--long", help="Judge LightFM, SASRec and eSASRec as well; implies --peers."),
     ] = False,
     ablations: Annotated[
         bool,
@@ -56,6 +57,14 @@ def evaluate(
         ),
     ] = False,
     seed: Annotated[int, typer.Option(help="The same seed gives the same answer.")] = 7,
+    seeds: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Train our models so many times at each cut-off, with this seed and those that "
+            "follow: figures are their means, and intervals hold how much they differ.",
+        ),
+    ] = 1,
     report: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Write a page with pictures into this folder."),
@@ -82,6 +91,7 @@ def evaluate(
             cold=cold,
             check_leaks=check_leaks,
             seed=seed,
+            seeds=seeds,
             progress=bars,
         )
     show(answer, terminal)

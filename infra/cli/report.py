@@ -80,7 +80,7 @@ def _arms(document: Document) -> "Table":
         table.add_row(
             arm["group"],
             str(arm["model_id"]),
-            f"{arm['share']:.0%}",
+            _given(arm["share"], "{:.0%}".format),
             f"{arm['users']:,}",
             _given(arm["successes"], "{:,}".format),
             _given(arm["rate"], _number),
@@ -91,9 +91,11 @@ def _arms(document: Document) -> "Table":
 
 def _lines(document: Document) -> Iterator[str]:
     """All else, as far as the mode of allocation has it."""
+    withheld = document["verdicts"][0]["decision"] == "decision withheld"
     for it in document.get("comparisons", ()):
         names = f"{it['arm']} - {it['control']}"
-        yield f"{names}: {_difference(it)}, at any time {extent(it['cs'])}"
+        at_any_time = "withheld" if withheld else extent(it["cs"])
+        yield f"{names}: {_difference(it)}, at any time {at_any_time}"
     if ratio := document.get("sample_ratio"):
         state = "OFF: users are being lost" if ratio["off"] else "as allotted"
         yield f"sample ratio: {state} (p = {ratio['p']:.2g}, E = {ratio['E']:.3g})"

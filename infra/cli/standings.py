@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
+from training.evaluation.answer import resampled
 from training.evaluation.likeness import in_words
 
 Answer = Mapping[str, Any]
@@ -124,7 +125,8 @@ def _lines(answer: Answer) -> Iterator[str]:
     row = next(row for row in answer["rows"] if row["view"] == "any")
     yield (
         f"{row['evaluations']:,} evaluations of {row['users']:,} listeners at "
-        f"{_moments(answer['cutoffs'])}; k = {answer['k']}; 95 % intervals resample listeners."
+        f"{_moments(answer['cutoffs'])}; k = {answer['k']}; 95 % intervals resample "
+        f"{resampled(answer)}."
     )
     words = {"better": "beats", "worse": "falls short of", "open": "is not told apart from"}
     for found in answer["best_peers"]:

@@ -77,10 +77,10 @@ def _any_time(found: "Comparison") -> list[tuple[str, str]]:
 
     evidence, users = found.evidence, found.sample_ratio
     return [
-        ("evidence of a difference E", in_words(evidence.log_value)),
-        ("  for B, for A", f"{in_words(evidence.log_plus)}, {in_words(evidence.log_minus)}"),
+        ("E+ for B, E- for A", f"{in_words(evidence.log_plus)}, {in_words(evidence.log_minus)}"),
+        ("evidence: half of the greater", in_words(evidence.log_deciding)),
         ("p-value", f"{evidence.p_value:.4g}"),
-        ("rate B - rate A", extent(found.confidence)),
+        ("rate B - rate A", "withheld" if users.is_off else extent(found.confidence)),
         ("evidence of lost users E", in_words(users.log_e)),
     ]
 

@@ -59,7 +59,7 @@ def cover(scenario: Scenario, experiments: int, seed: int) -> Coverage:
         last = some.at((slice(None), -1))
         low, high = limits(last)
         sizes += zip(high - low, _newcombe_widths(last), strict=True)
-        agree.append(agreement(some))
+        agree.append(agreement(some, scenario.share_b))
     width, of_newcombe = np.median(sizes, axis=0)
     compared = np.concatenate(agree)
     return Coverage(
@@ -112,9 +112,9 @@ def _bets_beyond(looks: Looks, scenario: Scenario) -> tuple[Floats, Floats]:
     )
 
 
-def agreement(looks: Looks) -> Flags:
+def agreement(looks: Looks, share: float) -> Flags:
     """Whether interval and verdict agree: at the end, at a decision and one look before it."""
-    plus, minus = evidence_at_share(looks, 0.5)
+    plus, minus = evidence_at_share(looks, share)
     first = first_decision(looks, np.maximum(plus, minus) >= ONE_BET)
     (rows,) = np.nonzero(first > 0)
     everyone = np.arange(len(first))

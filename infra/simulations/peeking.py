@@ -68,10 +68,19 @@ THOMPSON = (
     Adaptive(0.3, 0.4),
     Adaptive(0.3, 0.4, lag=500),
 )
-# Both arms' users, and after how many of them one looks.
+# Rates and B's share; both arms' users, and after how many of them one looks.
 INTERVALS = tuple(
-    Scenario(*rates, users, look_every)
-    for rates in ((0.3, 0.3), (0.3, 0.4), (0.05, 0.06), (0.7, 0.72))
+    Scenario(rate_a, rate_b, users, look_every, share_b)
+    for rate_a, rate_b, share_b in (
+        (0.3, 0.3, 0.5),
+        (0.3, 0.4, 0.5),
+        (0.05, 0.06, 0.5),
+        (0.7, 0.72, 0.5),
+        (0.01, 0.01, 0.5),
+        (0.99, 0.99, 0.5),
+        (0.3, 0.4, 0.1),
+        (0.05, 0.06, 0.1),
+    )
     for users, look_every in ((500, 1), (2_000, 5), (20_000, 50))
 )
 
@@ -121,6 +130,7 @@ def verdicts(looks: Looks, scenario: Scenario) -> Firsts:
         "verdict: B": np.where(winner == 1, verdict, NEVER),
         "verdict: A": np.where(winner == -1, verdict, NEVER),
         "verdict at the end": first_decision(last, (candidates & ~off)[:, -1:]),
+        "withheld at some look": first_of(off),
         "withheld at the end": first_of(off[:, -1:]),
         "evidence": first_decision(looks, candidates),
         "E at the share": first_of(np.logaddexp(plus, minus) - np.log(2) >= BOTH_BETS),
@@ -181,7 +191,7 @@ def _outcome(scenario: Scenario | Adaptive, firsts: Firsts, look_every: int) -> 
 
 def equal_arms_table(outcomes: Sequence[Outcome]) -> list[str]:
     """How often each rule ever finds a winner where there is none."""
-    rules = ("verdict", "E at the share", "z-test", "P(B > A)")
+    rules = ("verdict", "E at the share", "z-test", "P(B > A)", "withheld at some look")
     return _table(("rates", "users", *rules), outcomes, rules)
 
 
@@ -230,11 +240,12 @@ def intervals_table(rows: Sequence[tuple[Scenario, Coverage]]) -> list[str]:
     """How often the interval misses, and how wide it is."""
     heading = ("looks", "missed at some look", "width", "Newcombe's", "times")
     return markdown_table(
-        ("rates", "users per arm", *heading, "looks compared", "disagreements"),
+        ("rates", "B's share", "users", *heading, "looks compared", "disagreements"),
         [
             (
                 _rates(scenario),
-                f"{scenario.users // 2:,}",
+                f"{scenario.share_b:g}",
+                f"{scenario.users:,}",
                 f"{scenario.users // scenario.look_every}",
                 str(Tally(it.missed, it.experiments)),
                 f"{it.width:.3f}",

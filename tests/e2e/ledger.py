@@ -63,7 +63,8 @@ class Ledger:
         stop = Event()
 
         def write_on() -> None:
-            while not stop.is_set():
+            # Where nobody answers any more, thousands a second would be asked again later.
+            while not stop.wait(0.02 if self.unanswered else 0):
                 self._write_one(service)
 
         with ThreadPoolExecutor(_WRITERS) as pool:

@@ -338,6 +338,17 @@ def test_an_archived_record_is_found(world: World) -> None:
     assert world.archive.find(EXPERIMENT, "30") is None
 
 
+def test_who_is_in_the_archive_is_no_longer_pending(world: World) -> None:
+    world.add(*range(10))
+    world.compact()
+    world.add(10, 11)
+    for user in range(13):
+        world.store.add_exposure(EXPERIMENT, record(user).exposure)
+    tally, left = world.store.tally_and_pending(EXPERIMENT)
+    assert tally.users == 12
+    assert [it.user_id for it in left] == ["12"]
+
+
 @pytest.mark.usefixtures("small_files")
 def test_reading_costs_the_same_for_ten_times_the_records(world: World) -> None:
     def cost(read: Any) -> int:

@@ -6,7 +6,11 @@ import pytest
 
 from infra.movielens import atomic_files
 from segue.domain.errors import InvalidData
+from segue.domain.times import parse_time
+from segue.features.schema import load_schema
 from training.data import Summary, check, connect, ingest, open_data, query, set_cutoffs
+from training.evaluation.judging import prepare
+from training.evaluation.temporal import earlier_split
 
 SAMPLES = Path(__file__).parents[2].parent / "shared" / "data"
 
@@ -92,6 +96,31 @@ def test_millions_of_events_are_read_to_the_last() -> None:
     sessions = summary.files["sessions"]
     assert (sessions.read, sessions.repeats, sessions.quarantined) == (3_173_490, 98, 0)
     assert (summary.users, summary.sessions) == (1_000, 556_917)
+
+
+@pytest.mark.parametrize(
+    ("name", "cutoff", "plays", "judged"),
+    [
+        ("lastfm-1k", "2014-05-02", 1_185_982, 664),
+        ("30music", "2014-04-02", 630_906, 2_965),
+    ],
+)
+def test_real_listening_is_read_whole_and_can_be_split(
+    tmp_path: Path, name: str, cutoff: str, plays: int, judged: int
+) -> None:
+    if not (SAMPLES / name).is_dir():
+        pytest.skip(f"{name} is not at {SAMPLES}")
+    opened = open_data(SAMPLES / name, tmp_path, split="temporal")
+    assert opened.summary.plays == opened.summary.completed_plays == plays
+    assert sum(file.quarantined + file.repeats for file in opened.summary.files.values()) == 0
+    time = parse_time(f"{cutoff}T00:00:00Z")
+    with connect(tmp_path, threads=1) as connection:
+        encoded, split = prepare(connection, load_schema(opened.schema), time)
+        earlier = earlier_split(connection, encoded, split, seed=1)
+    assert len(split.judged) == judged
+    assert (split.artists >= 0).all()
+    assert len(earlier.judged) > judged / 2
+    assert earlier.plays.time.max() < earlier.cutoff < split.cutoff
 
 
 def test_lists_of_a_given_split_are_read_whole(tmp_path: Path) -> None:

@@ -34,6 +34,8 @@ def split_of(
         ),
         features=np.zeros((tracks, 0), np.float16),
         popularity=np.full(tracks, np.nan, np.float32),
+        artists=np.full(tracks, -1, np.int32),
+        genres=np.empty((0, 2), np.int32),
         profiles=np.zeros((len(heard), 0), np.float32),
         judged=np.array(judged, np.int32),
         offsets=np.cumsum([0, *counts]),

@@ -189,6 +189,7 @@ def test_a_pending_test_is_settled_by_what_was_recommended_then(
     assert perform(ab_test, 1) == (200, {"Successful recommendation": 1})
     (record,) = world.results.settled.values()
     assert record.exposure == exposure
+    assert not world.results.pending
 
 
 def test_an_epoch_never_mixes_bundles(ab_test: Function, world: World) -> None:

@@ -180,6 +180,50 @@ class TestAnswer:
             assert said in printed
 
 
+class TestSeeds:
+    """A stand-in that ranks by plays with its first seed, and by the catalogue with the next."""
+
+    @pytest.fixture
+    def rows(
+        self, data_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> dict[str, dict[str, Any]]:
+        def trained(
+            connection: duckdb.DuckDBPyConnection,
+            split: Split,
+            *_: Any,
+            k: int,
+            seed: int,
+            **__: Any,
+        ) -> Own:
+            lists = [by_plays(split, k), by_catalogue(split, k)]
+            return Own({"even": lists[seed % 2], "odd": lists[seed % 2 - 1], "both": lists[0]}, {})
+
+        monkeypatch.setattr(evaluating, "fit_and_recommend", trained)
+        answer = evaluate(
+            data_path, cutoffs=[CUTOFF], k=10, seed=8, seeds=2, progress=lambda *_: None
+        )
+        assert (answer["seed"], answer["seeds"]) == (8, 2)
+        page = write_report(answer, tmp_path).read_text()
+        assert "seeds 8 to 9" in page
+        assert "resamples listeners and seeds" in page
+        self.differences = {
+            row["model"]: row
+            for row in answer["differences"]
+            if (row["view"], row["metric"]) == ("any", "ndcg")
+        }
+        return {row["model"]: row for row in answer["rows"] if row["view"] == "any"}
+
+    def test_are_averaged(self, rows: dict[str, dict[str, Any]]) -> None:
+        assert rows["even"]["ndcg"] == rows["odd"]["ndcg"] != rows["both"]["ndcg"]
+        assert rows["even"]["coverage"] == rows["odd"]["coverage"]
+        assert rows["even"]["evaluations"] == rows["random"]["evaluations"]
+
+    def test_that_differ_make_intervals_wider(self, rows: dict[str, dict[str, Any]]) -> None:
+        widths = {name: row["ndcg_high"] - row["ndcg_low"] for name, row in rows.items()}
+        assert widths["even"] > widths["both"]
+        assert self.differences["even"]["low"] < rows["even"]["ndcg"] - rows["random"]["ndcg"]
+
+
 class TestCommand:
     def test_writes_json_and_says_who_is_best(self, data_path: Path, tmp_path: Path) -> None:
         out = tmp_path / "answer.json"

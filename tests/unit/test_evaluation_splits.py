@@ -179,6 +179,20 @@ class TestSplit:
         assert split.profiles.shape == (2, 1)
         assert split.profiles[1, 0] >= split.profiles[0, 0]
 
+    def test_has_the_artist_and_the_genres_of_each_track(
+        self, connection: duckdb.DuckDBPyConnection
+    ) -> None:
+        tracks = [
+            {"id": "a", "tempo": 1, "id_artist": "y", "artist_genres": ["rock", "folk"]},
+            {"id": "b", "tempo": 2, "id_artist": None, "artist_genres": None},
+            {"id": "c", "tempo": 3, "id_artist": "x", "artist_genres": ["rock"]},
+        ]
+        connection.register("tracks", pa.Table.from_pylist(tracks))
+        load(connection, ("u1", CUTOFF - 1, PLAY, "a"), ("u1", CUTOFF, PLAY, "b"))
+        split = split_now(connection)
+        assert split.artists.tolist() == [1, -1, 0]
+        assert split.genres.tolist() == [[0, 0], [0, 1], [2, 1]]
+
     def test_comes_back_from_disk_as_it_was(
         self, connection: duckdb.DuckDBPyConnection, tmp_path_factory: pytest.TempPathFactory
     ) -> None:

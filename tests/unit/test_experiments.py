@@ -159,7 +159,7 @@ class TestIfMatch:
         assert self.put(ab_test, "*", 15) == 200
         assert self.put(ab_test, f'"x", {put(ab_test)[1]["etag"]}', 16) == 200
 
-    @pytest.mark.parametrize("tag", ['"x"', '"1"', "1"])
+    @pytest.mark.parametrize("tag", ['"x"', '"1"', "1", 'W/"2"'])
     def test_of_another_version_changes_nothing(self, ab_test: Function, tag: str) -> None:
         put(ab_test)
         put(ab_test, window_days=14)
@@ -190,6 +190,12 @@ class TestIfNoneMatch:
         assert ab_test.call("PUT", NAME, {"arms": TWO}, headers=headers)[0] == 412
         assert ab_test.call("PUT", NAME, {"arms": TWO}, headers={"If-None-Match": '"x"'})[0] == 200
 
+    def test_takes_a_weak_tag_for_the_version_that_it_names(self, ab_test: Function) -> None:
+        headers = {"If-None-Match": f'"x", W/{put(ab_test)[1]["etag"]}'}
+        body = {"arms": TWO, "window_days": 14}
+        assert ab_test.call("PUT", NAME, body, headers=headers)[0] == 412
+        assert put(ab_test)[1]["epoch"] == 1
+
     def test_lets_one_of_two_that_race_create_it(
         self, ab_test: Function, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -202,6 +208,18 @@ class TestIfNoneMatch:
         monkeypatch.setattr(world.results, "save_experiment", beaten)
         assert ab_test.call("PUT", NAME, {"arms": TWO}, headers=self.ANY)[0] == 412
         assert put(ab_test)[1]["epoch"] == 1
+
+
+@pytest.mark.parametrize("header", ["If-Match", "If-None-Match"])
+@pytest.mark.parametrize("value", ["", " ", ",", " , "])
+def test_a_condition_that_names_no_version_is_malformed(
+    ab_test: Function, header: str, value: str
+) -> None:
+    first = put(ab_test)[1]
+    body = {"arms": TWO, "window_days": 14}
+    status, _, problem = ab_test.call("PUT", NAME, body, headers={header: value})
+    assert (status, problem["field"]) == (400, header)
+    assert put(ab_test) == (200, first)
 
 
 @pytest.mark.parametrize("header", ["If-Match", "If-None-Match"])
@@ -270,6 +288,9 @@ def test_a_swap_that_somebody_else_won_is_tried_on_what_they_made_of_it(
         ("arms[0].share", {"arms": [arm("A", share=-0.5), arm("B", share=1.5)]}),
         ("arms[0].share", {"arms": [arm("A") | {"share": "half"}, arm("B")]}),
         ("arms[1].share", {"arms": [arm("A"), arm("B", share=None)]}),
+        ("arms[1].share", {"arms": [arm("A", share=1 - 5e-7), arm("B", share=5e-7)]}),
+        ("arms[1].share", {"arms": [arm("A", share=5e-7), arm("B", share=1 - 5e-7)]}),
+        ("arms[2].share", {"arms": [arm("A"), arm("B", share=0.4999999), arm("C", 1, 1e-7)]}),
         ("arms[0].share", {"mode": "thompson"}),
         ("arms[1].share", {"mode": "interleave", "arms": [arm("A", share=None), arm("B")]}),
         ("arms", {"mode": "interleave", "arms": [arm(g, share=None) for g in "ABC"]}),

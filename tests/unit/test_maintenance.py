@@ -142,10 +142,10 @@ def test_without_time_each_side_still_has_its_turn(
 def test_a_fault_in_one_experiment_does_not_hold_up_the_others(
     world: World, maintenance: Maintenance, archive: Archive
 ) -> None:
-    archive.broken = {DEFAULT_NAME}
+    archive.broken = {f"{DEFAULT_NAME}.live"}
     work = maintenance.run(always)
-    assert archive.compacted == [(f"{DEFAULT_NAME}.live", "")]
-    assert work.faults == [f"{DEFAULT_NAME}: results: SlowDown"]
+    assert archive.compacted == [(DEFAULT_NAME, "")]
+    assert work.faults == ["default, live: results: SlowDown"]
 
 
 class TestHandler:

@@ -206,7 +206,7 @@ def with_a_network_that_cannot_be_loaded(folder: Path) -> None:
 
 
 def with_a_network_that_cannot_run(folder: Path) -> None:
-    shutil.copy(folder / "hybrid/mixture.onnx", folder / "classifier/head.onnx")
+    shutil.copy(folder / "autoencoder/density.onnx", folder / "classifier/head.onnx")
     seal(folder)
 
 

@@ -203,12 +203,15 @@ def test_what_plays_of_one_track_come_to() -> None:
 
 
 def test_pairs_are_found_among_the_heard() -> None:
-    heard = Heard(torch.tensor([2, 7]), torch.ones(2, OWN_WIDTH))
+    own_of = torch.tensor([[2.0], [7.0]]).repeat(1, OWN_WIDTH)
+    heard = Heard(torch.tensor([2, 7]), own_of)
     found, own = heard.find(torch.tensor([[0, 2], [7, 9]]))
     assert found.tolist() == [[False, True], [True, False]]
-    assert own[..., 0].tolist() == [[0, 1], [1, 0]]
+    assert own.tolist() == [[2] * OWN_WIDTH, [7] * OWN_WIDTH]
     nothing = Heard(torch.empty(0, dtype=torch.int64), torch.empty(0, OWN_WIDTH))
-    assert not nothing.find(torch.tensor([0, 5]))[0].any()
+    found, own = nothing.find(torch.tensor([0, 5]))
+    assert not found.any()
+    assert own.shape == (0, OWN_WIDTH)
 
 
 def test_the_classifier_does_without_any_feature(

@@ -14,24 +14,27 @@ import pytest
 from segue.domain.errors import InvalidData
 from training.evaluation.split import Plays, Split
 from training.peers import environment
-from training.peers.closed_form import Ease, GraphFilter
+from training.peers.closed_form import Ease, EaseLogCounts, GraphFilter
 from training.peers.environment import peers_python, run_peers
 from training.peers.factors import Als, Bpr
 from training.peers.lists import ndcg, outcomes, recommend
 from training.peers.matrix import DAY, full_plays
-from training.peers.neighbours import BM25Neighbours, CosineNeighbours
+from training.peers.neighbours import BM25Neighbours, CosineNeighbours, UserNeighbours
 from training.peers.original import OriginalAutoencoder, OriginalClassifier
 from training.peers.peer import FloatArray, IntArray, Peer, Setting, Unsuitable
 from training.peers.registry import LONG, PEERS, SHORT
 from training.peers.runner import CHOSEN, FAILURES, Step, lists_path, read_notes, run
 from training.peers.simple import (
+    ArtistTracks,
     CataloguePopularity,
+    MonthPopularity,
     OwnHistory,
+    OwnPlays,
     Popularity,
     Random,
     RecentPopularity,
 )
-from training.peers.tuning import choose
+from training.peers.tuning import _some_users, choose
 
 CUTOFF = 100 * DAY
 USERS, TRACKS, K = 24, 30, 5
@@ -65,6 +68,8 @@ def make_split(
         ),
         features=np.random.default_rng(1).normal(size=(tracks, 8)).astype(np.float16),
         popularity=np.arange(tracks, dtype=np.float32),
+        artists=np.arange(tracks, dtype=np.int32) // 3,
+        genres=np.stack([np.arange(tracks), np.arange(tracks) % 2], axis=1).astype(np.int32),
         profiles=np.eye(users, 4, dtype=np.float32),
         judged=judged.astype(np.int32),
         offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
@@ -117,8 +122,12 @@ def test_popularity_ranks_by_listeners_or_by_plays() -> None:
     assert scores(Popularity(), SPLIT, count="plays")[1].tolist() == [3, 2, 2, 1, 0, 0]
 
 
-def test_recent_popularity_forgets_what_is_older_than_thirty_days() -> None:
-    assert scores(RecentPopularity(), SPLIT, count="plays")[0].tolist() == [2, 1, 0, 0, 0, 0]
+def test_recent_popularity_forgets_what_is_older() -> None:
+    month = scores(MonthPopularity(), SPLIT, **MonthPopularity.grid[1])
+    assert month[0].tolist() == [2, 1, 0, 0, 0, 0]
+    recent = scores(RecentPopularity(), SPLIT, days=3, count="plays")
+    assert recent[0].tolist() == [2, 0, 0, 0, 0, 0]
+    assert {setting["days"] for setting in RecentPopularity.grid} == {1, 3, 7, 14, 30}
 
 
 def test_catalogue_popularity_puts_last_what_it_knows_nothing_of() -> None:
@@ -129,12 +138,46 @@ def test_catalogue_popularity_puts_last_what_it_knows_nothing_of() -> None:
         CataloguePopularity().fit(replace(SPLIT, popularity=np.full_like(said, np.nan)))
 
 
-def test_own_history_is_the_latest_first_and_nothing_else() -> None:
+def test_own_history_is_the_latest_first_and_then_what_is_popular() -> None:
     found = scores(OwnHistory(), SPLIT, plays="completed")
     assert np.argsort(-found[0])[:2].tolist() == [0, 1]
-    assert np.isneginf(found[0, 2:]).all()
-    assert np.isneginf(found[1, 4])
+    assert not found[0, 2:].any()
+    assert not found[1, 4]
     assert scores(OwnHistory(), SPLIT, plays="started")[1].argmax() == 4
+    judged = replace(SPLIT, judged=np.array([0], np.int32))
+    peer = OwnHistory()
+    peer.fit(judged, plays="completed")
+    assert recommend(peer, judged, 6).everything.tolist() == [[0, 1, 2, 3, 4, 5]]
+
+
+def test_own_plays_are_forgotten_by_half_and_joined_by_what_is_popular() -> None:
+    found = scores(OwnPlays(), SPLIT, half_life=10.0, days=30, weight=0.3)
+    first, second = 2**-5.0 + 2**-0.3, 2**-4.0
+    own = np.array([first, second, 0, 0, 0, 0]) / (first + second)
+    popular = 0.3 * np.array([2, 1, 0, 0, 0, 0]) / 3
+    assert np.allclose(found[0], own + popular, atol=1e-6)
+    assert found.sum(axis=1) == pytest.approx(1.3, abs=1e-5)
+    lasting = scores(OwnPlays(), SPLIT, half_life=None, days=None, weight=0.1)
+    ever = 0.1 * np.array([3, 2, 2, 1, 0, 0]) / 8
+    assert np.allclose(lasting[0], np.array([2, 1, 0, 0, 0, 0]) / 3 + ever, atol=1e-6)
+
+
+def test_own_plays_without_recent_ones_of_anybody_are_all_there_is() -> None:
+    found = scores(OwnPlays(), make_split([(0, 1, 9)], users=2), half_life=7, days=3, weight=1.0)
+    assert found.tolist() == [[0, 1, 0, 0, 0, 0], [0] * 6]
+
+
+def test_tracks_of_the_artists_played_come_by_popularity() -> None:
+    """Tracks 0 to 2 are of one artist, 3 to 4 of another, and 5 of none."""
+    artists = np.array([0, 0, 0, 1, 1, -1], np.int32)
+    found = scores(ArtistTracks(), replace(SPLIT, artists=artists), half_life=None, days=None)
+    first = np.array([3, 2, 2, 0, 0, 0]) / 7
+    assert np.allclose(found[0], first, atol=1e-6)
+    assert np.allclose(found[2], first * 2 / 3 + np.array([0, 0, 0, 1, 0, 0]) / 3, atol=1e-6)
+    with pytest.raises(Unsuitable, match="artist"):
+        ArtistTracks().fit(
+            replace(SPLIT, artists=np.full(6, -1, np.int32)), half_life=None, days=None
+        )
 
 
 def test_random_draws_do_not_depend_on_who_else_is_asked(crowd: Split) -> None:
@@ -144,20 +187,30 @@ def test_random_draws_do_not_depend_on_who_else_is_asked(crowd: Split) -> None:
     assert not np.array_equal(together[5], together[6])
 
 
-def test_ease_is_the_closed_form() -> None:
-    inverse = np.linalg.inv(PLAYED[:, :4].T @ PLAYED[:, :4] + 2 * np.eye(4))
-    weights = -inverse / np.diag(inverse)
-    np.fill_diagonal(weights, 0)
-    found = scores(Ease(), SPLIT, l2=2.0, weight="binary")
-    assert np.allclose(found[:, :4], PLAYED[:, :4] @ weights, atol=1e-5)
-    assert not found[:, 4:].any()
-
-
-def test_ease_models_the_tracks_with_the_most_listeners(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.peers.closed_form.MOST_TRACKS", 3)
-    found = scores(Ease(), SPLIT, l2=2.0, weight="binary")
-    assert found[:, :3].any(axis=0).all()
-    assert not found[:, 3:].any()
+@pytest.mark.parametrize(("users", "tracks"), [(40, 90), (90, 40), (40, 40)])
+@pytest.mark.parametrize("peer", [Ease, EaseLogCounts])
+def test_ease_is_the_closed_form_whether_users_or_tracks_are_fewer(
+    monkeypatch: pytest.MonkeyPatch, peer: type[Ease], users: int, tracks: int
+) -> None:
+    random = np.random.default_rng(5)
+    drawn = zip(random.integers(0, users, 900), random.integers(0, tracks - 2, 900), strict=True)
+    # The last user played one track and nothing else, and nobody played the last two.
+    plays = [(int(user), int(track), 1.0 + n) for n, (user, track) in enumerate(drawn)]
+    split = make_split([*plays, (users, 0, 9.0)], users=users + 1, tracks=tracks)
+    counts = full_plays(split).toarray().astype(np.float64)
+    depth = 0 if peer is Ease else 1
+    played = np.where(counts > 0, 1 + depth * np.log(np.maximum(counts, 1)), 0)
+    monkeypatch.setattr("training.peers.closed_form._CELLS", 7 * users)
+    # A peer that was fitted with another setting and on another split does the same.
+    found = peer()
+    found.fit(SPLIT, l2=3.0)
+    for l2 in (200.0, 2.0):
+        inverse = np.linalg.inv(played.T @ played + l2 * np.eye(tracks))
+        weights = -inverse / np.diag(inverse)
+        np.fill_diagonal(weights, 0)
+        assert np.allclose(scores(found, split, l2=l2), played @ weights, atol=1e-4)
+    assert abs(found.scores(np.array([users], np.int32))[0, 0]) < 1e-5
+    assert not found.scores(np.arange(users, dtype=np.int32))[:, -2:].any()
 
 
 @pytest.mark.parametrize("k", [1, 2])
@@ -187,6 +240,16 @@ def test_cosine_neighbours_by_hand() -> None:
     assert np.allclose(found, PLAYED @ cosines, atol=1e-6)
     # Each track's only neighbour is itself.
     alone = scores(CosineNeighbours(), SPLIT, neighbours=1, weight="binary")
+    assert np.allclose(alone, PLAYED, atol=1e-6)
+
+
+def test_user_neighbours_by_hand() -> None:
+    lengths = np.sqrt(PLAYED.sum(1))
+    cosines = PLAYED @ PLAYED.T / np.outer(lengths, lengths)
+    found = scores(UserNeighbours(), SPLIT, neighbours=3, weight="binary")
+    assert np.allclose(found, cosines @ PLAYED, atol=1e-6)
+    # Each user's only neighbour is the user.
+    alone = scores(UserNeighbours(), SPLIT, neighbours=1, weight="binary")
     assert np.allclose(alone, PLAYED, atol=1e-6)
 
 
@@ -259,8 +322,7 @@ def test_no_peer_puts_a_heard_track_among_the_new(name: str, crowd: Split) -> No
         assert not np.isin(named, heard).any()
         assert len(np.unique(named)) == len(named)
         assert (row[len(named) :] == -1).all()
-        if name != OwnHistory.name:
-            assert len(named) == TRACKS - len(np.unique(heard))
+        assert len(named) == TRACKS - len(np.unique(heard))
 
 
 @pytest.mark.parametrize("name", SHORT)
@@ -355,6 +417,16 @@ def test_the_setting_that_was_better_earlier_is_chosen() -> None:
     assert len(steps) == 3
     again = make_split([(0, 2, 5), (1, 2, 5)], later=[(0, 2), (1, 2)])
     assert choose(Shift, again, 2, lambda: None).repeats
+
+
+def test_settings_are_chosen_by_some_users_where_there_are_many(
+    monkeypatch: pytest.MonkeyPatch, crowd: Split
+) -> None:
+    monkeypatch.setattr("training.peers.tuning._USERS", 5)
+    some = _some_users(crowd)
+    assert len(some.judged) == 5
+    every = outcomes(crowd)[0].toarray()
+    assert np.array_equal(outcomes(some)[0].toarray(), every[np.isin(crowd.judged, some.judged)])
 
 
 def test_with_nobody_to_judge_by_the_default_is_taken() -> None:

@@ -16,7 +16,7 @@ from segue.features.schema import load_schema
 from training.autoencoder import TrainedAutoencoder, train_autoencoder
 from training.catalogue import EncodedCatalogue, Popularity, encode_catalogue
 from training.classifier import TrainedClassifier, train_classifier
-from training.collective import Tracks, fit_collective
+from training.collaborative import popularity
 from training.data import connect, ingest
 from training.fit import make_deterministic
 from training.past import read_past
@@ -135,20 +135,19 @@ def test_what_comes_out_after_the_cutoff_changes_nothing_that_is_fitted(
     assert torch.equal(also_classifier.trends.amin(0), classifier.trends.amin(0))
 
 
-def standing(folder: Path, workspace: Path) -> tuple[NDArray[np.bytes_], NDArray[np.float32]]:
-    """Ids, and how each track stands with everybody at the cut-off."""
+def shares(folder: Path, workspace: Path) -> tuple[NDArray[np.bytes_], NDArray[np.float32]]:
+    """Ids, and how popular each track is at the cut-off."""
     encoded = encode(folder, workspace)
-    tracks = Tracks.of(encoded, np.zeros((len(encoded.catalogue), 0), np.float32))
     with connect(workspace) as connection:
         past = read_past(connection, encoded.catalogue, CUTOFF, 365)
-    return encoded.catalogue.ids, fit_collective(tracks, past).standing
+    return encoded.catalogue.ids, popularity(past, encoded.released)
 
 
-def test_what_comes_out_later_does_not_change_how_tracks_stand(
+def test_what_comes_out_later_does_not_change_how_popular_tracks_are(
     copy: Path, data_path: Path, tmp_path: Path
 ) -> None:
     extend(copy, [{"release_date": "2022-09-15", "loudness": 60.0, "tempo": 900.0}] * FUTURE)
-    ids, expected = standing(data_path, tmp_path / "without")
-    also_ids, found = standing(copy, tmp_path / "with")
+    ids, expected = shares(data_path, tmp_path / "without")
+    also_ids, found = shares(copy, tmp_path / "with")
     assert len(also_ids) == len(ids) + FUTURE
     assert np.array_equal(found[np.isin(also_ids, ids)], expected)

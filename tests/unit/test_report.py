@@ -23,7 +23,7 @@ from segue.experiments.records import Exposure, Record
 from segue.experiments.statistics.cuped import cuped
 from segue.experiments.tally import Outcomes, Tally
 from segue.services.report.document import document
-from segue.services.report.pairs import MOST_POINTS
+from segue.services.report.pairs import MOST_POINTS, MOST_POINTS_OF_ALL
 from segue.services.report.reports import Reports
 from tests.unit.arms import ORACLES, at_a_known_share
 from tests.unit.conftest import Function, World, load_function
@@ -91,6 +91,13 @@ class TestVerdict:
     def test_without_outcomes_of_both_nothing_is_decided(self, tally: Tally) -> None:
         assert verdict(tally)["decision"] == "no decision yet"
 
+    def test_the_evidence_that_is_told_is_the_one_that_decides(self) -> None:
+        found = verdict(counted(A=(14, 60), B=(33, 60)))
+        assert found["decision"] == "no decision yet"
+        assert found["evidence"] < 20
+        assert found["p_anytime"] == pytest.approx(1 / found["evidence"])
+        assert found["p_anytime"] > 0.05
+
     def test_lost_users_withhold_the_decision(self) -> None:
         report = document(experiment(), counted(A=(60, 200), B=(280, 400)))
         assert report["verdicts"][0]["decision"] == "decision withheld"
@@ -117,7 +124,7 @@ class TestVerdict:
         arms = (Arm("draw", 1, 0.5), Arm("B", 2, 0.5))
         ties = [interleaved_tie(user) for user in range(500)]
         found = verdict(Tally.of(ties), arms=arms, mode=Mode.INTERLEAVE)
-        assert (found["decision"], found["E"]) == ("no decision yet", 1)
+        assert (found["decision"], found["evidence"]) == ("no decision yet", 0.5)
 
     def test_the_threshold_rises_with_the_arms_and_the_interval_with_it(self) -> None:
         alone = document(experiment(), counted(A=(100, 300), B=(143, 300)))
@@ -138,7 +145,7 @@ class TestVerdict:
         report = document(experiment(mode=Mode.THOMPSON), tally)
         assert (report["verdicts"][0]["decision"] == "B is better") == decided
         last = report["course"][0]["points"][-1]
-        assert last["log_E"] == pytest.approx(report["verdicts"][0]["log_E"])
+        assert last["log_evidence"] == pytest.approx(report["verdicts"][0]["log_evidence"])
 
     def test_rates_that_rise_for_both_are_no_difference_under_adaptive_allocation(self) -> None:
         # Most users are in B only when rates have risen, so its rate is far above that of A.
@@ -167,6 +174,12 @@ class TestFigures:
         for name, value in at_a_known_share(oracle).items():
             assert found[name] == pytest.approx(value, rel=1e-5, abs=1e-8)
 
+    @pytest.mark.parametrize("mode", Mode)
+    def test_an_arm_has_a_share_where_one_is_allotted(self, mode: Mode) -> None:
+        found = document(experiment(mode=mode), counted(A=(6, 20), B=(14, 20)))["arms"]
+        share = 0.5 if mode is Mode.FIXED else None
+        assert [arm["share"] for arm in found] == [share, share]
+
     def test_every_report_is_json(self) -> None:
         tallies = [
             counted(),
@@ -188,7 +201,16 @@ class TestFigures:
         last, comparison = course["points"][-1], report["comparisons"][0]
         assert last["users"] == 500
         assert [last["low"], last["high"]] == pytest.approx(comparison["cs"], abs=1e-7)
-        assert last["log_E"] == pytest.approx(comparison["log_E"])
+        assert last["log_evidence"] == pytest.approx(report["verdicts"][0]["log_evidence"])
+
+    def test_the_courses_of_many_arms_have_fewer_points_each(self) -> None:
+        arms = tuple(Arm(group, 1, 1 / 8) for group in "ABCDEFGH")
+        records = [record(n, "ABCDEFGH"[n % 8], successful=n % 3 == 0) for n in range(600)]
+        report = document(experiment(arms), Tally.of(records))
+        for course, comparison in zip(report["course"], report["comparisons"], strict=True):
+            assert len(course["points"]) == MOST_POINTS_OF_ALL // 7
+            assert course["points"][-1]["users"] == 150
+            assert comparison["cs"] == [course["points"][-1][end] for end in ("low", "high")]
 
     def test_densities_are_densities(self) -> None:
         densities = document(experiment(), counted(A=(6, 20), B=(14, 20)))["densities"]
@@ -321,6 +343,17 @@ class TestPending:
         (found,) = Reports(world.results).mismatches()
         assert found["users"] == {"A": 12, "B": 0}
 
+    def test_who_is_settled_counts_once_though_the_exposure_is_still_there(
+        self, world: World
+    ) -> None:
+        found = self.exposures(world, "A" * 6)
+        for exposure in list(world.results.pending.values())[:3]:
+            world.results.add_record(found, Record(exposure, False, 0))
+        report = Reports(world.results).report("spring", live=True)
+        assert [arm["assigned"] for arm in report["arms"]] == [6, 0]
+        assert [arm["users"] for arm in report["arms"]] == [3, 0]
+        assert Reports(world.results).mismatches() == []
+
     def test_as_many_as_allotted_are_not_off(self, world: World) -> None:
         self.exposures(world, "AB" * 6)
         assert Reports(world.results).mismatches() == []
@@ -331,6 +364,26 @@ class TestPage:
         html = page(document(experiment(), counted(A=(300, 1000), B=(374, 1000))))
         assert "B is better" in html
         assert "The difference is above 0 and up to" in html
+
+    def test_a_withheld_decision_stands_beside_no_interval(self) -> None:
+        html = page(document(experiment(), counted(A=(60, 200), B=(280, 400))))
+        assert "Decision withheld" in html
+        assert "The difference is" not in html
+        assert "the shade holds" not in html
+        assert "A succeeds with 30.0" in html
+
+    def test_among_several_arms_it_says_than_which_one_is_better(self) -> None:
+        arms = tuple(Arm(group, 1, 1 / 3) for group in ("old", "new", "newer"))
+        html = page(
+            document(experiment(arms), counted(old=(60, 200), new=(120, 200), newer=(10, 200)))
+        )
+        assert '<h1 class="yes">New is better than old; old is better than newer</h1>' in html
+
+    def test_it_names_the_control_once(self) -> None:
+        arms = (Arm("control", 1, 0.5), Arm("B", 2, 0.5))
+        html = page(document(experiment(arms), counted(control=(6, 20), B=(14, 20))))
+        assert "control (model 1)" in html
+        assert "A (model 1, control)" in page(document(experiment(), counted(A=(6, 20))))
 
     @pytest.fixture(params=list(Mode))
     def html(self, request: pytest.FixtureRequest) -> str:

@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from segue.api.report.charts import Axes, Line, lines
-from segue.api.report.numerals import axis_points, count, points, signed
+from segue.api.report.numerals import axis_points, count, difference, points, signed
 
 
 def written(chart: str) -> dict[str, float]:
@@ -41,7 +41,19 @@ def test_a_mark_is_named_on_the_side_where_the_line_is_not(
     assert is_name_above is not is_line_above
 
 
+def test_a_small_difference_is_told_from_none() -> None:
+    assert points(0.00004) == "+0.004\u00a0pp"
+    assert points(0) == points(1e-17) == "0\u00a0pp"
+    assert difference((-0.0003, 0.0002)) == "\u22120.03\u00a0pp to +0.02\u00a0pp"
+
+
+def test_a_difference_that_ends_at_0_holds_it() -> None:
+    assert difference((0, 0.6)) == "at least 0 and up to +60.0\u00a0pp"
+    assert difference((-0.6, 0)) == "at most 0 and down to \u221260.0\u00a0pp"
+
+
 def test_what_is_less_than_nothing_bears_a_minus_sign() -> None:
     assert points(-0.026) == "\u22122.6\u00a0pp"
+    assert points(-0.0003) == "\u22120.03\u00a0pp"
     assert axis_points(-0.2) == "\u221220\u00a0pp"
     assert signed(-0.5) == "\u22120.5"

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy import special
 
 from segue.domain.errors import InvalidRequest
+from segue.experiments.experiment import LEAST_SHARE
 from segue.experiments.statistics.beta_tail import log_density, log_tail_ratio
 from segue.experiments.statistics.counts import Counts
 from segue.experiments.statistics.evalue import (
@@ -238,7 +239,8 @@ class TestEvidenceAtAShare:
 
 def least_on_a_fine_grid(a: Counts, b: Counts) -> tuple[float, float]:
     """``log E+`` and ``log E-`` at their least over a grid forty times as fine."""
-    shares = special.expit(np.linspace(-13.8, 13.8, 1_105))
+    end = special.logit(1 - LEAST_SHARE)
+    shares = special.expit(np.linspace(-end, end, 1_105))
     found = [evidence_at(a, b, share) for share in map(float, shares)]
     return min(it.log_plus for it in found), min(it.log_minus for it in found)
 
@@ -252,22 +254,29 @@ class TestEvidence:
             (Counts(2, 9), Counts(13, 16)),
             (Counts(690, 7_000), Counts(50, 300)),
             (Counts(700_000, 1_000_000), Counts(705_000, 1_000_000)),
+            (Counts(0, 3), Counts(1_655_232, 1_714_422)),
+            (Counts(1, 3), Counts(948_146, 948_347)),
+            (Counts(0, 2), Counts(808_487, 1_729_407)),
+            (Counts(56_325_625, 94_044_862), Counts(0, 1)),
         ],
     )
     def test_is_the_least_that_any_share_leaves(self, a: Counts, b: Counts) -> None:
         found, finely = evidence(a, b), least_on_a_fine_grid(a, b)
         for least, on_grid in zip((found.log_plus, found.log_minus), finely, strict=True):
             # Never above what the fine grid has, but for rounding; at a narrow valley, well below.
-            assert least <= on_grid + 1e-9
+            assert least <= on_grid + 1e-8
         assert found.log_plus == pytest.approx(finely[0], abs=0.01 + 0.01 * abs(finely[0]))
+
+    def test_is_the_least_where_few_users_stand_beside_very_many(self) -> None:
+        found = evidence(Counts(0, 3), Counts(1_655_232, 1_714_422))
+        assert found.log_plus == pytest.approx(8.51166834, abs=1e-6)
 
     @settings(deadline=None, max_examples=50)
     @given(arms(), arms(), shares)
     def test_is_never_more_than_at_a_share(self, a: Counts, b: Counts, share: float) -> None:
         found, known = evidence(a, b), evidence_at(a, b, share)
-        # Where a bet has lost nearly all, how little is left of it is known to a percent.
         for least, there in ((found.log_plus, known.log_plus), (found.log_minus, known.log_minus)):
-            assert least <= there + (1e-6 if there > 0 else 0.01) * (1 + abs(there))
+            assert least <= there + 1e-6
 
     def test_a_share_other_than_the_allotted_is_no_evidence(self) -> None:
         # 52 % of the users are B's, and of the successes and failures as well.
@@ -308,6 +317,20 @@ class TestEvidence:
         assert found.p_value == 0
         assert in_words(found.log_value) == "10^434,294"
         assert in_words(math.log(2.231323)) == "2.23"
+
+    @pytest.mark.parametrize(
+        ("value", "words"),
+        [
+            (19.95, "19.9"),
+            (20, "20"),
+            (1, "1"),
+            (0.42679, "0.426"),
+            (1e-9, "1e-09"),
+            (1234.9, "1,234"),
+        ],
+    )
+    def test_in_words_is_never_more_than_it_is(self, value: float, words: str) -> None:
+        assert in_words(math.log(value)) == words
 
 
 class TestCounts:

@@ -1,6 +1,7 @@
 """What a reader is told, and ``segue stats``, which tells it."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -33,8 +34,27 @@ class TestVerdict:
     def test_says_nothing_on_weak_evidence_however_small_the_p_value(self) -> None:
         found = verdict((6, 20), (14, 20))
         assert found.decision is Decision.NONE_YET
-        assert "E = 2.23" in found.reason
+        assert "the evidence is 2.01" in found.reason
         assert "takes 20" in found.reason
+
+    @pytest.mark.parametrize("successes", range(30, 40))
+    def test_reason_p_value_interval_and_decision_speak_of_the_same_evidence(
+        self, successes: int
+    ) -> None:
+        found = compare(Counts(14, 60), Counts(successes, 60))
+        decided = found.verdict.decision is Decision.B
+        assert decided == (found.evidence.deciding >= 20)
+        assert decided == (found.evidence.p_value <= 0.05)
+        assert decided == (found.confidence[0] > 0)
+        told = float(found.verdict.reason.split()[3].rstrip(";").replace(",", ""))
+        assert (told >= 20) == decided
+        assert found.evidence.deciding * 0.99 < told <= found.evidence.deciding
+
+    def test_the_mean_of_both_bets_does_not_decide(self) -> None:
+        found = compare(Counts(14, 60), Counts(33, 60))
+        assert found.evidence.value > 20 > found.evidence.deciding
+        assert found.verdict.decision is Decision.NONE_YET
+        assert found.evidence.p_value > 0.05
 
     @pytest.mark.parametrize(("a", "b"), [((0, 0), (0, 0)), ((0, 0), (3, 5)), ((3, 5), (0, 0))])
     def test_says_nothing_where_nothing_is_settled(
@@ -82,6 +102,15 @@ class TestCommand:
         text = "\n".join(lines)
         for figure in ("Newcombe", "Wilson", "Fisher", "P(B > A)", "At any time", "At one look"):
             assert figure in text
+
+    def test_an_interval_that_ends_at_0_reads_as_holding_it(self) -> None:
+        assert "at least 0, at most 0.6057" in stats("14/60", "33/60").stdout
+        assert "at most 0, at least -0.6057" in stats("33/60", "14/60").stdout
+
+    def test_gives_no_interval_where_the_decision_is_withheld(self) -> None:
+        text = stats("3000/10000", "5000/9500").stdout
+        assert "decision withheld" in text
+        assert re.search(r"rate B - rate A +withheld", text)
 
     def test_tells_how_far_along_the_test_is(self) -> None:
         result = stats("700/1000", "700/1000", "--difference", "0.05")

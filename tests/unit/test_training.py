@@ -16,10 +16,11 @@ from segue.domain.times import DAY, parse_time
 from segue.features.listeners import History
 from segue.models.autoencoder import interests
 from segue.models.bundle import MANIFEST, Bundle
+from tests.unit.splits import split_of
 from training.card import CARD, model_card
 from training.catalogue import Popularity
 from training.networks import LATENT, TasteDensity
-from training.train import train
+from training.train import sample_listeners, train
 
 
 def quietly(*_: object) -> None:
@@ -202,3 +203,15 @@ def test_a_skip_after_the_cutoff_takes_no_play_away_from_before_it() -> None:
         ["skipped later", "skipped before", "played later"]
     )
     assert ranks.tolist() == [1, 0, 0]
+
+
+def test_a_sample_of_listeners_keeps_what_came_of_each() -> None:
+    outcomes = {user: [user % 7, 7 + user % 3] for user in range(1, 30)}
+    everybody = split_of([[0]] * 30, outcomes, tracks=10)
+    split = sample_listeners(everybody, 5, seed=7)
+    assert len(set(split.judged.tolist())) == 5
+    assert list(split.judged) == sorted(split.judged)
+    for row, user in enumerate(split.judged.tolist()):
+        start, end = split.offsets[row : row + 2]
+        assert split.outcomes[start:end].tolist() == outcomes[user]
+    assert sample_listeners(everybody, 100, seed=7).judged.tolist() == list(outcomes)

@@ -40,19 +40,30 @@ class Intake:
 
     def parsed(self, table: str, parse: Callable[[Row], Item]) -> Iterator[tuple[int, Item]]:
         """``items`` of rows that are no records."""
+        return self.accepted(table, self.rows(table), parse)
+
+    def rows(self, table: str) -> Iterator[tuple[int, Row]]:
+        """The table's rows with their numbers, each counted as read; nothing without a file."""
         source, tally = self._sources.get(table), self.tallies[table]
         if source is None:
             return
-        for number, row in source.rows(self._report):
+        for row in source.rows(self._report):
             tally.read += 1
+            yield row
+        self._used += source.size
+        self._report(0)
+
+    def accepted(
+        self, table: str, rows: Iterable[tuple[int, Row]], parse: Callable[[Row], Item]
+    ) -> Iterator[tuple[int, Item]]:
+        """What ``parse`` makes of some of the ``rows``; those it refuses go to the quarantine."""
+        for number, row in rows:
             try:
                 item = parse(row)
             except InvalidRecord as fault:
-                self._quarantine.reject(tally, number, row, fault.reasons)
+                self._quarantine.reject(self.tallies[table], number, row, fault.reasons)
             else:
                 yield number, item
-        self._used += source.size
-        self._report(0)
 
     def reject(self, table: str, numbers: Iterable[int], reason: str) -> None:
         """Put rows aside that turn out to be unusable only in the company of others.

@@ -2,26 +2,23 @@
 
 from collections.abc import Collection
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import duckdb
 
-from segue.domain.events import parse_event
+from segue.domain.events import Event, parse_event
 from segue.domain.users import attributes_to_json, parse_user
+from training.data.events import EVENT_COLUMNS, read_plain_events
 from training.data.intake import Intake
-from training.data.parquet import INTEGER, TEXT, TEXTS, TRUTH, TableWriter, count_rows
+from training.data.parquet import TEXT, TEXTS, TRUTH, TableWriter, count_rows
 from training.data.queries import create_view, read_sql, write_query
-from training.data.records import first_only
+from training.data.records import decode, first_only
+from training.data.sources import Row
 
 USER_COLUMNS = {"user_id": TEXT, "favourite_genres": TEXTS, "premium": TRUTH, "attributes": TEXT}
-_STAGED_COLUMNS = {
-    "line": INTEGER,
-    "user_id": TEXT,
-    "session_id": TEXT,
-    "time": INTEGER,
-    "type": TEXT,
-    "track_id": TEXT,
-}
+# Rows that are held at once: enough to make columns cheap, few enough that they may all be long.
+_BATCH = 1024
 
 
 def write_users(intake: Intake, attributes: Collection[str], path: Path) -> None:
@@ -49,9 +46,7 @@ def write_events(intake: Intake, connection: duckdb.DuckDBPyConnection, path: Pa
     the view ``events`` on the connection.
     """
     staged = path.with_suffix(".staged")
-    with TableWriter(staged, _STAGED_COLUMNS) as table:
-        for line, event in intake.items("sessions", parse_event):
-            table.append((line, *event))
+    _stage_events(intake, staged)
     create_view(connection, "staged", staged)
     _reject_shared_sessions(intake, connection)
     write_query(
@@ -64,6 +59,21 @@ def write_events(intake: Intake, connection: duckdb.DuckDBPyConnection, path: Pa
     create_view(connection, "events", path)
     tally = intake.tallies["sessions"]
     tally.repeats = tally.kept - count_rows(path)
+
+
+def _stage_events(intake: Intake, path: Path) -> None:
+    """Write the events with the numbers of their rows; the order does not matter."""
+    rows = intake.rows("sessions")
+    with TableWriter(path, EVENT_COLUMNS) as table:
+        while batch := list(islice(rows, _BATCH)):
+            events, others = read_plain_events(batch)
+            table.extend(events)
+            for line, event in intake.accepted("sessions", others, _read_event):
+                table.append((line, *event))
+
+
+def _read_event(row: Row) -> Event:
+    return parse_event(decode(row))
 
 
 def _reject_shared_sessions(intake: Intake, connection: duckdb.DuckDBPyConnection) -> None:

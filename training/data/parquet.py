@@ -62,6 +62,7 @@ class TableWriter:
         self._width = len(columns)
         # One flat list of all cells: a list of rows would keep the garbage collector busy.
         self._cells: list[object] = []
+        self._tables: list[pa.Table] = []
 
     def append(self, row: Iterable[object]) -> None:
         """Add one row, its values in the order of the columns."""
@@ -69,13 +70,21 @@ class TableWriter:
         if len(self._cells) == BATCH * self._width:
             self._flush()
 
+    def extend(self, rows: pa.Table) -> None:
+        """Add a table of the same columns; its rows may come to lie before those of ``append``."""
+        self._tables.append(rows)
+        if sum(map(len, self._tables)) >= BATCH:
+            self._flush()
+
     def _flush(self) -> None:
         arrays = [
             pa.array(self._cells[start :: self._width], field.type)
             for start, field in enumerate(self._schema)
         ]
-        self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
+        self._tables.append(pa.Table.from_arrays(arrays, schema=self._schema))
+        self._writer.write_table(pa.concat_tables(self._tables), row_group_size=BATCH)
         self._cells.clear()
+        self._tables.clear()
 
     def __enter__(self) -> Self:
         return self

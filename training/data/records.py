@@ -28,6 +28,17 @@ def decode(row: Row) -> Record:
     return record
 
 
+def record_of(row: Row) -> Record:
+    """The record that a row holds, its numbers as they were written; empty where there is none."""
+    value: object = row
+    if isinstance(row, bytes):
+        try:
+            value = _decode_line(row)
+        except InvalidRecord:
+            return {}
+    return value if isinstance(value, dict) else {}
+
+
 def _undisguise(record: Record) -> None:
     """A column of whole numbers with a gap passes through many tools as floats: 101.0 is 101."""
     for field in _WHOLE_NUMBERS:

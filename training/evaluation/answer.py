@@ -44,7 +44,7 @@ def mean_rows(results: Results, names: Sequence[str], seed: int) -> list[Row]:
 
 
 def _start(results: Results, name: str, view: str) -> Row:
-    judged = ~np.isnan(results.values(name, view, "hit"))
+    judged = ~np.isnan(results.values(name, view, "hit")).all(0)
     return {
         "model": name,
         "view": view,
@@ -139,7 +139,7 @@ def _group_rows(
                 row = rows.setdefault(
                     (names[n], view, group), {"model": names[n], "view": view, key: group}
                 )
-                row["evaluations"] = int(np.count_nonzero(~np.isnan(column)))
+                row["evaluations"] = int(np.count_nonzero(~np.isnan(column).all(0)))
                 row |= {measure: mean, f"{measure}_low": low, f"{measure}_high": high}
     return list(rows.values())
 
@@ -161,6 +161,11 @@ def add_shares(rows: Sequence[Row], oracle: str) -> None:
         row["share_of_oracle"] = _round(reached / top) if top and reached is not None else None
 
 
+def resampled(answer: Mapping[str, Any]) -> str:
+    """What the intervals of an answer resample, for those who read it."""
+    return "listeners and seeds" if answer["seeds"] > 1 else "listeners"
+
+
 def mean(values: Floats) -> float | None:
     """Of those that are known."""
     known = values[~np.isnan(values)]
@@ -172,7 +177,7 @@ def _bootstrap(
 ) -> Iterator[tuple[float | None, float | None, float | None]]:
     if not columns:
         return
-    told = bootstrap(np.stack(columns, 1), results.listeners, seed)
+    told = bootstrap(np.stack(columns, 2), results.listeners, seed)
     for mean, low, high in zip(told.mean, told.low, told.high, strict=True):
         yield _round(mean), _round(low), _round(high)
 

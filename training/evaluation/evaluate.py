@@ -26,7 +26,7 @@ from training.evaluation.leaks import leaking
 from training.evaluation.likeness import examples, likeness_rows
 from training.evaluation.lists import Lists
 from training.evaluation.own import Own, fit_and_recommend
-from training.evaluation.results import CutoffResults, Results
+from training.evaluation.results import CutoffResults, Results, stack_draws
 from training.evaluation.rivals import Rivals
 from training.evaluation.split import Split
 from training.progress import Curve, Progress
@@ -47,11 +47,13 @@ def evaluate(
     cold: bool = False,
     check_leaks: bool = False,
     seed: int = SEED,
+    seeds: int = 1,
     progress: Progress,
 ) -> dict[str, Any]:
     """The answer as plain values, ready for JSON and ``training.evaluation.report``::
 
-        k, cutoffs, split, seed, data      what was judged, and on what
+        k, cutoffs, split, data            what was judged, and on what
+        seed, seeds                        the first seed of our models, and how many there are
         ours, peers, references            the names of the contenders; random is always there,
                                            and the autoencoder with inputs missing, if wanted
         rows                               means by model and view; ndcg_low, ndcg_high: intervals
@@ -66,7 +68,10 @@ def evaluate(
     given split. peers: names of ``training.peers``. oracle: a contender that knows the truth.
     ablations: judge the autoencoder without artist, without genres and without both, too. cold: at
     the last cut-off, judge ours on tracks that are held out of all plays before it. check_leaks:
-    fit our models once more at the last cut-off, with garbage for what came after it.
+    fit our models once more at the last cut-off, with garbage for what came after it. seeds: train
+    our models so many times at each cut-off, with ``seed`` and those that follow it; figures are
+    means over them, and intervals hold how much they differ, see ``intervals``. All else is of the
+    first seed: peers, references, curves, tradeoff, likeness, leaks and cold.
 
     Raises InvalidData where the folder cannot be used, or there is nobody to judge at a cut-off.
     """
@@ -76,7 +81,7 @@ def evaluate(
         opened = open_data(data, workspace, split=split, progress=partial(progress, "reading"))
         rivals = Rivals(folder / "peers", peers, k, seed)
         schema = load_schema(opened.schema)
-        run = _Run(opened.schema, schema, k, seed, oracle, ablations, progress)
+        run = _Run(opened.schema, schema, k, seed, seeds, oracle, ablations, progress)
         with connect(workspace) as connection:
             times = _times(connection, opened, cutoffs)
             judged, last = run.judge(connection, times, rivals)
@@ -84,13 +89,14 @@ def evaluate(
         leaks = run.leaks(folder, times[-1]) if check_leaks else None
         held_out = run.cold(folder, times[-1]) if cold else None
         judged, told = rivals.judge(judged, progress)
-    results = Results(judged)
+    results = Results(judged, seeds)
     roles = _roles(results, last)
     return {
         "k": k,
         "cutoffs": [format_time(time) for time in times],
         "split": split,
         "seed": seed,
+        "seeds": seeds,
         "data": about,
         "ours": roles.ours,
         "peers": roles.peers,
@@ -127,6 +133,7 @@ class _Run:
     schema: Schema
     k: int
     seed: int
+    seeds: int
     oracle: Contender | None
     ablations: bool
     progress: Progress
@@ -138,16 +145,21 @@ class _Run:
         judged = []
         for done, cutoff in enumerate(times):
             self.progress("cut-offs", done, len(times))
+            last = cutoff == times[-1]
             encoded, split = prepare(connection, self.schema, cutoff)
             rivals.prepare(connection, encoded, split)
-            own = self._fit(connection, split, encoded, vary=cutoff == times[-1])
+            draws = [
+                self._fit(connection, split, encoded, self.seed + draw, vary=last and not draw)
+                for draw in range(self.seeds)
+            ]
+            own = draws[0]
             variants = self._variants(connection, split, encoded)
             references = {**variants.lists, **self._references(split, encoded)}
             judge = Judge(split, encoded.features)
             measures = {
-                name: judge.measures(name, found)
-                for name, found in {**own.lists, **references}.items()
-            }
+                name: stack_draws([judge.measures(name, draw.lists[name]) for draw in draws])
+                for name in own.lists
+            } | {name: judge.measures(name, found) for name, found in references.items()}
             judged.append(judge.results(encoded.catalogue.genres, measures))
         self.progress("cut-offs", len(times), len(times))
         catalogue, spaces = encoded.catalogue, {**own.latents, **variants.latents}
@@ -166,7 +178,7 @@ class _Run:
         def fit(
             connection: duckdb.DuckDBPyConnection, split: Split, encoded: EncodedCatalogue
         ) -> Mapping[str, Lists]:
-            return self._fit(connection, split, encoded).lists
+            return self._fit(connection, split, encoded, self.seed).lists
 
         workspace, garbled = folder / "workspace", folder / "garbled"
         return leaking(workspace, garbled, self.schema, cutoff, fit, self.seed)
@@ -189,6 +201,7 @@ class _Run:
         connection: duckdb.DuckDBPyConnection,
         split: Split,
         encoded: EncodedCatalogue,
+        seed: int,
         *,
         vary: bool = False,
     ) -> Own:
@@ -198,7 +211,7 @@ class _Run:
             encoded,
             self.schema_path,
             k=self.k,
-            seed=self.seed,
+            seed=seed,
             vary=vary,
             progress=self.progress,
         )

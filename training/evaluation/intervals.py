@@ -1,7 +1,15 @@
-"""Means with intervals: a bootstrap that resamples listeners, not their evaluations.
+"""Means with intervals: a bootstrap that resamples listeners and training draws.
 
 One listener is judged at several cut-offs, and those judgements resemble each other: counted as if
-they were independent, they would make every interval too narrow.
+they were independent, they would make every interval too narrow. So listeners are resampled, each
+with all of their evaluations.
+
+A model that is trained with another seed recommends otherwise, to all listeners at once. So where
+models were trained several times, once a seed, each resample also draws seeds, each with all
+cut-offs and models that were trained with it: that holds whether or not models of one seed resemble
+each other. Of n seeds n - 1 are drawn with replacement, because the variance between so few of n
+drawn ones would come out too small by (n - 1) / n (McCarthy and Snowden, "The Bootstrap and Finite
+Population Sampling", 1985). One seed says nothing of how much the seed matters.
 """
 
 from dataclasses import dataclass
@@ -28,12 +36,12 @@ class Means:
 
 
 def bootstrap(values: Floats, listeners: NDArray[np.integer], seed: int) -> Means:
-    """Column means of ``values``, (evaluations, columns), and their percentile intervals.
+    """Column means of ``values``, and their percentile intervals.
 
-    listeners: (evaluations,), whose evaluation it is, numbered from 0. NaN is left out of its
-    column. All columns see the same resamples, so that a column of differences is a paired
-    comparison. The cluster bootstrap: Field and Welsh, "Bootstrapping clustered data", JRSS B 69
-    (2007).
+    values: (draws, evaluations, columns), a draw for each seed. listeners: (evaluations,), whose
+    evaluation it is, numbered from 0. NaN is left out of its column. All columns see the same
+    resamples, so that a column of differences is a paired comparison. The cluster bootstrap: Field
+    and Welsh, "Bootstrapping clustered data", JRSS B 69 (2007).
     """
     present = ~np.isnan(values)
     size = int(listeners.max(initial=-1)) + 1
@@ -41,25 +49,37 @@ def bootstrap(values: Floats, listeners: NDArray[np.integer], seed: int) -> Mean
     counts = _by_listener(present.astype(np.float64), listeners, size)
     drawn = _resample(sums, counts, np.random.default_rng(seed))
     low, high = _percentiles(drawn)
-    return Means(_divide(sums.sum(0), counts.sum(0)), low, high)
+    return Means(_divide(sums.sum((0, 1)), counts.sum((0, 1))), low, high)
 
 
 def _by_listener(values: Floats, listeners: NDArray[np.integer], size: int) -> Floats:
-    total = np.zeros((size, values.shape[1]))
-    np.add.at(total, listeners, values)
+    total = np.zeros((len(values), size, values.shape[2]))
+    for draw, one in zip(total, values, strict=True):
+        np.add.at(draw, listeners, one)
     return total
 
 
 def _resample(sums: Floats, counts: Floats, random: np.random.Generator) -> Floats:
-    """(RESAMPLES, columns): the means over as many listeners, drawn with replacement."""
-    size = len(sums)
+    """(RESAMPLES, columns): means over listeners and draws, both drawn with replacement."""
+    draws, size, _ = sums.shape
     at_once = max(1, _WEIGHTS // max(size, 1))
     parts = []
     for start in range(0, RESAMPLES, at_once):
         rows = min(at_once, RESAMPLES - start)
-        weights = random.multinomial(size, np.full(size, 1 / max(size, 1)), rows).astype(np.float64)
-        parts.append(_divide(weights @ sums, weights @ counts))
+        weights = _weights(random, size, size, rows)
+        of_draws = _weights(random, max(draws - 1, 1), draws, rows)
+        top, bottom = (
+            sum(of_draws[:, draw, None] * (weights @ part[draw]) for draw in range(draws))
+            for part in (sums, counts)
+        )
+        parts.append(_divide(top, bottom))
     return np.concatenate(parts)
+
+
+def _weights(random: np.random.Generator, number: int, size: int, rows: int) -> Floats:
+    """(rows, size): how often each of ``size`` is among ``number`` drawn with replacement."""
+    drawn = random.multinomial(number, np.full(size, 1 / max(size, 1)), rows)
+    return drawn.astype(np.float64)
 
 
 def _percentiles(drawn: Floats) -> Floats:

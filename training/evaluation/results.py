@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from training.evaluation.metrics import Floats
 
-# By view and measure, as ``metrics.measure`` gives them.
+# By view and measure, as ``metrics.measure`` gives them. A contender that was trained with several
+# seeds has an axis more in front, one place for each.
 Measures = Mapping[str, Mapping[str, Floats]]
 
 
@@ -28,11 +29,20 @@ class CutoffResults:
     played: Mapping[str, Floats]
 
 
-class Results:
-    """All cut-offs, one behind the other."""
+def stack_draws(draws: Sequence[Measures]) -> Measures:
+    """The measures of one contender that was trained with several seeds, from those of each."""
+    return {
+        view: {name: np.stack([draw[view][name] for draw in draws]) for name in measures}
+        for view, measures in draws[0].items()
+    }
 
-    def __init__(self, cutoffs: Sequence[CutoffResults]) -> None:
+
+class Results:
+    """All cut-offs, one behind the other. seeds: how many our models were trained with at each."""
+
+    def __init__(self, cutoffs: Sequence[CutoffResults], seeds: int = 1) -> None:
         self._cutoffs = cutoffs
+        self._seeds = seeds
         ids = np.concatenate([one.listeners for one in cutoffs])
         _, self.listeners = np.unique(ids, return_inverse=True)
         self.plays = np.concatenate([one.plays for one in cutoffs])
@@ -44,24 +54,28 @@ class Results:
         return list(dict.fromkeys(name for one in self._cutoffs for name in one.measures))
 
     def values(self, name: str, view: str, measure: str) -> Floats:
-        """(evaluations,), NaN where the contender gave no lists or the listener is not judged."""
-        return np.concatenate([*self._each(name, view, measure)])
+        """(seeds, evaluations), NaN where there are no lists or the listener is not judged.
+
+        What was trained once stands there for every seed.
+        """
+        return np.concatenate([*self._each(name, view, measure)], axis=1)
 
     def overall(self, name: str, view: str, measure: str) -> float:
         """The mean over the cut-offs of a measure that all lists of one have together."""
         found = [
-            float(o.measures[name][view][measure]) for o in self._cutoffs if name in o.measures
+            float(np.mean(o.measures[name][view][measure]))
+            for o in self._cutoffs
+            if name in o.measures
         ]
         known = [value for value in found if not np.isnan(value)]
         return float(np.mean(known)) if known else float("nan")
 
     def played(self, view: str) -> Floats:
-        """(evaluations,), how popular is what was really played."""
-        return np.concatenate([one.played[view] for one in self._cutoffs])
+        """(seeds, evaluations), how popular is what was really played: the same for every seed."""
+        played = np.concatenate([one.played[view] for one in self._cutoffs])
+        return np.broadcast_to(played, (self._seeds, len(played)))
 
     def _each(self, name: str, view: str, measure: str) -> Iterator[Floats]:
         for one in self._cutoffs:
-            if name in one.measures:
-                yield one.measures[name][view][measure]
-            else:
-                yield np.full(len(one.listeners), np.nan)
+            known = one.measures[name][view][measure] if name in one.measures else np.nan
+            yield np.broadcast_to(known, (self._seeds, len(one.listeners)))

@@ -33,7 +33,8 @@ class Split:
     cutoff: milliseconds since 1970 UTC. users: (users,) bytes, their ids, sorted. plays: all before
     the cut-off. features: (tracks, width) float16, the numeric and categorical inputs of the
     encoder, without genres. popularity: (tracks,) float32, what the catalogue says of itself, NaN
-    where it says nothing. profiles: (users, width) float32, the encoded profiles.
+    where it says nothing. artists: (tracks,) int32, numbers of their artists, -1 for none. genres:
+    (pairs, 2) int32, a track and a genre of it each. profiles: (users, width) float32, encoded.
 
     judged: (judged,) int32, ascending: the users with a play before the cut-off who fully played
     something after it. Those tracks of ``judged[i]`` are ``outcomes[offsets[i]:offsets[i + 1]]``,
@@ -45,6 +46,8 @@ class Split:
     plays: Plays
     features: NDArray[np.float16]
     popularity: NDArray[np.float32]
+    artists: NDArray[np.int32]
+    genres: NDArray[np.int32]
     profiles: NDArray[np.float32]
     judged: NDArray[np.int32]
     offsets: NDArray[np.int64]

@@ -41,6 +41,8 @@ def split_at(
             plays=_plays(history, named.indices.to_numpy().astype(np.int32)),
             features=_plain_features(encoded),
             popularity=_popularity(connection, encoded.catalogue),
+            artists=encoded.catalogue.artists,
+            genres=_genres(encoded.catalogue),
             profiles=_profiles(connection, encoded.encoder, named.dictionary.to_pylist()),
             judged=np.empty(0, np.int32),
             offsets=np.zeros(1, np.int64),
@@ -169,6 +171,14 @@ def _popularity(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue) -> 
         numbers = [v if isinstance(v, int | float) else np.nan for v in values]
         found[catalogue.positions(table.column("id").to_pylist())] = numbers
     return found
+
+
+def _genres(catalogue: Catalogue) -> NDArray[np.int32]:
+    pairs = [
+        np.stack([tracks, np.full_like(tracks, genre)], axis=1)
+        for genre, tracks in enumerate(catalogue.genres.values())
+    ]
+    return np.concatenate([np.empty((0, 2), np.int32), *pairs])
 
 
 def _profiles(

@@ -9,44 +9,76 @@ from training.evaluation.split import Split
 from training.peers.matrix import full_plays, weighted
 from training.peers.peer import SEED, FloatArray, IntArray, Peer, settings
 
-# EASE inverts a dense matrix over the tracks: 12,000 of them take 0.6 GB, three times over.
-MOST_TRACKS = 12_000
+# So many numbers of a block are held at a time.
+_CELLS = 2**23
+# The eigenvectors of larger Gram matrices are computed in single precision, for want of memory.
+_DOUBLE = 8_000
 
 
 class Ease(Peer):
-    """EASE: the best linear item-item model without self-similarity.
+    """EASE: the best linear item-item model without self-similarity, on who played what.
 
-    P = (R'R + l2 I)^-1, B = -P / diag(P) by columns, diag(B) = 0, scores = R B. Steck,
-    "Embarrassingly Shallow Autoencoders for Sparse Data", 2019. Beyond MOST_TRACKS tracks with a
-    listener, only those with the most are modelled; the others score 0.
+    B = I - P / diag(P) by columns, P = (X'X + l2 I)^-1, so diag(B) = 0; scores = X B. Steck,
+    "Embarrassingly Shallow Autoencoders for Sparse Data", 2019. It is exact for any number of
+    tracks: with F = X'X P = I - l2 P, the score of a user u and a track t is
+    ((X F)_ut - X_ut F_tt) / (1 - F_tt), and where there are fewer users than tracks,
+    X F = X X' (X X' + l2 I)^-1 X needs the users' Gram matrix alone.
     """
 
     name = "ease"
-    grid = settings(weight=("log", "binary"), l2=(500.0, 20.0, 100.0, 1000.0, 2500.0))
+    weight = "binary"
+    grid = settings(
+        l2=(500.0, 1.0, 5.0, 20.0, 50.0, 100.0, 200.0, 1000.0, 2500.0, 5000.0, 10_000.0)
+    )
     repeats = (True, False)
 
-    def fit(self, split: Split, *, l2: float, weight: str) -> None:
-        plays = weighted(full_plays(split), weight)
-        listeners = np.bincount(plays.indices, minlength=split.tracks)
-        most = np.argsort(-listeners, kind="stable")[:MOST_TRACKS]
-        self._modelled = np.sort(most[listeners[most] > 0])
-        self._plays = plays[:, self._modelled]
-        self._tracks = split.tracks
-        self._weights = _ease((self._plays.T @ self._plays).toarray(), l2)
+    def __init__(self) -> None:
+        self._split: Split | None = None
+
+    def fit(self, split: Split, *, l2: float) -> None:
+        # The eigenvectors cost nearly all of the time, and serve every l2.
+        if self._split is not split:
+            self._decompose(split)
+            self._split = split
+        vectors, values = self._vectors, self._values
+        self._smoother = ((vectors * (values / (values + l2))) @ vectors.T).astype(np.float32)
+        if self._by_users:
+            inverse = (vectors / (values + l2)) @ vectors.T
+            self._diagonal = _quadratic_forms(self._plays, inverse.astype(np.float32))
+        else:
+            self._diagonal = np.diag(self._smoother).copy()
+
+    def _decompose(self, split: Split) -> None:
+        self._plays = plays = weighted(full_plays(split), self.weight)
+        self._by_users = plays.shape[0] < plays.shape[1]
+        gram = (plays @ plays.T if self._by_users else plays.T @ plays).toarray()
+        gram = gram.astype(np.float64 if len(gram) <= _DOUBLE else np.float32)
+        values, self._vectors = linalg.eigh(gram, overwrite_a=True, check_finite=False)
+        # Rounding leaves some a little below 0.
+        self._values = np.maximum(values, 0)
 
     def scores(self, users: IntArray) -> FloatArray:
-        scores = np.zeros((len(users), self._tracks), np.float32)
-        scores[:, self._modelled] = self._plays[users] @ self._weights
+        rows = self._plays[users]
+        smoothed = self._smoother[users] @ self._plays if self._by_users else rows @ self._smoother
+        scores: FloatArray = smoothed - rows.multiply(self._diagonal).toarray()
+        scores /= 1 - self._diagonal
         return scores
 
 
-def _ease(gram: FloatArray, l2: float) -> FloatArray:
-    diagonal = np.diag_indices_from(gram)
-    gram[diagonal] += l2
-    inverse: FloatArray = linalg.inv(gram, overwrite_a=True, check_finite=False)
-    inverse /= -np.diag(inverse).copy()
-    inverse[diagonal] = 0
-    return inverse
+class EaseLogCounts(Ease):
+    """EASE on 1 + ln(count) of the plays of each track."""
+
+    name = "ease-log-counts"
+    weight = "log"
+
+
+def _quadratic_forms(columns: sparse.csr_array, matrix: FloatArray) -> FloatArray:
+    """(columns,): x' M x for every column x."""
+    rows = columns.T.tocsr()
+    step = max(1, _CELLS // max(len(matrix), 1))
+    blocks = [rows[start : start + step] for start in range(0, rows.shape[0], step)]
+    forms = [np.asarray(block.multiply(block @ matrix).sum(axis=1)) for block in blocks]
+    return np.concatenate([np.empty(0, np.float32), *forms]).astype(np.float32)
 
 
 class GraphFilter(Peer):

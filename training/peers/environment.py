@@ -74,7 +74,7 @@ def _install(command: Sequence[str | Path]) -> None:
         errors = [line for line in said if "error" in line.lower()] or said[-1:] or ["no reason"]
         version = ".".join(map(str, sys.version_info[:3]))
         raise InvalidData(
-            f"LightFM and SASRec cannot be installed for Python {version} ({errors[0].strip()}); "
+            f"LightFM and eSASRec cannot be installed for Python {version} ({errors[0].strip()}); "
             "leave out the long form"
         )
 

@@ -11,8 +11,8 @@ from training.evaluation.split import Split
 from training.peers.matrix import full_plays, heard
 from training.peers.peer import FloatArray, IntArray, Peer
 
-# So many scores are held at a time, whatever the number of users and tracks.
-_CELLS = 2**24
+# So many scores are held at a time, whatever the number of users and tracks: about a cache's size.
+_CELLS = 2**21
 NOTHING = -1
 
 
@@ -38,9 +38,10 @@ def recommend(peer: Peer, split: Split, k: int) -> Lists:
         if np.isnan(block).any():
             raise ValueError("some scores are no numbers; the fit diverged")
         for user, scores in zip(users, block[:, order], strict=True):
-            lists.everything[row] = _best(scores, order, k)
-            scores[_row(started, user)] = -np.inf
-            lists.unheard[row] = _best(scores, order, k)
+            known = _row(started, user)
+            best = _best(scores, k + len(known))
+            _write(lists.everything[row], order[best[:k]])
+            _write(lists.unheard[row], order[best[~np.isin(best, known)][:k]])
             row += 1
     return lists
 
@@ -56,15 +57,18 @@ def _row(matrix: sparse.csr_array, row: int) -> IntArray:
     return columns
 
 
-def _best(scores: FloatArray, order: IntArray, k: int) -> IntArray:
-    """(k,) ``order`` at the best scores; ties go to what comes first in ``order``."""
-    best = np.full(k, NOTHING, np.int32)
-    if size := min(k, len(scores)):
-        bar = np.partition(scores, -size)[-size]
-        candidates = np.flatnonzero((scores >= bar) & (scores > -np.inf))
-        chosen = candidates[np.argsort(-scores[candidates], kind="stable")][:size]
-        best[: len(chosen)] = order[chosen]
-    return best
+def _best(scores: FloatArray, number: int) -> NDArray[np.intp]:
+    """At least so many places of the best scores, best first, where there are as many."""
+    size = min(number, len(scores))
+    bar = np.partition(scores, -size)[-size] if size else np.inf
+    places = np.flatnonzero(scores >= bar)
+    values = scores[places]
+    order = np.argsort(-values, kind="stable")
+    return places[order[: np.count_nonzero(values > -np.inf)]]
+
+
+def _write(row: IntArray, tracks: IntArray) -> None:
+    row[: len(tracks)] = tracks
 
 
 def ndcg(lists: IntArray, relevant: sparse.csr_array) -> float:

@@ -1,4 +1,4 @@
-"""Peers of the long form: LightFM and SASRec by the library RecTools."""
+"""Peers of the long form: LightFM, SASRec and eSASRec by the library RecTools."""
 
 from typing import Any
 
@@ -15,6 +15,7 @@ class LightFm(Peer):
     """Kula, "Metadata Embeddings for User and Item Cold-start Recommendations", 2015; WARP loss."""
 
     name = "lightfm"
+    metadata = False
     grid = settings(factors=(64, 16), epochs=(30, 100), learning_rate=(0.05, 0.02))
     repeats = (True, False)
 
@@ -23,7 +24,9 @@ class LightFm(Peer):
         from rectools.models import LightFMWrapperModel
 
         plays = full_plays(split).tocoo()
-        dataset = _dataset(plays.row, plays.col, np.full(plays.nnz, split.cutoff))
+        times = np.full(plays.nnz, split.cutoff)
+        features = _metadata(split) if self.metadata else {}
+        dataset = _dataset(plays.row, plays.col, times, **features)
         network = LightFM(
             no_components=factors, loss="warp", learning_rate=learning_rate, random_state=SEED
         )
@@ -32,10 +35,21 @@ class LightFm(Peer):
         users, tracks = model.get_vectors(dataset)
         self._users = _spread(users, dataset.user_id_map.external_ids, len(split.users))
         self._tracks = _spread(tracks, dataset.item_id_map.external_ids, split.tracks)
-        self._known = np.bincount(plays.col, minlength=split.tracks) > 0
+        self._known = np.zeros(split.tracks, np.bool_)
+        self._known[dataset.item_id_map.external_ids] = True
 
     def scores(self, users: IntArray) -> FloatArray:
         return _only(self._known, self._users[users] @ self._tracks.T)
+
+
+class LightFmMetadata(LightFm):
+    """LightFM with the users' profiles, and the artist and the genres of the tracks.
+
+    A track that nobody played is known by these.
+    """
+
+    name = "lightfm-metadata"
+    metadata = True
 
 
 class SasRec(Peer):
@@ -53,6 +67,7 @@ class SasRec(Peer):
         import torch
         from pytorch_lightning import seed_everything
         from rectools.models import SASRecModel
+        from rectools.models.nn.item_net import IdEmbeddingsItemNet
 
         seed_everything(SEED)
         completed = np.asarray(split.plays.completed)
@@ -68,9 +83,9 @@ class SasRec(Peer):
             epochs=epochs,
             lr=1e-3,
             batch_size=128,
-            loss="softmax",
             deterministic=True,
-            item_net_block_types=_embeddings_alone(),
+            item_net_block_types=(IdEmbeddingsItemNet,),
+            **self._recipe(),
         )
         model.fit(_dataset(user, track, time))
         self._network = model.torch_model.cpu().eval()
@@ -83,6 +98,10 @@ class SasRec(Peer):
         self._starts = np.searchsorted(user[kept], np.arange(len(split.users) + 1))
         with torch.no_grad():
             self._embeddings = self._network.item_model.get_all_embeddings()
+
+    def _recipe(self) -> dict[str, Any]:
+        """What tells the variants of SASRec apart, as RecTools takes it."""
+        return {"loss": "softmax"}
 
     def scores(self, users: IntArray) -> FloatArray:
         parts = [
@@ -106,13 +125,53 @@ class SasRec(Peer):
         return scores
 
 
-def _embeddings_alone() -> tuple[Any, ...]:
-    from rectools.models.nn.item_net import IdEmbeddingsItemNet
+class ESasRec(SasRec):
+    """eSASRec: SASRec with gated layers (LiGR) and a softmax over sampled tracks.
 
-    return (IdEmbeddingsItemNet,)
+    Tikhonovich et al., "eSASRec: Enhancing Transformer-based Recommendations in a Modular Fashion",
+    2025.
+    """
+
+    name = "esasrec"
+
+    def _recipe(self) -> dict[str, Any]:
+        from rectools.models.nn.transformers.ligr import LiGRLayers
+
+        return {
+            "loss": "sampled_softmax",
+            "n_negatives": 256,
+            "transformer_layers_type": LiGRLayers,
+        }
 
 
-def _dataset(user: Any, track: Any, time: Any) -> Any:
+def _metadata(split: Split) -> dict[str, Any]:
+    """Artists, genres and profiles as RecTools takes them. Raises Unsuitable without any."""
+    import pandas as pd
+
+    tracks = np.flatnonzero(np.asarray(split.artists) >= 0)
+    artists = _table(tracks, "artist", np.asarray(split.artists)[tracks])
+    genres = _table(split.genres[:, 0], "genre", split.genres[:, 1])
+    users, columns = np.nonzero(split.profiles)
+    profiles = _table(users, columns.astype(str), split.profiles[users, columns])
+    found: dict[str, Any] = {}
+    if len(artists) + len(genres):
+        found["item_features_df"] = pd.concat([artists, genres])
+        found["cat_item_features"] = ("artist", "genre")
+    if len(profiles):
+        found["user_features_df"] = profiles
+    if not found:
+        raise Unsuitable("neither tracks nor users have metadata")
+    return found
+
+
+def _table(ids: Any, feature: Any, value: Any) -> Any:
+    """Features as RecTools takes them: a row each, of the track or user of this id."""
+    import pandas as pd
+
+    return pd.DataFrame({"id": np.asarray(ids), "feature": feature, "value": np.asarray(value)})
+
+
+def _dataset(user: Any, track: Any, time: Any, **features: Any) -> Any:
     """Full plays as RecTools takes them. Raises Unsuitable where there are none."""
     import pandas as pd
     from rectools import Columns
@@ -128,7 +187,7 @@ def _dataset(user: Any, track: Any, time: Any) -> Any:
             Columns.Datetime: pd.to_datetime(np.asarray(time), unit="ms"),
         }
     )
-    return Dataset.construct(frame)
+    return Dataset.construct(frame, **features)
 
 
 def _spread(vectors: FloatArray, places: Any, number: int) -> FloatArray:

@@ -1,7 +1,4 @@
-"""Item-item neighbourhoods: a track is recommended for being played by who played the user's.
-
-scores = R S, where column j of S holds the similarities of j's nearest tracks and 0 elsewhere.
-"""
+"""Neighbourhoods of tracks and of users."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +12,12 @@ from training.peers.peer import FloatArray, IntArray, Peer, settings
 _CELLS = 2**25
 
 
-class _Neighbours(Peer):
+class _TrackNeighbours(Peer):
+    """Recommends a track for being played by who played the user's tracks.
+
+    scores = R S, where column j of S holds the similarities of j's nearest tracks and 0 elsewhere.
+    """
+
     repeats = (True, False)
     _plays: sparse.csr_array
     _similarity: sparse.csr_array
@@ -25,11 +27,11 @@ class _Neighbours(Peer):
         return scores
 
 
-class CosineNeighbours(_Neighbours):
+class CosineNeighbours(_TrackNeighbours):
     """Similarity is the cosine of two tracks' columns of plays."""
 
     name = "item-knn-cosine"
-    grid = settings(neighbours=(200, 20, 50, 100, 500), weight=("log", "binary"))
+    grid = settings(neighbours=(200, 10, 20, 50, 100, 500), weight=("log", "binary"))
 
     def fit(self, split: Split, *, neighbours: int, weight: str) -> None:
         self._plays = weighted(full_plays(split), weight)
@@ -38,7 +40,7 @@ class CosineNeighbours(_Neighbours):
         self._similarity = nearest(columns, neighbours)
 
 
-class BM25Neighbours(_Neighbours):
+class BM25Neighbours(_TrackNeighbours):
     """Similarity is the dot product of two tracks' columns, weighted like terms in documents.
 
     A track is a document and its listeners are the terms: weight = idf(u) n (k1 + 1) /
@@ -55,14 +57,37 @@ class BM25Neighbours(_Neighbours):
         self._similarity = nearest(_bm25(weighted(counts, "log"), k1, b), neighbours)
 
 
+class UserNeighbours(Peer):
+    """Recommends what the users played whose plays are most like the user's.
+
+    scores = S R, where row u of S holds the cosines between u's row of plays and those of the
+    nearest users, u among them, and 0 elsewhere. Sarwar et al., "Analysis of Recommendation
+    Algorithms for E-Commerce", 2000.
+    """
+
+    name = "user-knn"
+    grid = settings(neighbours=(100, 10, 20, 50, 200, 500), weight=("log", "binary"))
+    repeats = (True, False)
+
+    def fit(self, split: Split, *, neighbours: int, weight: str) -> None:
+        self._plays = weighted(full_plays(split), weight)
+        lengths = np.sqrt(self._plays.power(2).sum(axis=1))
+        rows = _scale(self._plays, users=1 / np.maximum(lengths, 1e-12))
+        self._similarity = nearest(rows.T.tocsr(), neighbours).T.tocsr()
+
+    def scores(self, users: IntArray) -> FloatArray:
+        scores: FloatArray = (self._similarity[users] @ self._plays).toarray()
+        return scores
+
+
 def nearest(columns: sparse.csr_array, neighbours: int) -> sparse.csr_array:
-    """(tracks, tracks): dot products of the columns, all but the largest of each column 0."""
+    """(columns, columns): their dot products, all but the largest of each column 0."""
     rows = columns.T.tocsr()
-    tracks = rows.shape[0]
-    step = max(1, _CELLS // max(tracks, 1))
+    number = rows.shape[0]
+    step = max(1, _CELLS // max(number, 1))
     blocks = [
         _largest((rows[start : start + step] @ columns).toarray(), neighbours)
-        for start in range(0, max(tracks, 1), step)
+        for start in range(0, max(number, 1), step)
     ]
     # The products are symmetric, so the largest of the rows, transposed, are those of the columns.
     return sparse.csr_array(sparse.vstack(blocks).T)

@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping
 
-from training.peers.closed_form import Ease, GraphFilter
+from training.peers.closed_form import Ease, EaseLogCounts, GraphFilter
 from training.peers.factors import Als, Bpr
-from training.peers.long_form import LightFm, SasRec
-from training.peers.neighbours import BM25Neighbours, CosineNeighbours
+from training.peers.long_form import ESasRec, LightFm, LightFmMetadata, SasRec
+from training.peers.neighbours import BM25Neighbours, CosineNeighbours, UserNeighbours
 from training.peers.original import OriginalAutoencoder, OriginalClassifier
 from training.peers.peer import Peer
 from training.peers.simple import (
+    ArtistTracks,
     CataloguePopularity,
+    MonthPopularity,
     OwnHistory,
+    OwnPlays,
     Popularity,
     Random,
     RecentPopularity,
@@ -19,19 +22,24 @@ from training.peers.simple import (
 _SHORT: tuple[type[Peer], ...] = (
     Random,
     Popularity,
+    MonthPopularity,
     RecentPopularity,
     CataloguePopularity,
     OwnHistory,
+    OwnPlays,
+    ArtistTracks,
     CosineNeighbours,
     BM25Neighbours,
+    UserNeighbours,
     Ease,
+    EaseLogCounts,
     Als,
     Bpr,
     GraphFilter,
     OriginalAutoencoder,
     OriginalClassifier,
 )
-_LONG: tuple[type[Peer], ...] = (LightFm, SasRec)
+_LONG: tuple[type[Peer], ...] = (LightFm, LightFmMetadata, SasRec, ESasRec)
 
 PEERS: Mapping[str, type[Peer]] = {peer.name: peer for peer in (*_SHORT, *_LONG)}
 SHORT = tuple(peer.name for peer in _SHORT)

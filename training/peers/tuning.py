@@ -1,13 +1,16 @@
 """A peer's settings, chosen on a split that lies wholly before the one it is reported on."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from training.evaluation.split import Split
 from training.peers.lists import Lists, ndcg, outcomes, recommend
-from training.peers.peer import IntArray, Peer, Setting
+from training.peers.peer import SEED, IntArray, Peer, Setting
+
+# So many users tell settings apart well enough, however many there are.
+_USERS = 1_000
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ def choose(peer: type[Peer], earlier: Split, k: int, step: Callable[[], None]) -
     """The best of the grid; of equals the first. ``step`` is called after each setting."""
     if len(peer.grid) * len(peer.repeats) == 1 or not len(earlier.judged):
         return default(peer)
+    earlier = _some_users(earlier)
     played, new = outcomes(earlier)
     choices = []
     candidate = peer()
@@ -43,6 +47,22 @@ def choose(peer: type[Peer], earlier: Split, k: int, step: Callable[[], None]) -
             choices.append(Choice(setting, repeats, float(np.nanmean([on_any, on_new]))))
         step()
     return max(choices, key=lambda choice: choice.ndcg or 0.0)
+
+
+def _some_users(split: Split) -> Split:
+    """The split with at most so many of the judged users, drawn at random."""
+    judged = len(split.judged)
+    if judged <= _USERS:
+        return split
+    drawn = np.sort(np.random.default_rng(SEED).choice(judged, _USERS, replace=False))
+    counts = np.diff(split.offsets)
+    kept = np.repeat(np.isin(np.arange(judged), drawn), counts)
+    return replace(
+        split,
+        judged=split.judged[drawn],
+        offsets=np.concatenate([[0], np.cumsum(counts[drawn])]),
+        outcomes=split.outcomes[kept],
+    )
 
 
 def fit_and_recommend(peer: type[Peer], setting: Setting, split: Split, k: int) -> Lists:

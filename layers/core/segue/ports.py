@@ -131,8 +131,8 @@ class ResultStore(Protocol):
         """
         ...
 
-    def exposure(self, experiment: Experiment, user_id: str) -> Exposure | None:
-        """What the user was recommended in the epoch, where the outcome is still pending."""
+    def exposure(self, experiment: Experiment, user_id: str) -> tuple[Exposure, str] | None:
+        """What the user was recommended in the epoch and the tag of its version, while pending."""
         ...
 
     def add_exposure(
@@ -153,6 +153,13 @@ class ResultStore(Protocol):
 
     def tally(self, experiment: Experiment) -> Tally:
         """The counts of all the epoch's records, at a cost that does not grow with them."""
+        ...
+
+    def tally_and_pending(self, experiment: Experiment) -> tuple[Tally, list[Exposure]]:
+        """That tally, and the first page of the exposures of users without a record.
+
+        No user is in both, whoever records outcomes meanwhile.
+        """
         ...
 
     def exposures(

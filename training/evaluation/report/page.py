@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from training.evaluation.answer import resampled
 from training.evaluation.likeness import in_words
 from training.evaluation.lists import VIEWS
 from training.evaluation.report.style import themed, variables
@@ -91,7 +92,8 @@ def _body(answer: Answer, sections: Sequence[Section]) -> Iterator[str]:
     yield from _cold(answer)
     yield "<h2>All figures</h2>"
     yield (
-        '<p class="muted">Means with 95 % intervals of a bootstrap that resamples listeners. '
+        '<p class="muted">Means with 95 % intervals of a bootstrap that resamples '
+        f"{resampled(answer)}. "
         "Coverage and Gini have none: they belong to all lists of a cut-off together. The best of "
         "ours and of the peers is underlined.</p>"
     )
@@ -111,7 +113,14 @@ def _what(answer: Answer) -> str:
         f"{first['evaluations']:,} evaluations of {first['users']:,} listeners {where}: lists of "
         f"{answer['k']}, judged by what was fully played. The data: {data['tracks']:,} tracks, "
         f"{data['listeners']:,} listeners, {data['plays']:,} plays, {data['completed_share']:.0%} "
-        f"of them to the end. Seed {answer['seed']}."
+        f"of them to the end. {_seeds(answer)}."
+    )
+
+
+def _seeds(answer: Answer) -> str:
+    first, last = answer["seed"], answer["seed"] + answer["seeds"] - 1
+    return (
+        f"Seed {first}" if first == last else f"Our models are trained with seeds {first} to {last}"
     )
 
 

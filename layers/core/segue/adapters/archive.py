@@ -20,7 +20,7 @@ mark bears an id, so that whoever begins after the erasure may take its place. I
 the user; the bucket's lifecycle deletes it days later.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import NamedTuple, TypeVar
@@ -99,8 +99,17 @@ class S3Archive:
 
         Where there are any, also the users of the files that they would go into.
         """
+        return self.tally_and_recorded(experiment, ())[0]
+
+    def tally_and_recorded(
+        self, experiment: Experiment, digests: Collection[str]
+    ) -> tuple[Tally, set[str]]:
+        """The counts of all records, and which of the users with these hashes have one.
+
+        Reads the users of the files that raw records and these users would go into, too.
+        """
         raw = self._all_raw(experiment)
-        return _undisturbed(lambda: self._tally(experiment, raw))
+        return _undisturbed(lambda: self._tally(experiment, raw, digests))
 
     def erase(self, experiment: Experiment, user_id: str) -> None:
         """Take the user out of pending exposures, raw objects, archive and counts.
@@ -151,11 +160,14 @@ class S3Archive:
             return None
         return self._files.read(file)[digest].record
 
-    def _tally(self, experiment: Experiment, raw: Mapping[str, Stored]) -> Tally:
+    def _tally(
+        self, experiment: Experiment, raw: Mapping[str, Stored], digests: Collection[str]
+    ) -> tuple[Tally, set[str]]:
         manifest, _ = self._manifest(experiment)
-        known = self._known(manifest, raw)
-        fresh = [it.record for digest, it in raw.items() if digest not in known]
-        return manifest.tally.plus(Tally.of(fresh))
+        archived = self._archived_of(manifest, [*raw, *digests])
+        fresh = [it.record for digest, it in raw.items() if digest not in archived]
+        recorded = {digest for digest in digests if digest in raw or digest in archived}
+        return manifest.tally.plus(Tally.of(fresh)), recorded
 
     def _archive(
         self, experiment: Experiment, manifest: Manifest, tag: str | None, raw: Mapping[str, Stored]
@@ -246,7 +258,7 @@ class S3Archive:
                 found |= {digest: it for digest, it in held.items() if digest >= after}
         return found
 
-    def _known(self, manifest: Manifest, digests: Iterable[str]) -> set[str]:
+    def _archived_of(self, manifest: Manifest, digests: Iterable[str]) -> set[str]:
         """The users, of all in the files that these would go into, that are archived."""
         files = {file.key: file for file, _ in _by_file(manifest, dict.fromkeys(digests)) if file}
         with ThreadPoolExecutor(_READERS) as pool:

@@ -126,8 +126,9 @@ class MemoryResultStore:
             raise UserErased(self.erasures.get(key))
         return self.settled.setdefault(key, record)
 
-    def exposure(self, experiment: Experiment, user_id: str) -> Exposure | None:
-        return self.pending.get((experiment.name, experiment.epoch, user_id))
+    def exposure(self, experiment: Experiment, user_id: str) -> tuple[Exposure, str] | None:
+        found = self.pending.get((experiment.name, experiment.epoch, user_id))
+        return (found, repr(found)) if found else None
 
     def add_exposure(
         self, experiment: Experiment, exposure: Exposure, erasure: str | None = None
@@ -152,6 +153,11 @@ class MemoryResultStore:
     def tally(self, experiment: Experiment) -> Tally:
         epoch = experiment.name, experiment.epoch
         return Tally.of(it for (*key, _), it in self.settled.items() if tuple(key) == epoch)
+
+    def tally_and_pending(self, experiment: Experiment) -> tuple[Tally, list[Exposure]]:
+        page, _ = self.exposures(experiment)
+        pending = [it for it, _ in page if not self.record(experiment, it.user_id)]
+        return self.tally(experiment), pending
 
     def exposures(
         self, experiment: Experiment, *, after: str = ""

@@ -80,10 +80,9 @@ class S3ResultStore:
             raise UserErased(erasure)
         return counted
 
-    def exposure(self, experiment: Experiment, user_id: str) -> Exposure | None:
+    def exposure(self, experiment: Experiment, user_id: str) -> tuple[Exposure, str] | None:
         """One GetObject. Raises StoreUnavailable."""
-        found = self._read(_pending_key(experiment, user_id), Exposure)
-        return found[0] if found else None
+        return self._read(_pending_key(experiment, user_id), Exposure)
 
     def add_exposure(
         self, experiment: Experiment, exposure: Exposure, erasure: str | None = None
@@ -108,6 +107,14 @@ class S3ResultStore:
     def tally(self, experiment: Experiment) -> Tally:
         """Reads the manifest and what is not compacted yet. Raises StoreUnavailable."""
         return self._archive.tally(experiment)
+
+    def tally_and_pending(self, experiment: Experiment) -> tuple[Tally, list[Exposure]]:
+        """Reads a page of exposures and what the tally does. Raises StoreUnavailable."""
+        # In this order: who is settled in between is on the page, and then among the recorded.
+        page, _ = self.exposures(experiment)
+        exposures = {user_hash(exposure.user_id): exposure for exposure, _ in page}
+        tally, recorded = self._archive.tally_and_recorded(experiment, exposures)
+        return tally, [it for digest, it in exposures.items() if digest not in recorded]
 
     def exposures(
         self, experiment: Experiment, *, after: str = ""

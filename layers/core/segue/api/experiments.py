@@ -6,7 +6,7 @@ from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 from msgspec import Meta, Struct
 
 from segue.api.reading import MAX_LIST, ListLength, read_body, read_count, read_segment
-from segue.domain.errors import InvalidRequest
+from segue.domain.errors import InvalidRequest, MalformedRequest
 from segue.domain.times import DAY, format_time
 from segue.domain.users import json_id
 from segue.experiments.experiment import (
@@ -70,7 +70,7 @@ def parse_experiment(
         mode=body.mode,
         guardrails=tuple(_guardrail(*it) for it in enumerate(body.guardrails)),
     )
-    return experiment, _tags(event, "If-Match"), _tags(event, "If-None-Match")
+    return experiment, _tags(event, "If-Match"), _tags(event, "If-None-Match", weak=True)
 
 
 def _arm(place: int, body: ExperimentBody) -> Arm:
@@ -159,6 +159,13 @@ def shown_body(shown: "Shown") -> dict[str, object]:
     }
 
 
-def _tags(event: APIGatewayProxyEvent, header: str) -> frozenset[str]:
-    tags = (event.headers.get(header) or "").split(",")
-    return frozenset(tag.strip() for tag in tags if tag.strip())
+def _tags(event: APIGatewayProxyEvent, header: str, *, weak: bool = False) -> frozenset[str]:
+    """The header's tags, empty without the header. ``weak``: a tag's ``W/`` makes no difference."""
+    value = event.headers.get(header)
+    if value is None:
+        return frozenset()
+    tags = [tag.strip() for tag in value.split(",")]
+    found = frozenset(tag.removeprefix("W/") if weak else tag for tag in tags if tag)
+    if not found:
+        raise MalformedRequest("names no version; give one, or leave the header out", field=header)
+    return found

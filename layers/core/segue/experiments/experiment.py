@@ -13,6 +13,8 @@ from segue.domain.times import DAY
 
 FEWEST_ARMS, MOST_ARMS = 2, 8
 LONGEST_WINDOW = 365 * DAY
+# Of the users of two arms that are compared, either gets at least so many.
+LEAST_SHARE = 1e-6
 # Of a figure's range: no number of users that could be counted would show a smaller one held.
 _LEAST_MARGIN = 1e-6
 # No dot: what lies behind one tells an experiment's live side.
@@ -74,6 +76,10 @@ class Arm:
     group: str
     model_id: int
     share: float
+
+    def share_beside(self, control: "Arm") -> float:
+        """The arm's share of the users of both."""
+        return self.share / (control.share + self.share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +173,13 @@ def check(experiment: Experiment, models: Container[int]) -> None:
         _check_arm(arm, f"arms[{place}]", models)
     if not math.isclose(sum(arm.share for arm in arms), 1, abs_tol=1e-9):
         raise InvalidRequest("the shares must sum to 1", field="arms")
+    for place, arm in enumerate(arms[1:], start=1):
+        if not LEAST_SHARE <= arm.share_beside(arms[0]) <= 1 - LEAST_SHARE:
+            raise InvalidRequest(
+                f"either of this arm and the control must get at least {LEAST_SHARE:g} of the "
+                "users of both",
+                field=f"arms[{place}].share",
+            )
     _refuse_repeats([arm.group for arm in arms], "arms", "groups")
     if not DAY <= experiment.window <= LONGEST_WINDOW:
         raise InvalidRequest("must be from 1 to 365 days", field="window_days")

@@ -29,7 +29,7 @@ from segue.domain.times import parse_time
 from segue.features.encoder import Encoder, FloatArray
 from segue.features.schema import Schema, load_schema
 
-FORMAT = 3
+FORMAT = 4
 MANIFEST = "manifest.json"
 SCHEMA = "schema.toml"
 LATENTS = "autoencoder/latents.npy"

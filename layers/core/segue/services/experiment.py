@@ -72,11 +72,15 @@ class Experiments:
         experiment = self._epochs.running(name)
         if record := self._results.record(experiment, user_id):
             return record
-        exposure = self._results.exposure(experiment, user_id) or self._expose(experiment, user_id)
+        pending = self._results.exposure(experiment, user_id)
+        exposure = pending[0] if pending else self._expose(experiment, user_id)
         settles_at = window_of(experiment, exposure).end
         if self._clock.now() < settles_at:
             return Pending(self._results.add_exposure(experiment, exposure, erasure), settles_at)
-        return self._settlement.settle(experiment, exposure, erasure)
+        record = self._settlement.settle(experiment, exposure, erasure)
+        if pending:
+            self._results.drop_exposure(experiment, user_id, pending[1])
+        return record
 
     def _expose(self, experiment: Experiment, user_id: str) -> Exposure:
         bundle = self._epochs.models_of(experiment)

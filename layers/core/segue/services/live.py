@@ -78,8 +78,8 @@ class Live:
             return self._models.current()
 
     def _exposed(self, experiment: Experiment, user_id: str) -> Exposure | None:
-        if exposure := self._results.exposure(experiment, user_id):
-            return exposure
+        if pending := self._results.exposure(experiment, user_id):
+            return pending[0]
         record = self._results.record(experiment, user_id)
         return record.exposure if record else None
 

@@ -54,7 +54,7 @@ class Maintenance:
                 try:
                     step(side, work, has_time)
                 except StoreUnavailable as error:
-                    work.faults.append(f"{side.name}: {error}")
+                    work.faults.append(f"{side.base_name}, {side.side}: {error}")
         return work
 
     def _settle(self, experiment: Experiment, work: Work, has_time: HasTime) -> None:

@@ -62,10 +62,10 @@ class Privacy:
 
     def _part(self, epoch: Experiment, user_id: str) -> Part | None:
         # In this order: what is settled in between moves from the one to the other.
-        exposure = self._results.exposure(epoch, user_id)
+        pending = self._results.exposure(epoch, user_id)
         if record := self._results.record(epoch, user_id):
             return Part(epoch, record.exposure, record)
-        return Part(epoch, exposure, None) if exposure else None
+        return Part(epoch, pending[0], None) if pending else None
 
     def _epochs(self) -> Iterator[Experiment]:
         for experiment, _ in self._results.all_experiments():

@@ -45,8 +45,10 @@ class Settlement:
 
         def attempt(erasure: str | None) -> bool:
             # An exposure that is still there beside the erasure was made after it.
-            if erasure and self._results.exposure(experiment, exposure.user_id) != exposure:
-                return False
+            if erasure:
+                found = self._results.exposure(experiment, exposure.user_id)
+                if found is None or found[0] != exposure:
+                    return False
             self.settle(experiment, exposure, erasure)
             return True
 

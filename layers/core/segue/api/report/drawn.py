@@ -60,7 +60,7 @@ def beliefs(report: Document) -> str:
     legend = "".join(f"<li>{arm_name(place, it)}</li>" for place, it in enumerate(report["arms"]))
     return section(
         "Beliefs",
-        "How likely each rate is, from uniform priors. For reading; E decides.",
+        "How likely each rate is, from uniform priors. For reading; the evidence decides.",
         f'<ul class="legend">{legend}</ul>',
         lines("How likely each rate of each arm is", axes, curves),
     )
@@ -77,21 +77,26 @@ def difference(course: Document, report: Document) -> str:
     band = [(it["users"], _clip(it["low"], reach), _clip(it["high"], reach)) for it in known]
     observed = [(it["users"], _clip(it["rate_B"] - it["rate_A"], reach)) for it in known]
     series = _series(course, report)
+    meaning = (
+        "but while users are being lost, that is not what the arms make."
+        if is_withheld(report)
+        else "the shade holds the true difference at every look."
+    )
     axes = Axes("users", count, axis_points, 0.0, "no difference", x_least_step=1.0)
     title = "The difference and its confidence sequence over the users so far"
     return section(
         f"Difference, {pair_name(course)}",
-        "The line is what was observed; the shade holds the true difference at every look.",
+        f"The line is what was observed; {meaning}",
         lines(title, axes, [Line(series, observed)], [Band(series, band)]),
     )
 
 
 def evidence(course: Document, report: Document) -> str:
-    """The e-value over the users so far, on a logarithmic axis."""
+    """The evidence that decides over the users so far, on a logarithmic axis."""
     if not course["points"]:
         return ""
     decisive = course["decisive"]
-    over_users = [(it["users"], it["log_E"] / math.log(10)) for it in course["points"]]
+    over_users = [(it["users"], it["log_evidence"] / math.log(10)) for it in course["points"]]
     mark = f"a decision takes {decisive:g}"
     axes = Axes(
         "users",
@@ -106,14 +111,20 @@ def evidence(course: Document, report: Document) -> str:
     line = Line(_series(course, report), over_users)
     return section(
         f"Evidence, {pair_name(course)}",
-        "What a bettor against equal arms owns who began with 1. Look as often as you like.",
-        lines("The evidence E over the users so far", axes, [line]),
+        "Two bettors began with a half each, one on either arm; this is what the one ahead owns. "
+        "Look as often as you like.",
+        lines("The evidence over the users so far", axes, [line]),
     )
 
 
+def is_withheld(report: Document) -> bool:
+    """Whether decisions are withheld; it is all of them or none."""
+    return bool(report["verdicts"][0]["decision"] == "decision withheld")
+
+
 def arm_name(place: int, arm: Document) -> str:
-    """An arm with its colour."""
-    control = ", control" if place == 0 else ""
+    """An arm with its colour; which one is the control, unless its name says so."""
+    control = ", control" if place == 0 and arm["group"] != "control" else ""
     return (
         f'<span class="key s{place}"></span>{escape(arm["group"])} '
         f"(model {arm['model_id']}{control})"

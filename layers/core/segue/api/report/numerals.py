@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 NO_BREAK = "\u00a0"
 MINUS = "\u2212"
 _NEXT_TO_NOTHING = 1e-300
+# Behind the point. What is less than that is rounding.
+_MOST_DIGITS = 9
 
 
 def percent(value: float) -> str:
@@ -18,8 +20,10 @@ def percent1(value: float | None) -> str:
 
 
 def points(value: float) -> str:
-    """``+1.5 pp``."""
-    return _written(f"{100 * value:+.1f}{NO_BREAK}pp")
+    """``+1.5 pp``, or ``+0.003 pp``: as many digits as it takes to tell it from 0."""
+    in_points = 100 * value
+    digits = next((it for it in range(1, _MOST_DIGITS) if round(in_points, it)), None)
+    return f"0{NO_BREAK}pp" if digits is None else _written(f"{in_points:+.{digits}f}{NO_BREAK}pp")
 
 
 def axis_points(value: float) -> str:
@@ -73,9 +77,14 @@ def interval(ends: Sequence[float], form: Callable[[float], str]) -> str:
 def difference(ends: Sequence[float]) -> str:
     """Where a difference lies: ``+1.0 pp to +2.0 pp``, ``above 0 and up to +2.0 pp``.
 
-    An end next to 0, but not 0, says that 0 is excluded and nothing is known beyond.
+    An end next to 0, but not 0, says that 0 is excluded and nothing is known beyond; one that is
+    0, that 0 is not.
     """
     low, high = ends
+    if low == 0:
+        return f"at least 0 and up to {points(high)}"
+    if high == 0:
+        return f"at most 0 and down to {points(low)}"
     if 0 < low < _NEXT_TO_NOTHING:
         return f"above 0 and up to {points(high)}"
     if -_NEXT_TO_NOTHING < high < 0:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from segue.api.report import html
-from segue.api.report.drawn import beliefs, difference, evidence, rates
+from segue.api.report.drawn import beliefs, difference, evidence, is_withheld, rates
 from segue.api.report.numerals import NO_BREAK, count, percent1
 from segue.api.report.numerals import difference as difference_between
 from segue.api.report.tables import (
@@ -30,9 +30,9 @@ _SIDES = {
     "live": "live, on what listeners were shown",
 }
 _FOOTER = (
-    "<footer>The verdict, E, the shaded difference and the guardrails are right however often one "
-    "looks. All other figures hold for one look. Results whose window has not passed do not "
-    "count yet. pp: percentage points.</footer>"
+    "<footer>The verdict, the evidence, the shaded difference and the guardrails are right however "
+    "often one looks. All other figures hold for one look. Results whose window has not passed do "
+    "not count yet. pp: percentage points.</footer>"
 )
 
 
@@ -60,14 +60,22 @@ def _header(report: Document) -> str:
 
 def _headline(report: Document) -> str:
     verdicts = report["verdicts"]
-    decided = dict.fromkeys(it["decision"] for it in verdicts if it["better"])
+    if len(verdicts) == 1:
+        return _sentence(verdicts[0]["decision"])
+    decided = [_beside_the_other(it) for it in verdicts if it["better"]]
     return _sentence("; ".join(decided) or verdicts[0]["decision"])
+
+
+def _beside_the_other(verdict: Document) -> str:
+    """Which arm is better than which, where there are several."""
+    other = verdict["control"] if verdict["better"] == verdict["arm"] else verdict["arm"]
+    return f"{verdict['decision']} than {other}"
 
 
 def _tone(report: Document) -> str:
     if any(it["better"] for it in report["verdicts"]):
         return "yes"
-    return "no" if report["verdicts"][0]["decision"] == "decision withheld" else "wait"
+    return "no" if is_withheld(report) else "wait"
 
 
 def _reason(verdict: Document, report: Document) -> str:
@@ -88,7 +96,8 @@ def _extent(course: Document, report: Document) -> str:
         f"{escape(course['control'])} succeeds with {percent1(control)} of its users, "
         f"{escape(course['arm'])} with {percent1(arm)}."
     )
-    if "low" not in last:
+    # While users are being lost, the interval is not one of what the arms make.
+    if "low" not in last or is_withheld(report):
         return rates_of_both
     extent = difference_between((last["low"], last["high"]))
     return f"{rates_of_both} The difference is {extent}, with 95 % confidence at every look."

@@ -70,6 +70,7 @@ class Comparison:
             "E_at_share": self.evidence_at_share.value,
             "E_plus_at_share": self.evidence_at_share.plus,
             "E_minus_at_share": self.evidence_at_share.minus,
+            "evidence": self.evidence.deciding,
             "p_anytime": self.evidence.p_value,
             "cs": list(self.confidence),
             "E0": self.evidence_of_rates,
@@ -100,11 +101,13 @@ def compare(
     share: float = 0.5,
     difference: float | None = None,
     decisive: float = DECISIVE,
+    confidence: Interval | None = None,
 ) -> Comparison:
     """``share`` is B's share of the users of both, in (0, 1).
 
     ``difference`` is the ``rate B - rate A`` that the test was set up to find, where that was
-    settled before it began; ``decisive`` is what the evidence has to reach. Raises InvalidRequest.
+    settled before it began; ``decisive`` is what the evidence has to reach.
+    ``confidence`` is the interval where it has been computed already. Raises InvalidRequest.
     """
     value = evidence(a, b)
     sample_ratio = check_sample_ratio((a.users, b.users), (1 - share, share))
@@ -116,7 +119,7 @@ def compare(
         evidence=value,
         evidence_at_share=evidence_at(a, b, share),
         evidence_of_rates=evidence_of_rates(a, b),
-        confidence=confidence_sequence(a, b, value, decisive),
+        confidence=confidence or confidence_sequence(a, b, value, decisive),
         sample_ratio=sample_ratio,
         fisher=fisher(a, b),
         boschloo=boschloo(a, b),

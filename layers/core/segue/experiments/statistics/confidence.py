@@ -72,18 +72,19 @@ def confidence_limits(
 ) -> tuple[Floats, Floats]:
     """Both ends for arrays of counts and of the logarithms of ``E+`` and ``E-``, of their shape."""
     a, b = (successes_a, failures_a), (successes_b, failures_b)
-    low = _lower_end(decisive, *a, *b, log_plus, log_minus)
+    figures = np.array(np.broadcast_arrays(*a, *b, log_plus, log_minus), dtype=np.float64)
     # Seen from the other arm, the upper end is a lower one.
-    return low, -_lower_end(decisive, *b, *a, log_minus, log_plus)
+    seen_from_both = np.stack([figures, figures[[2, 3, 0, 1, 5, 4]]], axis=1)
+    low, other = _lower_end(decisive, *seen_from_both)
+    return low, -other
 
 
-def _lower_end(decisive: float, *figures: ArrayLike) -> Floats:
-    arrays = np.broadcast_arrays(*(np.asarray(it, dtype=np.float64) for it in figures))
-    rows = [array.reshape(-1) for array in arrays]
+def _lower_end(decisive: float, *figures: Floats) -> Floats:
+    rows = [figure.reshape(-1) for figure in figures]
     counts, (log_plus, log_minus) = rows[:4], rows[4:]
     observed = _rate(counts[2], counts[3]) - _rate(counts[0], counts[1])
-    b_is_better = log_plus >= math.log(2 * decisive)
-    a_is_better = log_minus >= math.log(2 * decisive)
+    b_is_better = log_plus - math.log(2) >= math.log(decisive)
+    a_is_better = log_minus - math.log(2) >= math.log(decisive)
     # What F+(d) has to be less than for d to be left: the evidence pays a part of it.
     wanted = np.log(4 * decisive - 2 * np.exp(np.where(b_is_better, log_minus, log_plus)))
     start = np.where(b_is_better, observed, np.minimum(observed, 0.0)).clip(-_WHOLE, _WHOLE)
@@ -91,7 +92,7 @@ def _lower_end(decisive: float, *figures: ArrayLike) -> Floats:
     end = np.where(b_is_better, np.maximum(end, ABOVE_ZERO), end)
     # 0 is left as long as neither arm is better, whatever lies around it.
     end = np.where(b_is_better | a_is_better, end, np.minimum(end, 0.0))
-    return end.reshape(arrays[0].shape)
+    return end.reshape(figures[0].shape)
 
 
 def _furthest(start: Floats, wanted: Floats, *counts: Floats) -> Floats:
@@ -100,18 +101,16 @@ def _furthest(start: Floats, wanted: Floats, *counts: Floats) -> Floats:
     def excess(d: Floats, wanted: Floats, *counts: Floats) -> Floats:
         return _log_bet_beyond(d, *counts) - wanted
 
-    end = np.where(excess(start, wanted, *counts) < 0, -1.0, start)
-    floor = np.full_like(start, -_WHOLE)
-    (crossed,) = np.nonzero((end == -1) & (excess(floor, wanted, *counts) > 0))
-    if crossed.size:
-        inner = [row[crossed] for row in (wanted, *counts)]
-        bracket = (floor[crossed], start[crossed])
-        found = elementwise.find_root(
-            excess, bracket, args=tuple(inner), tolerances={"xatol": _PRECISION}
-        )
-        # Of the two differences that it lies between, the further one.
-        end[crossed] = np.minimum(*found.bracket)
-    return end
+    found = elementwise.find_root(
+        excess,
+        (np.full_like(start, -_WHOLE), start),
+        args=(wanted, *counts),
+        tolerances={"xatol": _PRECISION},
+    )
+    # Where there is no crossing, it is at neither end: everything is left, or nothing.
+    uncrossed = np.where(found.f_bracket[1] < 0, -1.0, start)
+    # Of the two differences that it lies between, the further one.
+    return np.where(found.success, np.minimum(*found.bracket), uncrossed)
 
 
 def _log_bet_beyond(

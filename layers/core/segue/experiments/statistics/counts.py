@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from segue.domain.errors import InvalidRequest
+from segue.experiments.experiment import LEAST_SHARE
 
 # Of one arm. Beyond it the products of counts that tests are made of overflow 64 bits.
 MOST_USERS = 1_000_000_000
-# Of the users of two arms, one arm has at least so many.
-LEAST_SHARE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,15 @@ failures are the same bet, placed the other way round.
 
 import math
 from dataclasses import dataclass
+from decimal import ROUND_FLOOR, Context
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
+from segue.experiments.experiment import LEAST_SHARE
 from segue.experiments.statistics.beta_tail import Floats, log_tail_ratio
-from segue.experiments.statistics.counts import LEAST_SHARE, Counts, check_share
+from segue.experiments.statistics.counts import Counts, check_share
 from segue.experiments.statistics.infimum import infimum
 
 # How sure the bettor's priors are that the arms are nearly alike: from large to small effects.
@@ -45,6 +47,16 @@ class EValue:
         return float(np.logaddexp(self.log_plus, self.log_minus) - np.log(2))
 
     @property
+    def log_deciding(self) -> float:
+        """Of what decides: half of the greater bet, as half of the stake is on either arm."""
+        return max(self.log_plus, self.log_minus) - math.log(2)
+
+    @property
+    def deciding(self) -> float:
+        """The evidence that decides."""
+        return finite_exp(self.log_deciding)
+
+    @property
     def plus(self) -> float:
         """Evidence for B."""
         return finite_exp(self.log_plus)
@@ -61,16 +73,25 @@ class EValue:
 
     @property
     def p_value(self) -> float:
-        """The p-value that is valid at any time."""
-        return float(np.exp(-max(self.log_value, 0.0)))
+        """The p-value that is valid at any time, of the evidence that decides."""
+        return float(np.exp(-max(self.log_deciding, 0.0)))
 
 
 def in_words(log_e: float) -> str:
-    """An e-value for reading, also where it is beyond the largest float."""
+    """An e-value for reading, also where it is beyond the largest float.
+
+    Rounded down, so that one which falls short of what it has to reach also reads so.
+    """
     digits = log_e / math.log(10)
     if digits > 6:
         return f"10^{digits:,.0f}"
-    return f"{math.exp(log_e):,.0f}" if digits > 3 else f"{math.exp(log_e):.3g}"
+    # What has been a whole number before its logarithm was taken is one again.
+    value = math.exp(log_e) * (1 + 1e-12)
+    return f"{math.floor(value):,}" if digits > 3 else f"{_three_digits(value):.3g}"
+
+
+def _three_digits(value: float) -> float:
+    return float(Context(prec=3, rounding=ROUND_FLOOR).create_decimal(value))
 
 
 def finite_exp(logarithm: float) -> float:

@@ -36,7 +36,7 @@ def judge(
     sample_ratio: SampleRatio,
     decisive: float = DECISIVE,
 ) -> Verdict:
-    """What to make of two arms; ``decisive`` is what the evidence has to reach by one bet alone.
+    """What to make of two arms; ``decisive`` is what the evidence that decides has to reach.
 
     The sample ratio comes first: where it is off, the evidence is not what it says.
     """
@@ -55,8 +55,7 @@ def judge(
 
 def decide(evidence: EValue, decisive: float = DECISIVE) -> Verdict:
     """What the evidence alone says. Half of the stake is on either arm, and decides by itself."""
-    reason = f"the evidence is E = {in_words(evidence.log_value)}; a decision takes {decisive:g}"
-    enough = math.log(2 * decisive)
-    if evidence.log_plus >= enough:
-        return Verdict(Decision.B, reason)
-    return Verdict(Decision.A if evidence.log_minus >= enough else Decision.NONE_YET, reason)
+    reason = f"the evidence is {in_words(evidence.log_deciding)}; a decision takes {decisive:g}"
+    if evidence.log_deciding < math.log(decisive):
+        return Verdict(Decision.NONE_YET, reason)
+    return Verdict(Decision.B if evidence.log_plus > evidence.log_minus else Decision.A, reason)

@@ -17,7 +17,7 @@ from segue.experiments.statistics.power import detectable_difference, progress
 from segue.experiments.statistics.sample_ratio import SampleRatio, check_sample_ratio
 from segue.experiments.tally import Tally
 from segue.services.report.details import breakdowns, check_guardrails, covariate, off_policy
-from segue.services.report.pairs import Pair, Ruling, course, densities, rule
+from segue.services.report.pairs import Pair, Ruling, courses, densities, rule
 
 Document = dict[str, Any]
 
@@ -50,14 +50,12 @@ def document(
     ]
     rulings = rule(shares, assigned, pairs)
     verdicts = [_verdict(pair, ruling) for pair, ruling in zip(pairs, rulings, strict=True)]
+    over_time = courses(pairs, tally, rulings[0].decisive)
     always = {
         "verdicts": verdicts,
         "experiment": _experiment(experiment, tally),
         "arms": _arms(experiment, arms, assigned),
-        "course": [
-            course(pair, tally, ruling.decisive)
-            for pair, ruling in zip(pairs, rulings, strict=True)
-        ],
+        "course": over_time,
         "densities": None if experiment.mode is Mode.INTERLEAVE else densities(experiment, arms),
         "off_policy": off_policy(tally),
     }
@@ -65,7 +63,7 @@ def document(
     if experiment.mode is not Mode.FIXED:
         return always
     ratio = check_sample_ratio(assigned, shares)
-    comparisons = [_comparison(*each) for each in zip(pairs, rulings, strict=True)]
+    comparisons = [_comparison(*each) for each in zip(pairs, rulings, over_time, strict=True)]
     fixed = _fixed(experiment, tally, pairs)
     return always | {"comparisons": comparisons, "sample_ratio": _sample_ratio(ratio)} | fixed
 
@@ -100,22 +98,22 @@ def _verdict(pair: Pair, ruling: Ruling) -> Document:
         "decision": ruling.decision,
         "better": ruling.better,
         "reason": ruling.reason,
-        "E": finite_exp(ruling.log_e),
-        "log_E": ruling.log_e,
-        "p_anytime": min(1.0, finite_exp(-ruling.log_e)),
+        "evidence": finite_exp(ruling.log_evidence),
+        "log_evidence": ruling.log_evidence,
+        "p_anytime": min(1.0, finite_exp(-ruling.log_evidence)),
     }
 
 
 def _arms(
     experiment: Experiment, counts: Sequence[Counts], assigned: Sequence[int]
 ) -> list[Document]:
-    """Of interleaved lists, users are those that the arm won."""
+    """Of interleaved lists, users are those that the arm won; ``share``: as allotted, if at all."""
     rated = experiment.mode is not Mode.INTERLEAVE
     return [
         {
             "group": arm.group,
             "model_id": arm.model_id,
-            "share": arm.share,
+            "share": arm.share if experiment.mode is Mode.FIXED else None,
             "users": outcome.users,
             "assigned": users if rated else None,
             "successes": outcome.successes if rated else None,
@@ -126,8 +124,13 @@ def _arms(
     ]
 
 
-def _comparison(pair: Pair, ruling: Ruling) -> Document:
-    figures = compare(pair.a, pair.b, pair.share, decisive=ruling.decisive).as_json()
+def _comparison(pair: Pair, ruling: Ruling, course: Document) -> Document:
+    # The course ends with these counts, so that their interval is computed once.
+    ends = [(point["low"], point["high"]) for point in course["points"][-1:]]
+    confidence = ends[0] if ends else None
+    figures = compare(
+        pair.a, pair.b, pair.share, decisive=ruling.decisive, confidence=confidence
+    ).as_json()
     # The verdicts above, and the sample ratio, know of all arms and of all that were assigned.
     del figures["verdict"], figures["reason"], figures["srm"]
     return {**pair.names, **figures}

@@ -23,8 +23,8 @@ from segue.experiments.statistics.sample_ratio import check_sample_ratio
 from segue.experiments.statistics.verdict import Decision, Verdict, decide, judge
 from segue.experiments.tally import Bets, Outcomes, Tally
 
-# Of a course over time: as many as a chart has use for.
-MOST_POINTS = 60
+# Of a course over time: as many as a chart has use for; and of all pairs' courses together.
+MOST_POINTS, MOST_POINTS_OF_ALL = 60, 120
 _DENSITY_POINTS = 200
 
 
@@ -53,7 +53,7 @@ class Pair:
         """B's share of what either could get."""
         if self.mode is Mode.INTERLEAVE:
             return 0.5
-        return self.arm.share / (self.control.share + self.arm.share)
+        return self.arm.share_beside(self.control)
 
     def evidence(self) -> EValue:
         """The e-value that this mode of allocation leaves valid."""
@@ -80,20 +80,20 @@ class Pair:
 class Ruling:
     """A verdict in terms of the groups; ``better`` is the group that won, None without one.
 
-    ``decisive`` is what the evidence had to reach.
+    ``log_evidence`` is that of the evidence that decides, ``decisive`` what it had to reach.
     """
 
     decision: str
     better: str | None
     reason: str
-    log_e: float
+    log_evidence: float
     decisive: float
 
 
 def rule(shares: Sequence[float], assigned: Sequence[int], pairs: Sequence[Pair]) -> list[Ruling]:
     """The verdict on each pair, all of them together; ``assigned`` are all users of each arm."""
     values = [pair.evidence() for pair in pairs]
-    decisive = decisive_together([value.log_value for value in values])
+    decisive = decisive_together([value.log_deciding for value in values])
     if pairs[0].mode is Mode.FIXED:
         ratio = check_sample_ratio(assigned, shares)
         verdicts = [
@@ -103,45 +103,53 @@ def rule(shares: Sequence[float], assigned: Sequence[int], pairs: Sequence[Pair]
     else:
         verdicts = [decide(value, decisive) for value in values]
     return [
-        _ruling(pair, verdict, value.log_value, decisive)
+        _ruling(pair, verdict, value.log_deciding, decisive)
         for pair, verdict, value in zip(pairs, verdicts, values, strict=True)
     ]
 
 
-def _ruling(pair: Pair, verdict: Verdict, log_e: float, decisive: float) -> Ruling:
+def _ruling(pair: Pair, verdict: Verdict, log_evidence: float, decisive: float) -> Ruling:
     winners = {Decision.A: pair.control.group, Decision.B: pair.arm.group}
     better = winners.get(verdict.decision)
     words = f"{better} is better" if better else str(verdict.decision)
-    return Ruling(words, better, verdict.reason, log_e, decisive)
+    return Ruling(words, better, verdict.reason, log_evidence, decisive)
 
 
-def course(pair: Pair, tally: Tally, decisive: float) -> dict[str, Any]:
-    """The pair after each step in which outcomes were settled, at MOST_POINTS of them."""
+def courses(pairs: Sequence[Pair], tally: Tally, decisive: float) -> list[dict[str, Any]]:
+    """Each pair in the course of time: after the first step that settled outcomes, to the last."""
     starts = sorted(tally.course)
-    wanted = {round(it) for it in np.linspace(0, len(starts) - 1, MOST_POINTS)}
-    counted = Tally(tally.step)
-    moments: list[tuple[int, Pair]] = []
-    for place, start in enumerate(starts):
-        step = {start: tally.course[start]}
-        bets = {start: tally.bets[start]} if start in tally.bets else {}
-        counted = counted.plus(Tally(tally.step, step, bets=bets))
-        if place in wanted:
-            now = pair.at(counted.outcomes(), counted.stakes())
-            moments.append((start + tally.step, now))
-    return {**pair.names, "decisive": decisive, "points": _points(pair.mode, moments, decisive)}
+    points = min(len(starts), MOST_POINTS, MOST_POINTS_OF_ALL // len(pairs))
+    moments = []
+    for place in np.linspace(0, len(starts) - 1, points).round().astype(int).tolist():
+        passed = starts[: place + 1]
+        so_far = Tally(
+            tally.step,
+            {start: tally.course[start] for start in passed},
+            bets={start: tally.bets[start] for start in passed if start in tally.bets},
+        )
+        moments.append((starts[place] + tally.step, so_far.outcomes(), so_far.stakes()))
+    times = [time for time, _, _ in moments] * len(pairs)
+    then = [pair.at(outcomes, stakes) for pair in pairs for _, outcomes, stakes in moments]
+    told = _points(pairs[0].mode, times, then, decisive)
+    return [
+        {**pair.names, "decisive": decisive, "points": told[n * points : (n + 1) * points]}
+        for n, pair in enumerate(pairs)
+    ]
 
 
 def _points(
-    mode: Mode, moments: Sequence[tuple[int, Pair]], decisive: float
+    mode: Mode, times: Sequence[int], pairs: Sequence[Pair], decisive: float
 ) -> list[dict[str, Any]]:
-    """What was known at each moment; the difference where rates can be compared."""
+    """What was known of a pair at a time, of each; the difference where rates can be compared."""
     points = [
-        {"time": format_time(time), "users": pair.a.users + pair.b.users} for time, pair in moments
+        {"time": format_time(time), "users": pair.a.users + pair.b.users}
+        for time, pair in zip(times, pairs, strict=True)
     ]
     if mode is not Mode.FIXED:
-        values = [pair.evidence().log_value for _, pair in moments]
-        return [point | {"log_E": value} for point, value in zip(points, values, strict=True)]
-    pairs = [pair for _, pair in moments]
+        values = [pair.evidence().log_deciding for pair in pairs]
+        return [
+            point | {"log_evidence": value} for point, value in zip(points, values, strict=True)
+        ]
     counts = (
         [pair.a.successes for pair in pairs],
         [pair.a.failures for pair in pairs],
@@ -150,12 +158,18 @@ def _points(
     )
     plus, minus = log_evidence(*counts)
     low, high = confidence_limits(*counts, plus, minus, decisive)
-    log_e = np.logaddexp(plus, minus) - np.log(2)
+    deciding = np.maximum(plus, minus) - np.log(2)
     return [
         point
-        | {"log_E": value, "rate_A": pair.a.rate, "rate_B": pair.b.rate, "low": bottom, "high": top}
-        for point, (_, pair), value, bottom, top in zip(
-            points, moments, log_e.tolist(), low.tolist(), high.tolist(), strict=True
+        | {
+            "log_evidence": value,
+            "rate_A": pair.a.rate,
+            "rate_B": pair.b.rate,
+            "low": bottom,
+            "high": top,
+        }
+        for point, pair, value, bottom, top in zip(
+            points, pairs, deciding.tolist(), low.tolist(), high.tolist(), strict=True
         )
     ]
 

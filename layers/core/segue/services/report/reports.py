@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from segue.domain.errors import UnknownExperiment
 from segue.experiments.experiment import Experiment, Mode
 from segue.experiments.statistics.sample_ratio import check_sample_ratio
+from segue.experiments.tally import Tally
 from segue.ports import ResultStore
 from segue.services.report.document import Document, document
 
@@ -22,8 +23,7 @@ class Reports:
         if found is None:
             raise UnknownExperiment(f"there is no experiment {name!r}")
         experiment = found[0].live if live else found[0]
-        tally = self._results.tally(experiment)
-        return document(experiment, tally, self._pending(experiment))
+        return document(experiment, *self._counts(experiment))
 
     def mismatches(self) -> list[Document]:
         """Running epochs, in replay and live, whose arms did not get their shares of users.
@@ -35,8 +35,8 @@ class Reports:
         return [off for side in sides if side.mode is Mode.FIXED for off in self._off(side)]
 
     def _off(self, experiment: Experiment) -> Iterator[Document]:
-        outcomes = self._results.tally(experiment).outcomes()
-        pending = self._pending(experiment)
+        tally, pending = self._counts(experiment)
+        outcomes = tally.outcomes()
         users = {
             arm.group: outcomes.get(arm.group, (0, 0))[1] + pending[arm.group]
             for arm in experiment.arms
@@ -54,11 +54,11 @@ class Reports:
                 "E": ratio.e_value,
             }
 
-    def _pending(self, experiment: Experiment) -> Counter[str]:
-        """Users of each group who await their outcome: of all of them, or of one page of them.
+    def _counts(self, experiment: Experiment) -> tuple[Tally, Counter[str]]:
+        """The tally, and of each group the users who await their outcome, or a page of them.
 
         A page is drawn by the hash of the user's id, which says nothing of the arm; so users that
         one arm loses are missed on it, too, at a cost that does not grow.
         """
-        exposures, _ = self._results.exposures(experiment)
-        return Counter(exposure.group for exposure, _ in exposures)
+        tally, pending = self._results.tally_and_pending(experiment)
+        return tally, Counter(exposure.group for exposure in pending)

@@ -11,14 +11,13 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 
 from segue.features.encoder import FloatArray
 from segue.models.hybrid import genre_columns
-from segue.models.signals import Collective, intensity
+from segue.models.sources import CONFIDENCE, WINDOWS, Statistics
+from segue.models.sources import RIDGE as FACTOR_RIDGE
 from training.catalogue import EncodedCatalogue
 from training.past import Past
 
-# Windows of popularity, in days; see STANDING in segue/models/signals.py.
-WINDOWS = (1, 7, 30, 365)
-# A track's completion rate is drawn towards everybody's until it was begun some ten times.
-DOUBT = 10.0
+# So many plays of a window are spread as those of the next longer one; those of the year evenly.
+SMOOTHING = 50.0
 
 # Track to track: how much ridge, in mean squared entries, and how far the weight of much-played
 # tracks is taken back. Each track keeps so many neighbours (fewest, most), and between these as
@@ -32,65 +31,50 @@ WHOLE = 3_000
 SPECTRUM = 512
 BLOCK = 1_000
 # The broadest patterns of who plays what.
-WAVES = 96
+PATTERNS = 128
 
 # Implicit ALS.
 FACTORS = 64
-CONFIDENCE = 10.0
-FACTOR_RIDGE = 1.0
 SWEEPS = 6
 BATCH = 2_048
 
 
 @dataclass(frozen=True)
 class Tracks:
-    """What is known of the tracks whoever plays them; see ``Collective`` for the shapes.
+    """What is known of the tracks whoever plays them: artist and genres as in ``Statistics``, and
+    released, (tracks,) bool, those that were out."""
 
-    features: (tracks, width) float16, of which ``genres``, (width,) bool, are genres. released:
-    (tracks,) bool, those that were out: what all tracks have in common is taken from these alone.
-    """
-
-    features: NDArray[np.float16]
-    genres: NDArray[np.bool_]
     artist: NDArray[np.int32]
-    latents: FloatArray
+    genres: FloatArray
     released: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, encoded: EncodedCatalogue, latents: FloatArray) -> Self:
-        """Those of the catalogue, with what the autoencoder makes of them."""
-        return cls(
-            features=encoded.features,
-            genres=genre_columns(encoded.encoder),
-            artist=encoded.catalogue.artists,
-            latents=latents,
-            released=encoded.released,
-        )
+    def of(cls, encoded: EncodedCatalogue) -> Self:
+        """Those of the catalogue."""
+        genres = encoded.features[:, genre_columns(encoded.encoder)].astype(np.float32)
+        return cls(encoded.catalogue.artists, genres, encoded.released)
 
 
-def fit_collective(
+def fit_statistics(
     tracks: Tracks, past: Past, heard: NDArray[np.integer] | None = None
-) -> Collective:
-    """The collective at the moment of ``past``, for any listener, or for those alone who have
+) -> Statistics:
+    """The statistics at the moment of ``past``, for any listener, or for those alone who have
     ``heard`` no other tracks than these: finding the neighbours of all takes most of the time."""
-    played = _played(past, len(tracks.features))
+    played = _played(past, len(tracks.artist))
     supported = _supported(played)
     asked = supported if heard is None else np.intersect1d(supported, heard)
     rows, neighbours, weights = track_to_track(played, supported, asked)
-    waves, reach = broad_patterns(_binary(played))
-    return Collective(
-        standing=_standing(past, tracks.features, tracks.released),
+    basis, audience = spectral_basis(_binary(played))
+    return Statistics(
+        popularity=popularity(past, tracks.released),
         rows=rows,
         neighbours=neighbours,
         weights=_rounded(weights),
         factors=_rounded(factorise(_binary(played), supported)),
-        waves=_rounded(waves),
-        reach=reach,
-        confidence=CONFIDENCE,
-        ridge=FACTOR_RIDGE,
+        basis=_rounded(basis),
+        audience=audience,
         artist=tracks.artist,
-        genres=tracks.features[:, tracks.genres].astype(np.float32),
-        latents=tracks.latents,
+        genres=tracks.genres,
     )
 
 
@@ -99,57 +83,36 @@ def _rounded(values: FloatArray) -> FloatArray:
     return values.astype(np.float16).astype(np.float32)
 
 
+def popularity(past: Past, released: NDArray[np.bool_]) -> FloatArray:
+    """(tracks, len(WINDOWS)) each track's share of the full plays of each window, smoothed by the
+    next longer window, so that a quiet day says little.
+
+    released: (tracks,) bool. A track that was not out is taken as one that nobody has played; it
+    changes nothing for the others.
+    """
+    shares = np.full(len(released), 1 / max(int(released.sum()), 1))
+    columns = []
+    for days in reversed(WINDOWS):
+        done = past.completed & (past.age <= days)
+        plays = np.bincount(past.tracks[done], minlength=len(released))
+        shares = (plays + SMOOTHING * shares) / (plays.sum() + SMOOTHING)
+        columns.append(shares)
+    return np.stack(columns[::-1], 1).astype(np.float32)
+
+
 def _played(past: Past, tracks: int) -> sp.csr_array:
-    """(users, tracks): how intensely each user fully played each track; see ``intensity``."""
+    """(users, tracks): the logarithm of how often each user fully played each track, and 1 more."""
     done = past.completed
     counts = sp.coo_array(
         (np.ones(done.sum(), np.float32), (past.owner[done], past.tracks[done])),
         (len(past.users), tracks),
     ).tocsr()
-    for start, end in zip(counts.indptr[:-1], counts.indptr[1:], strict=True):
-        counts.data[start:end] = intensity(counts.data[start:end])
+    counts.data = np.log1p(counts.data)
     return counts
 
 
 def _binary(played: sp.csr_array) -> sp.csr_array:
     return sp.csr_array((np.ones_like(played.data), played.indices, played.indptr), played.shape)
-
-
-def _standing(past: Past, features: NDArray[np.float16], released: NDArray[np.bool_]) -> FloatArray:
-    """(tracks, STANDING): how often each track was fully played in each window; how often to its
-    end; and how much a ridge regression on its features would expect it to be played."""
-    tracks = len(features)
-    done = past.completed
-    plays = [
-        np.log1p(np.bincount(past.tracks[done & (past.age <= days)], minlength=tracks))
-        for days in WINDOWS
-    ]
-    begun = np.bincount(past.tracks, minlength=tracks)
-    ended = np.bincount(past.tracks[done], minlength=tracks)
-    rate = (ended + DOUBT * ended.sum() / max(begun.sum(), 1)) / (begun + DOUBT)
-    columns = np.stack([*plays, rate, _appeal(features, plays[-1], released)], 1)
-    return standard(columns, columns[released])
-
-
-def _appeal(
-    features: NDArray[np.float16], plays: NDArray[np.float64], released: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    inputs = np.hstack([features.astype(np.float64), np.ones((len(features), 1))])
-    known = inputs[released]
-    gram = known.T @ known + 0.01 * len(known) * np.eye(inputs.shape[1])
-    expected: NDArray[np.float64] = inputs @ np.linalg.solve(gram, known.T @ plays[released])
-    return expected
-
-
-def standard(
-    columns: NDArray[np.floating], among: NDArray[np.floating] | None = None
-) -> FloatArray:
-    """Each column with mean 0 and variance 1 ``among`` these rows, or all of its own; a constant
-    one becomes 0."""
-    among = columns if among is None else among
-    spread = among.std(0)
-    centred = (columns - among.mean(0)) / np.where(spread > 1e-9, spread, 1)
-    return np.where(spread > 1e-9, centred, 0).astype(np.float32)
 
 
 def _supported(played: sp.csr_array) -> NDArray[np.intp]:
@@ -161,7 +124,7 @@ def _supported(played: sp.csr_array) -> NDArray[np.intp]:
 def track_to_track(
     played: sp.csr_array, supported: NDArray[np.intp], asked: NDArray[np.intp]
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], FloatArray]:
-    """rows, neighbours and weights of ``Collective`` for the tracks that are asked for, among the
+    """rows, neighbours and weights of ``Statistics`` for the tracks that are asked for, among the
     supported ones (both ascending): EASE (Steck, 2019) by way of its spectrum.
 
     EASE takes the weights ``B_ij = R_ij / (1 - R_jj)`` with ``R = G (G + l I)^-1`` and G the Gram
@@ -211,21 +174,21 @@ def _filtered(plays: sp.csr_array, places: NDArray[np.intp]) -> Iterator[tuple[i
         yield start, block
 
 
-def broad_patterns(played: sp.csr_array) -> tuple[FloatArray, FloatArray]:
-    """waves and reach of ``Collective``: the leading eigenvectors of the tracks' normalised Gram
+def spectral_basis(played: sp.csr_array) -> tuple[FloatArray, FloatArray]:
+    """basis and audience of ``Statistics``: the leading eigenvectors of the tracks' normalised Gram
     matrix, in which neither busy listeners nor much-played tracks weigh more than others."""
-    reach = np.sqrt(np.maximum(np.bincount(played.indices, minlength=played.shape[1]), 1))
+    audience = np.sqrt(np.maximum(np.bincount(played.indices, minlength=played.shape[1]), 1))
     busy = np.repeat(np.sqrt(np.maximum(np.diff(played.indptr), 1)), np.diff(played.indptr))
     plays = sp.csr_array(
         (
-            (played.data / busy / reach[played.indices]).astype(np.float32),
+            (played.data / busy / audience[played.indices]).astype(np.float32),
             played.indices,
             played.indptr,
         ),
         played.shape,
     )
-    vectors, _ = _spectrum(plays, WAVES)
-    return np.ascontiguousarray(vectors[:, :WAVES]), reach.astype(np.float32)
+    vectors, _ = _spectrum(plays, PATTERNS)
+    return np.ascontiguousarray(vectors[:, :PATTERNS]), audience.astype(np.float32)
 
 
 def _spectrum(plays: sp.csr_array, most: int) -> tuple[FloatArray, FloatArray]:
