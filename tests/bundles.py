@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from infra.demo import generate
-from training.autoencoder import TrainedAutoencoder, train_autoencoder
-from training.classifier import TrainedClassifier, train_classifier
+from training.models.autoencoder import TrainedAutoencoder, train_autoencoder
+from training.models.classifier import TrainedClassifier, train_classifier
 from training.train import train
 
 LISTENERS = 40  # ids 101 to 140
@@ -43,7 +43,7 @@ def _trained() -> tuple[Path, Path, TrainedAutoencoder, TrainedClassifier]:
     kept: list[Any] = []
     with pytest.MonkeyPatch.context() as patch:
         for fit in (train_autoencoder, train_classifier):
-            patch.setattr(f"training.fit.{fit.__name__}", _keeping(fit, kept))
+            patch.setattr(f"training.models.fit.{fit.__name__}", _keeping(fit, kept))
         train(data, bundle, progress=lambda *_: None)
     return data, bundle, kept[0], kept[1]
 

@@ -20,11 +20,11 @@ from segue.domain.errors import InvalidData
 from segue.features.encoder import FloatArray
 from segue.features.listeners import OWN_WIDTH
 from segue.models.bundle import FORMAT, LATENTS, MANIFEST, manifest_bytes
-from training.autoencoder import TrainedAutoencoder
 from training.catalogue import EncodedCatalogue
-from training.classifier import TrainedClassifier, track_inputs
-from training.hybrid import TrainedHybrid
-from training.networks import ClassifierHead, TasteDensity
+from training.models.autoencoder import TrainedAutoencoder
+from training.models.classifier import TrainedClassifier, track_inputs
+from training.models.hybrid.train import TrainedHybrid
+from training.models.networks import ClassifierHead, TasteDensity
 
 PLOTS = "plots"
 # Rows of the catalogue at a time, so that memory is for the results.

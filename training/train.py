@@ -23,7 +23,7 @@ from training.evaluation.own import Asked
 from training.evaluation.split import Split
 from training.evaluation.temporal import split_at
 from training.export import PLOTS, BundleWriter, write_catalogue
-from training.fit import fit_models
+from training.models.fit import fit_models
 from training.plots import plot_losses, plot_sessions
 from training.progress import Progress
 

@@ -80,7 +80,7 @@ class TestAblations:
     def test_variants_are_trained_and_asked_each_on_its_own(
         self, workspace: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("training.autoencoder.EPOCHS", 1)
+        monkeypatch.setattr("training.models.autoencoder.EPOCHS", 1)
         with connect(workspace) as connection:
             encoded, split = prepare(connection, load_schema(), CUTOFF)
             found = fit_ablations(
@@ -147,7 +147,7 @@ class TestCold:
             yield bundle, None
 
         monkeypatch.setattr(cold, "fit_bundle", trained)
-        monkeypatch.setattr("training.autoencoder.EPOCHS", 1)
+        monkeypatch.setattr("training.models.autoencoder.EPOCHS", 1)
         told = judge_cold(
             workspace,
             tmp_path / "other",

@@ -27,8 +27,8 @@ from segue.models.sources import (
     traits,
 )
 from tests.bundles import tiny_bundle
-from training import collaborative as fitting
-from training.mixture import Example, Mixture, fit_mixture
+from training.models.hybrid import collaborative as fitting
+from training.models.hybrid.mixture import Example, Mixture, fit_mixture
 from training.past import Past
 
 # Places in ``traits``.

@@ -18,11 +18,11 @@ from segue.models.bundle import Bundle
 from segue.models.classifier import MAX_EXPLAINED, Classifier
 from segue.models.model import Listener
 from segue.models.registry import load_model
-from training.autoencoder import input_groups, prior
 from training.catalogue import Popularity, encode_catalogue
-from training.classifier import TRENDS, Heard, track_inputs, train_classifier
 from training.data import connect, ingest
-from training.networks import LATENT, Balance, TasteDensity
+from training.models.autoencoder import input_groups, prior
+from training.models.classifier import TRENDS, Heard, track_inputs, train_classifier
+from training.models.networks import LATENT, Balance, TasteDensity
 
 HEARD = [5, 9, 9, 40, 41, 77]
 
@@ -218,7 +218,7 @@ def test_the_classifier_does_without_any_feature(
     data_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where only plays are known, these and how tracks do at the moment are what it goes by."""
-    monkeypatch.setattr("training.classifier.EPOCHS", 2)
+    monkeypatch.setattr("training.models.classifier.EPOCHS", 2)
     cutoff = parse_time("2022-09-01T00:00:00Z")
     ingest(data_path, tmp_path)
     with connect(tmp_path) as connection:

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from segue.domain.times import parse_time
 from segue.features.schema import load_schema
-from training.autoencoder import TrainedAutoencoder, train_autoencoder
 from training.catalogue import EncodedCatalogue, Popularity, encode_catalogue
-from training.classifier import TrainedClassifier, train_classifier
-from training.collaborative import popularity
 from training.data import connect, ingest
-from training.fit import make_deterministic
+from training.models.autoencoder import TrainedAutoencoder, train_autoencoder
+from training.models.classifier import TrainedClassifier, train_classifier
+from training.models.fit import make_deterministic
+from training.models.hybrid.collaborative import popularity
 from training.past import read_past
 
 CUTOFF = parse_time("2022-09-01T00:00:00Z")
@@ -115,8 +115,8 @@ def test_what_comes_out_after_the_cutoff_changes_nothing_that_is_fitted(
     copy: Path, data_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Planted: tracks of the future that are louder than anything, of a genre of their own."""
-    monkeypatch.setattr("training.autoencoder.EPOCHS", 2)
-    monkeypatch.setattr("training.classifier.EPOCHS", 1)
+    monkeypatch.setattr("training.models.autoencoder.EPOCHS", 2)
+    monkeypatch.setattr("training.models.classifier.EPOCHS", 1)
     strange = {"release_date": "2022-09-15", "loudness": 60.0, "tempo": 900.0, "id_artist": "them"}
     extend(copy, [strange] * FUTURE)
     with (copy / "artists.jsonl").open("a") as file:

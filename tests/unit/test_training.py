@@ -19,7 +19,7 @@ from segue.models.bundle import MANIFEST, Bundle
 from tests.unit.splits import split_of
 from training.card import CARD, model_card
 from training.catalogue import Popularity
-from training.networks import LATENT, TasteDensity
+from training.models.networks import LATENT, TasteDensity
 from training.train import sample_listeners, train
 
 

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 
 from segue.models.bundle import Bundle
-from training.autoencoder import train_autoencoder
 from training.catalogue import EncodedCatalogue
 from training.evaluation.own import AUTOENCODER, Asked, Own, bundle_of
 from training.evaluation.split import Split
 from training.export import BundleWriter, write_autoencoder
-from training.fit import Fitted, make_deterministic
+from training.models.autoencoder import train_autoencoder
+from training.models.fit import Fitted, make_deterministic
 from training.progress import Progress
 
 # The kinds of feature, as the schemas have them, that are left out.

@@ -28,7 +28,7 @@ from training.catalogue import EncodedCatalogue
 from training.evaluation.lists import Lists, heard_tracks, lists_of
 from training.evaluation.split import Split
 from training.export import BundleWriter, write_catalogue
-from training.fit import Fitted, fit_models
+from training.models.fit import Fitted, fit_models
 from training.progress import Curve, Progress
 from training.users import read_users
 

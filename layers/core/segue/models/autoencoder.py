@@ -17,7 +17,7 @@ MAX_INTERESTS = 32
 
 class Autoencoder:
     """Scores a track by how densely the listener's interests lie around it; see ``TasteDensity``
-    in ``training/networks.py`` for the formula that the network holds."""
+    in ``training/models/networks.py`` for the formula that the network holds."""
 
     history_days: ClassVar[int] = 30
 

@@ -46,7 +46,7 @@ class Hybrid:
 
     A share is the chance that the listener's next full play is of that track. How much of each
     source a listener gets follows from their traits; a track that they have heard gets more or less
-    by how readily such listeners repeat. ``training/mixture.py`` fits both.
+    by how readily such listeners repeat. ``training/models/hybrid/mixture.py`` fits both.
     """
 
     history_days: ClassVar[int] = 365

@@ -2,7 +2,7 @@
 
 A source is a distribution over the catalogue: what everybody plays, what this listener plays, other
 tracks of their artists, and so on. The hybrid is a mixture of them. Training and serving compute
-them here, from the same arrays; ``training/collaborative.py`` fits these.
+them here, from the same arrays; ``training/models/hybrid/collaborative.py`` fits these.
 """
 
 from dataclasses import dataclass

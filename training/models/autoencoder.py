@@ -12,7 +12,7 @@ from torch.nn.functional import mse_loss
 
 from segue.features.encoder import Encoder
 from training.catalogue import EncodedCatalogue
-from training.networks import Balance, DenoisingAutoencoder, LatentSpace
+from training.models.networks import Balance, DenoisingAutoencoder, LatentSpace
 from training.progress import Curve, Progress
 from training.slices import read_slices
 

@@ -13,8 +13,8 @@ from segue.features.encoder import FloatArray
 from segue.models.hybrid import Hybrid
 from segue.models.sources import Statistics, repeats, sources, summarise, traits
 from training.catalogue import EncodedCatalogue
-from training.collaborative import Tracks, fit_statistics
-from training.mixture import Example, TrainedMixture, fit_mixture
+from training.models.hybrid.collaborative import Tracks, fit_statistics
+from training.models.hybrid.mixture import Example, TrainedMixture, fit_mixture
 from training.past import Past, read_past
 from training.progress import Progress
 

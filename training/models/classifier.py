@@ -23,7 +23,7 @@ from segue.features.listeners import (
     user_columns,
 )
 from training.catalogue import EncodedCatalogue
-from training.networks import PreferenceClassifier
+from training.models.networks import PreferenceClassifier
 from training.progress import Curve, Progress
 from training.slices import Labels, Slice, concatenate, read_labels, read_slices
 from training.users import read_users

@@ -10,11 +10,11 @@ import torch
 
 from segue.features.listeners import listener_width
 from segue.models.registry import REGISTRY
-from training.autoencoder import train_autoencoder
 from training.catalogue import EncodedCatalogue
-from training.classifier import train_classifier
 from training.export import BundleWriter, write_autoencoder, write_classifier, write_hybrid
-from training.hybrid import train_hybrid
+from training.models.autoencoder import train_autoencoder
+from training.models.classifier import train_classifier
+from training.models.hybrid.train import train_hybrid
 from training.progress import Curve, Progress
 
 

@@ -1,0 +1,1 @@
+"""How each of the models is trained, and what comes of it for the bundle."""
