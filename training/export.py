@@ -182,14 +182,16 @@ def write_hybrid(writer: BundleWriter, trained: TrainedHybrid) -> None:
     """The statistics, but for what other parts of the bundle hold, and the gates over them."""
     statistics, gates = trained.statistics, trained.mixture.gates
     writer.array("hybrid/popularity.npy", statistics.popularity)
-    writer.array("hybrid/rows.npy", statistics.rows)
-    # A catalogue of up to 65,536 tracks needs half as many bytes for positions.
-    narrow = np.min_scalar_type(max(len(statistics) - 1, 0))
-    writer.array("hybrid/neighbours.npy", statistics.neighbours.astype(narrow))
-    writer.array("hybrid/weights.npy", statistics.weights.astype(np.float16))
-    writer.array("hybrid/factors.npy", statistics.factors.astype(np.float16))
-    writer.array("hybrid/basis.npy", statistics.basis.astype(np.float16))
-    writer.array("hybrid/audience.npy", statistics.audience)
+    writer.array("hybrid/head.npy", statistics.head)
+    writer.array("hybrid/neighbours_gain.npy", statistics.neighbours.gain)
+    writer.array("hybrid/patterns_gain.npy", statistics.patterns.gain)
+    for name, vectors in (
+        ("neighbours", statistics.neighbours.vectors),
+        ("patterns", statistics.patterns.vectors),
+        ("factors", statistics.factors),
+    ):
+        writer.array(f"hybrid/{name}.npy", vectors.numbers)
+        writer.array(f"hybrid/{name}_scale.npy", vectors.scale)
     for field in fields(gates):
         writer.array(f"hybrid/gates/{field.name}.npy", getattr(gates, field.name))
 

@@ -13,7 +13,8 @@ from segue.features.listeners import History
 from segue.models.model import Listener
 from segue.ranking.diversity import pool_size, rerank
 from segue.ranking.filters import top
-from segue.ranking.genres import TrackGenres, listener_mix
+from segue.domain.genres import TrackGenres
+from segue.ranking.genres import listener_mix
 
 TRACKS = 300
 SETTINGS = (0.0, 0.25, 0.5, 0.75, 1.0)

@@ -11,7 +11,7 @@ from scipy import sparse
 from segue.domain.catalogue import Catalogue
 from segue.features.encoder import FloatArray
 from segue.ranking.filters import forbid, top
-from segue.ranking.genres import TrackGenres
+from segue.domain.genres import TrackGenres
 
 Row = dict[str, Any]
 

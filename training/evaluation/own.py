@@ -22,7 +22,8 @@ from segue.models.model import Listener
 from segue.models.registry import REGISTRY, load_model
 from segue.ranking.diversity import rerank
 from segue.ranking.filters import forbid
-from segue.ranking.genres import TrackGenres, listener_mix
+from segue.domain.genres import TrackGenres
+from segue.ranking.genres import listener_mix
 from segue.ranking.space import track_vectors
 from training.catalogue import EncodedCatalogue
 from training.evaluation.lists import Lists, heard_tracks, lists_of

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from segue.features.encoder import FloatArray
-from segue.models.hybrid import MOST_REPEAT, Gates
+from segue.models.hybrid.gates import MOST_REPEAT, Gates
 
 # The weight of the Gaussian prior, in listeners: on how a source's part follows from the traits, on
 # the parts themselves, and on repeats.

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from segue.domain.errors import InvalidData
 from segue.domain.times import DAY, format_time
-from segue.features.encoder import FloatArray
-from segue.models.hybrid import Hybrid
-from segue.models.sources import Statistics, repeats, sources, summarise, traits
+from segue.models.hybrid.gates import REPEATS, repeats, traits
+from segue.models.hybrid.model import Hybrid
+from segue.models.hybrid.sources import Votes, summarise, votes_of
+from segue.models.hybrid.statistics import Statistics
 from training.catalogue import EncodedCatalogue
 from training.models.hybrid.collaborative import Tracks, fit_statistics
 from training.models.hybrid.mixture import Example, TrainedMixture, fit_mixture
@@ -89,8 +90,7 @@ def _examples(
     moment: Moment, tracks: Tracks, today: Past, random: np.random.Generator
 ) -> Iterator[Example]:
     users = np.sort(random.permutation(np.unique(moment.user))[:LISTENERS])
-    heard = moment.past.tracks[np.isin(moment.past.owner, users)]
-    statistics = fit_statistics(tracks, moment.past, heard)
+    statistics = fit_statistics(tracks, moment.past)
     everybody = np.searchsorted(today.users, moment.past.users[users])
     for user, number in zip(users.tolist(), everybody.tolist(), strict=True):
         yield _example(moment, statistics, user, number)
@@ -98,28 +98,30 @@ def _examples(
 
 def _example(moment: Moment, statistics: Statistics, user: int, number: int) -> Example:
     history = moment.past.history(user)
-    own, shares = summarise(history), sources(statistics, history)
-    tracks = _candidates(shares, own.tracks)
-    counts = repeats(own)
-    of_tracks = np.zeros((len(tracks), counts.shape[1]), np.float32)
-    of_tracks[np.searchsorted(tracks, own.tracks)] = counts
+    own = summarise(history)
+    votes = votes_of(statistics, own)
+    places = _candidates(votes)
+    tracks = votes.tracks[places]
+    heard = np.isin(places, votes.places)
+    counts = np.zeros((len(places), REPEATS), np.float32)
+    counts[heard] = repeats(own)[votes.heard[np.argsort(votes.places)]]
     return Example(
-        shares=np.ascontiguousarray(shares[:, tracks].T),
-        repeats=of_tracks,
+        shares=np.ascontiguousarray(votes.shares[:, places].T),
+        repeats=counts,
         chosen=np.isin(tracks, moment.chosen(user)),
-        heard=np.isin(tracks, own.tracks),
+        heard=heard,
         traits=traits(statistics, history),
         user=number,
     )
 
 
-def _candidates(shares: FloatArray, heard: NDArray[np.intp]) -> NDArray[np.intp]:
-    """The heard tracks, and of all others the first by each source; ascending."""
-    others = shares.copy()
-    others[:, heard] = 0
+def _candidates(votes: Votes) -> NDArray[np.intp]:
+    """The places of the heard tracks, and of all others the first by each source; ascending."""
+    others = votes.votes.copy()
+    others[:, votes.places] = 0
     first = min(CANDIDATES, others.shape[1])
-    best = np.argpartition(-others, first - 1, axis=1)[:, :first]
-    found: NDArray[np.intp] = np.union1d(heard, best)
+    best = np.argpartition(others, -first, axis=1)[:, -first:]
+    found: NDArray[np.intp] = np.union1d(votes.places, best)
     return found
 
 

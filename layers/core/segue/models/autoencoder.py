@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 from segue.features.encoder import FloatArray
 from segue.features.listeners import SLOW_HALF_LIFE, History
 from segue.models.bundle import Bundle
-from segue.models.model import Contributions, Listener
+from segue.models.model import Contributions, Listener, Model
 
 # So many of the listener's strongest tracks count, each as an interest of its own: the more, the
 # longer a request takes, and the fewer, the narrower the list.
 MAX_INTERESTS = 32
 
 
-class Autoencoder:
+class Autoencoder(Model):
     """Scores a track by how densely the listener's interests lie around it; see ``TasteDensity``
     in ``training/models/networks.py`` for the formula that the network holds."""
 

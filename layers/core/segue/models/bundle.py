@@ -25,11 +25,12 @@ from numpy.typing import NDArray
 
 from segue.domain.catalogue import Catalogue
 from segue.domain.errors import BundleCorrupt, BundleMissing, InvalidData
+from segue.domain.genres import TrackGenres
 from segue.domain.times import parse_time
 from segue.features.encoder import Encoder, FloatArray
 from segue.features.schema import Schema, load_schema
 
-FORMAT = 4
+FORMAT = 5
 MANIFEST = "manifest.json"
 SCHEMA = "schema.toml"
 LATENTS = "autoencoder/latents.npy"
@@ -138,6 +139,11 @@ class Bundle:
             },
             artist_ids=self.array("catalogue/artist_ids.npy"),
         )
+
+    @cached_property
+    def track_genres(self) -> TrackGenres:
+        """The catalogue's genres, by track."""
+        return TrackGenres.of(self.catalogue)
 
     def json(self, name: str) -> Any:
         """The parsed content of a JSON file."""

@@ -16,13 +16,13 @@ from segue.features.listeners import (
     user_columns,
 )
 from segue.models.bundle import Bundle
-from segue.models.model import Contributions, Listener
+from segue.models.model import Contributions, Listener, Model
 
 # So many of the tracks that count most are tried out in an explanation.
 MAX_EXPLAINED = 50
 
 
-class Classifier:
+class Classifier(Model):
     """The network over every pair of listener and track, evaluated for the whole catalogue.
 
     Listener and track meet in a product of factors, so the track's part (``factors`` and ``base``)

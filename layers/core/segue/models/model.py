@@ -11,6 +11,7 @@ from segue.domain.users import User
 from segue.features.encoder import FloatArray
 from segue.features.listeners import History
 from segue.models.bundle import Bundle
+from segue.models.ranked import Forbidden, Ranked, best
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,10 @@ class Model(Protocol):
         The history holds at least one play; without any, the cold start answers.
         """
         ...
+
+    def best(self, listener: Listener, k: int, forbidden: Forbidden | None = None) -> Ranked:
+        """The k tracks with the greatest scores that are not forbidden."""
+        return best(self.score(listener), k, forbidden)
 
     def contributions(self, listener: Listener, tracks: NDArray[np.intp]) -> Contributions:
         """What the scores of these tracks are made of, for explanations."""

@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from segue.features.encoder import FloatArray
 from segue.models.bundle import Bundle
-from segue.models.model import Contributions, Listener
+from segue.models.model import Contributions, Listener, Model
 
 
-class Popularity:
+class Popularity(Model):
     """Scores every track alike for every listener."""
 
     # None of it is looked at; but whoever has played nothing lately gets the cold start of all

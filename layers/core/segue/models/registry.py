@@ -4,7 +4,7 @@ from segue.domain.errors import UnknownModel
 from segue.models.autoencoder import Autoencoder
 from segue.models.bundle import Bundle
 from segue.models.classifier import Classifier
-from segue.models.hybrid import Hybrid
+from segue.models.hybrid.model import Hybrid
 from segue.models.model import Model
 from segue.models.popularity import Popularity
 

@@ -6,9 +6,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from segue.domain.genres import TrackGenres
 from segue.features.encoder import FloatArray
-from segue.ranking.filters import top
-from segue.ranking.genres import TrackGenres
+from segue.models.ranked import Ranked
 
 # A list of k tracks is put together from so many of the best: the more, the more different they
 # can be, and the worse the last of them.
@@ -25,19 +25,17 @@ def pool_size(k: int) -> int:
 
 
 def rerank(
-    scores: FloatArray,
+    ranked: Ranked,
     k: int,
     diversity: float,
     *,
     vectors: NDArray[np.floating] | None = None,
     genres: TrackGenres | None = None,
     mix: FloatArray | None = None,
-    pool: int | None = None,
-) -> NDArray[np.intp]:
-    """The positions of ``k`` tracks, best first; fewer where fewer score above -inf.
+) -> Ranked:
+    """``k`` of the tracks in a new order; fewer where fewer are ranked.
 
-    diversity: 0 gives the k best by score, 1 the most diverse k of the ``pool`` best; None stands
-    for ``pool_size(k)``.
+    diversity: 0 gives the k best by score, 1 the most diverse k.
     vectors: (tracks, width), where tracks lie; the angle tells how different two of them are.
     genres and mix: the tracks' genres and the (genres,) mix the list is calibrated to. Without
     either, or with a mix that is all 0, only the other counts; without both, only the score.
@@ -48,9 +46,7 @@ def rerank(
     (maximal marginal relevance: Carbonell & Goldstein, SIGIR 1998), and how much nearer it brings
     the list to the mix (calibration: Steck, RecSys 2018). Each is relative to the best candidate's.
     """
-    if diversity == 0:
-        return top(scores, k)
-    candidates = top(scores, pool_size(k) if pool is None else pool)
+    candidates = ranked.tracks
     gains = list(_gains(candidates, vectors, genres, mix))
     relevance = 1 - np.arange(len(candidates), dtype=np.float32) / max(len(candidates), 1)
     chosen: list[int] = []
@@ -64,7 +60,7 @@ def rerank(
         chosen.append(best)
         for gain in gains:
             gain.take(best)
-    return candidates[chosen]
+    return Ranked(candidates[chosen], ranked.scores[chosen])
 
 
 class _Gain(Protocol):
@@ -103,7 +99,7 @@ class _Calibration:
     by what it adds to its own genres, so these alone are looked at: a track of none gains 0.
     """
 
-    def __init__(self, tracks: NDArray[np.intp], genres: TrackGenres, mix: FloatArray) -> None:
+    def __init__(self, tracks: NDArray[np.integer], genres: TrackGenres, mix: FloatArray) -> None:
         rows, numbers, shares = genres.pairs(tracks)
         wanted = mix[numbers] > 0
         self._rows, self._numbers, self._shares = rows[wanted], numbers[wanted], shares[wanted]
@@ -125,7 +121,7 @@ class _Calibration:
 
 
 def _gains(
-    candidates: NDArray[np.intp],
+    candidates: NDArray[np.integer],
     vectors: NDArray[np.floating] | None,
     genres: TrackGenres | None,
     mix: FloatArray | None,

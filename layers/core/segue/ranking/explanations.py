@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.domain.catalogue import Catalogue
+from segue.domain.genres import TrackGenres
 from segue.domain.users import User
 from segue.features.encoder import FloatArray
 from segue.models.cold_start import FAVOURITE
 from segue.models.model import Contributions
-from segue.ranking.genres import TrackGenres
 
 # From this share on, one track (or one artist, or one genre) is reason enough.
 SUBSTANTIAL = 1 / 3

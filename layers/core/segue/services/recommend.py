@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from random import Random, SystemRandom
 from typing import Any, Literal
 
@@ -14,19 +15,16 @@ from segue.domain.events import Event
 from segue.domain.plays import Play, label_plays, mean_tracks_per_session
 from segue.domain.times import Window
 from segue.domain.users import User
-from segue.features.encoder import FloatArray
 from segue.features.listeners import history_of
 from segue.models.bundle import Bundle
-from segue.models.cold_start import cold_start_scores
 from segue.models.model import Listener, Model
+from segue.models.ranked import Forbidden, Ranked
 from segue.models.registry import load_model, model_name
 from segue.ports import Clock, ModelStore, Refused, SessionStore, UserStore
-from segue.ranking.diversity import pool_size, rerank
+from segue.ranking.diversity import pool_size
 from segue.ranking.explanations import Reason, explain, explain_cold_start
 from segue.ranking.exploration import explore
-from segue.ranking.filters import forbid, top
-from segue.ranking.genres import listener_mix, track_genres
-from segue.ranking.space import track_vectors
+from segue.ranking.lists import rank
 from segue.services.similar import SimilarQuery, similar_tracks
 
 # The sessions of so many days decide how long a list is.
@@ -114,12 +112,11 @@ class Recommender:
         plays = label_plays(event for event in events if event.time in window)
         heard = _latest(plays, as_of, model.history_days)
         listener = Listener(user, history_of(heard, bundle.catalogue, as_of))
-        with _blaming(name):
-            scores = _score(model, listener, bundle)
-        allowed = forbid(scores, _forbidden(query, events, bundle))
         k = query.k or playlist_length(_latest(plays, as_of, PLAYLIST_DAYS))
-        tracks, propensities = self._choose(allowed, k, query, listener, bundle)
+        forbidden = _forbidden(query, events, bundle)
         with _blaming(name):
+            ranked, propensities = self._choose(model, listener, bundle, k, query, forbidden)
+            tracks = ranked.tracks
             reasons = _reasons(model, listener, tracks, bundle) if query.explain else None
         return Recommendation(
             tracks=tuple(bundle.catalogue.track_ids(tracks)),
@@ -127,7 +124,7 @@ class Recommender:
             bundle=bundle.version,
             as_of=as_of,
             cold_start=len(listener.history) == 0,
-            scores=tuple(scores[tracks].tolist()),
+            scores=tuple(ranked.scores.tolist()),
             reasons=reasons,
             propensities=propensities,
         )
@@ -164,15 +161,23 @@ class Recommender:
         return user or User(query.user_id), events
 
     def _choose(
-        self, scores: FloatArray, k: int, query: Query, listener: Listener, bundle: Bundle
-    ) -> tuple[NDArray[np.intp], tuple[float, ...] | None]:
+        self,
+        model: Model,
+        listener: Listener,
+        bundle: Bundle,
+        k: int,
+        query: Query,
+        forbidden: Forbidden | None,
+    ) -> tuple[Ranked, tuple[float, ...] | None]:
         """The list, and the propensities of its tracks where it explores."""
-        pool = pool_size(k)
+        ask = partial(rank, model, listener, bundle, forbidden=forbidden, diversity=query.diversity)
         if not query.exploration:
-            return _rank(scores, k, pool, query.diversity, listener, bundle), None
-        ranked = _rank(scores, pool, pool, query.diversity, listener, bundle)
-        tracks, propensities = explore(ranked, k, query.exploration, self._random)
-        return tracks, tuple(propensities.tolist())
+            return ask(k), None
+        pool = pool_size(k)
+        ranked = ask(pool, pool=pool)
+        places, propensities = explore(len(ranked.tracks), k, query.exploration, self._random)
+        drawn = Ranked(ranked.tracks[places], ranked.scores[places])
+        return drawn, tuple(propensities.tolist())
 
 
 def playlist_length(plays: list[Play]) -> int:
@@ -195,41 +200,26 @@ def _blaming(model: str) -> Iterator[None]:
         raise ModelFailed(f"{model}: {type(error).__name__}") from error
 
 
-def _score(model: Model, listener: Listener, bundle: Bundle) -> FloatArray:
-    if len(listener.history) == 0:
-        return cold_start_scores(listener.user, bundle.catalogue)
-    return model.score(listener)
-
-
-def _rank(
-    scores: FloatArray, k: int, pool: int, diversity: float, listener: Listener, bundle: Bundle
-) -> NDArray[np.intp]:
-    if diversity == 0:
-        return top(scores, k)
-    genres, vectors = track_genres(bundle), track_vectors(bundle)
-    mix = listener_mix(listener, genres)
-    return rerank(scores, k, diversity, vectors=vectors, genres=genres, mix=mix, pool=pool)
-
-
 def _reasons(
     model: Model, listener: Listener, tracks: NDArray[np.intp], bundle: Bundle
 ) -> tuple[Reason | None, ...]:
     if len(tracks) == 0:
         return ()
-    catalogue, genres = bundle.catalogue, track_genres(bundle)
+    catalogue, genres = bundle.catalogue, bundle.track_genres
     if len(listener.history) == 0:
         return explain_cold_start(listener.user, tracks, catalogue, genres)
     return explain(model.contributions(listener, tracks), tracks, catalogue, genres)
 
 
-def _forbidden(
-    query: Query, events: list[Event], bundle: Bundle
-) -> Iterator[NDArray[np.integer | np.bool_]]:
+def _forbidden(query: Query, events: list[Event], bundle: Bundle) -> Forbidden | None:
     catalogue = bundle.catalogue
-    if not query.explicit:
-        yield catalogue.explicit
-    named = list(query.exclude)
+    named = set(query.exclude)
     if query.novelty == "new":
-        named += {event.track_id for event in events if event.track_id is not None}
-    positions = catalogue.positions(named)
-    yield positions[positions >= 0]
+        named |= {event.track_id for event in events if event.track_id is not None}
+    if query.explicit and not named:
+        return None
+    none = np.zeros(len(catalogue), np.bool_)
+    forbidden = none if query.explicit else catalogue.explicit.copy()
+    positions = catalogue.positions(list(named))
+    forbidden[positions[positions >= 0]] = True
+    return forbidden

@@ -6,7 +6,7 @@ import numpy as np
 
 from segue.domain.errors import UnknownModel, UnknownTrack
 from segue.models.bundle import Bundle
-from segue.ranking.filters import forbid, top
+from segue.models.ranked import best
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,5 +31,6 @@ def similar_tracks(bundle: Bundle, query: SimilarQuery) -> tuple[str, ...]:
     if track < 0:
         raise UnknownTrack(f"there is no track {query.track_id}")
     cosines = latents @ latents[track]
-    left_out = [np.array([track])] if query.explicit else [np.array([track]), catalogue.explicit]
-    return tuple(catalogue.track_ids(top(forbid(cosines, left_out), query.k)))
+    forbidden = np.zeros(len(catalogue), np.bool_) if query.explicit else catalogue.explicit.copy()
+    forbidden[track] = True
+    return tuple(catalogue.track_ids(best(cosines, query.k, forbidden).tracks))

@@ -1,0 +1,58 @@
+"""The genres of tracks, by track."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue.domain.catalogue import Catalogue
+
+
+@dataclass(frozen=True, slots=True)
+class TrackGenres:
+    """The catalogue's genres, the other way round.
+
+    names: the genres, by number. offsets: (tracks + 1,) int64. numbers: (pairs,) int32; those of
+    the track at position t are ``numbers[offsets[t]:offsets[t + 1]]``.
+    """
+
+    names: tuple[str, ...]
+    offsets: NDArray[np.int64]
+    numbers: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, catalogue: Catalogue) -> "TrackGenres":
+        """Turn the catalogue's lists of tracks by genre into lists of genres by track."""
+        members = list(catalogue.genres.values())
+        tracks = np.concatenate([np.empty(0, np.int32), *members])
+        numbers = np.repeat(np.arange(len(members), dtype=np.int32), [len(m) for m in members])
+        counts = np.bincount(tracks, minlength=len(catalogue))
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+        return cls(tuple(catalogue.genres), offsets, numbers[np.argsort(tracks, kind="stable")])
+
+    def of_track(self, track: int) -> tuple[str, ...]:
+        """The genres of one track, by name."""
+        own = self.numbers[self.offsets[track] : self.offsets[track + 1]]
+        return tuple(self.names[number] for number in own)
+
+    def pairs(
+        self, tracks: NDArray[np.integer]
+    ) -> tuple[NDArray[np.intp], NDArray[np.int32], NDArray[np.float32]]:
+        """Every genre of every one of the tracks.
+
+        Three arrays (pairs,): the row in ``tracks``, ascending; the genre's number; and the share
+        of the track that falls to the genre, 1 / the number of its genres.
+        """
+        counts = self.offsets[tracks + 1] - self.offsets[tracks]
+        rows = np.repeat(np.arange(len(tracks)), counts)
+        # The place of a pair in ``numbers``: where its track begins, and how far it is from there.
+        begins = np.repeat(self.offsets[tracks] - np.cumsum(counts) + counts, counts)
+        numbers = self.numbers[begins + np.arange(len(rows))]
+        return rows, numbers, (1 / counts[rows]).astype(np.float32)
+
+    def mix(self, tracks: NDArray[np.integer], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(genres,) the share of each genre in the weighted tracks; all 0 where there is none."""
+        rows, numbers, shares = self.pairs(tracks)
+        totals = np.bincount(numbers, weights[rows] * shares, len(self.names)).astype(np.float32)
+        whole = totals.sum()
+        return totals / whole if whole > 0 else totals

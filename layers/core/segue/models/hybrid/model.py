@@ -1,0 +1,138 @@
+"""The hybrid as a model: the tracks that a listener's next full play most likely is of."""
+
+from dataclasses import dataclass, fields
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue.features.encoder import FloatArray
+from segue.features.listeners import History
+from segue.models.bundle import Bundle
+from segue.models.hybrid.gates import Gates, repeats, traits
+from segue.models.hybrid.sources import (
+    COMMON,
+    Summary,
+    Votes,
+    summarise,
+    votes_for,
+    votes_of,
+)
+from segue.models.hybrid.statistics import Neighbours, Patterns, Statistics
+from segue.models.hybrid.vectors import Vectors
+from segue.models.model import Contributions, Listener, Model
+from segue.models.ranked import Forbidden, Ranked, best
+
+# So many of the tracks that count most are tried out in an explanation.
+MAX_EXPLAINED = 16
+# What a track is left with where nothing speaks for it, so that there is a logarithm.
+_LEAST = 1e-12
+
+
+@dataclass(frozen=True)
+class _Mixture:
+    """How the sources are mixed for one listener. own: (n,) what the shares of the tracks of their
+    summary are multiplied by."""
+
+    parts: FloatArray
+    own: FloatArray
+
+
+class Hybrid(Model):
+    """Scores a track by its share in a mixture of sources; see ``sources``.
+
+    A share is the chance that the listener's next full play is of that track. How much of each
+    source a listener gets follows from their traits; a track that they have heard gets more or less
+    by how readily such listeners repeat. ``training/models/hybrid/mixture.py`` fits both.
+    """
+
+    history_days: ClassVar[int] = 365
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._statistics = read_statistics(bundle)
+        self._gates = read_gates(bundle)
+
+    def score(self, listener: Listener) -> FloatArray:
+        own = summarise(listener.history)
+        votes = votes_of(self._statistics, own, all_tracks=True)
+        shares = np.empty(len(self._statistics), np.float32)
+        shares[votes.tracks] = _shares(votes, self._mixture(listener.history, own))
+        return shares
+
+    def best(self, listener: Listener, k: int, forbidden: Forbidden | None = None) -> Ranked:
+        """As if all tracks were scored; but most of the tail is not, as long as none of it can get
+        among the best."""
+        own = summarise(listener.history)
+        mixture = self._mixture(listener.history, own)
+        votes = votes_of(self._statistics, own)
+        found = best(_shares(votes, mixture), k, forbidden, votes.tracks)
+        complete = len(votes.tracks) == len(self._statistics)
+        bar = found.scores[-1] if len(found.scores) == k else -np.inf
+        if complete or votes.weights(mixture.parts) @ votes.most < bar:
+            return found
+        votes = votes_of(self._statistics, own, all_tracks=True)
+        return best(_shares(votes, mixture), k, forbidden, votes.tracks)
+
+    def contributions(self, listener: Listener, tracks: NDArray[np.intp]) -> Contributions:
+        """How far the logarithm of each track's share would fall without the plays of a heard
+        track, the listener being taken for the same kind of listener; and how far without what is
+        the same for everybody."""
+        own = summarise(listener.history)
+        mixture = self._mixture(listener.history, own)
+        totals = votes_of(self._statistics, own).totals
+        asked, places = np.unique(tracks, return_inverse=True)
+
+        def logs(left: Summary, mixture: _Mixture) -> FloatArray:
+            votes = votes_for(self._statistics, left, asked, totals)
+            shares = _shares(votes, mixture)
+            found: FloatArray = np.log(np.maximum(shares, _LEAST))[places]
+            return found
+
+        whole = logs(own, mixture)
+        heard = np.argsort(-(own.taste + (own.plays > 0)), kind="stable")[:MAX_EXPLAINED]
+        without = [
+            logs(own.without(place), _Mixture(mixture.parts, np.delete(mixture.own, place)))
+            for place in heard
+        ]
+        personal = mixture.parts.copy()
+        personal[: len(COMMON)] = 0
+        return Contributions(
+            own.tracks[heard].astype(np.int32),
+            np.reshape(whole - np.array(without, np.float32), (len(heard), len(tracks))),
+            {"popularity": whole - logs(own, _Mixture(personal, mixture.own))},
+        )
+
+    def _mixture(self, history: History, own: Summary) -> _Mixture:
+        scaled = self._gates.scaled(traits(self._statistics, history))
+        return _Mixture(self._gates.parts(scaled), self._gates.readiness(scaled, repeats(own)))
+
+
+def _shares(votes: Votes, mixture: _Mixture) -> FloatArray:
+    """(n,) of the tracks voted for."""
+    shares: FloatArray = votes.weights(mixture.parts) @ votes.votes
+    shares[votes.places] *= mixture.own[votes.heard]
+    return shares
+
+
+def read_gates(bundle: Bundle) -> Gates:
+    """What was learnt. Raises BundleCorrupt."""
+    return Gates(
+        **{one.name: bundle.array(f"hybrid/gates/{one.name}.npy") for one in fields(Gates)}
+    )
+
+
+def read_statistics(bundle: Bundle) -> Statistics:
+    """What the sources are computed from. Raises BundleCorrupt."""
+
+    def vectors(name: str) -> Vectors:
+        return Vectors(bundle.array(f"hybrid/{name}.npy"), bundle.array(f"hybrid/{name}_scale.npy"))
+
+    return Statistics(
+        popularity=bundle.array("hybrid/popularity.npy"),
+        head=bundle.array("hybrid/head.npy"),
+        neighbours=Neighbours(vectors("neighbours"), bundle.array("hybrid/neighbours_gain.npy")),
+        patterns=Patterns(vectors("patterns"), bundle.array("hybrid/patterns_gain.npy")),
+        factors=vectors("factors"),
+        artist=bundle.catalogue.artists,
+        genres=bundle.track_genres,
+    )

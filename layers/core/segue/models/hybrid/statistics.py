@@ -1,0 +1,165 @@
+"""What all listeners together did before a moment, and what is known of the tracks."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue.domain.genres import TrackGenres
+from segue.features.encoder import FloatArray
+from segue.models.hybrid.vectors import Vectors
+
+# Popularity over so many days.
+WINDOWS = (1, 3, 7, 14, 30, 365)
+WEEK, RECENT, MONTH, YEAR = (WINDOWS.index(days) for days in (7, 14, 30, 365))
+
+# A listener whose plays go to these so many tracks alone listens to what everybody does.
+CHART = 100
+
+# Implicit ALS: by how much a play outweighs a missing one, and the ridge.
+CONFIDENCE = 10.0
+RIDGE = 1.0
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """What a play of one track speaks for another: EASE's weights, by way of their spectrum.
+
+    vectors: of the head's tracks. gain: (head,) float32. A play of i gives j, another track,
+    ``gain[j] * vectors[i] @ vectors[j]`` votes.
+    """
+
+    vectors: Vectors
+    gain: FloatArray
+
+    @cached_property
+    def lengths(self) -> FloatArray:
+        """(head,) the vectors' squared lengths: what a track would give itself, were it not left
+        out."""
+        numbers = self.vectors.numbers
+        squares = np.einsum("ij,ij->i", numbers, numbers, dtype=np.float32)
+        lengths: FloatArray = squares * self.vectors.scale**2
+        return lengths
+
+
+@dataclass(frozen=True)
+class Patterns:
+    """The broadest patterns of who plays what: a spectral basis, as ``Neighbours`` are kept; but a
+    track speaks for itself, too."""
+
+    vectors: Vectors
+    gain: FloatArray
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What the sources are computed from.
+
+    popularity: (tracks, len(WINDOWS)) float32, each track's share of all full plays, smoothed.
+    head: (n,) int32, ascending, the tracks with the most listeners: of these alone it is told what
+    goes together, so that neither time nor memory grow with a long tail of tracks that hardly
+    anybody plays. factors: theirs, of implicit ALS. artist: (tracks,) int32, the track's artist, or
+    -1.
+    """
+
+    popularity: FloatArray
+    head: NDArray[np.int32]
+    neighbours: Neighbours
+    patterns: Patterns
+    factors: Vectors
+    artist: NDArray[np.int32]
+    genres: TrackGenres
+
+    def __len__(self) -> int:
+        return len(self.popularity)
+
+    @cached_property
+    def tail(self) -> NDArray[np.int32]:
+        """The tracks outside the head, ascending."""
+        outside = np.ones(len(self), np.bool_)
+        outside[self.head] = False
+        return np.flatnonzero(outside).astype(np.int32)
+
+    @cached_property
+    def gram(self) -> FloatArray:
+        """(d, d), of the factors, with the ridge."""
+        factors = self.factors.at(np.arange(len(self.factors)))
+        gram: FloatArray = factors.T @ factors
+        gram[np.diag_indices(len(gram))] += RIDGE
+        return gram
+
+    def common_of(self, tracks: NDArray[np.integer]) -> FloatArray:
+        """(9, n) the shares that are the same for everybody: popularity by window, the charts of
+        two weeks and of one (squared), and chance."""
+        return (
+            self._common_of_head if tracks is self.head else self._common(self.popularity[tracks])
+        )
+
+    @cached_property
+    def _common_of_head(self) -> FloatArray:
+        return self._common(self.popularity[self.head])
+
+    @cached_property
+    def most_common_in_tail(self) -> FloatArray:
+        """(9,) the greatest such shares of any track of the tail."""
+        return self._common(self.popularity[self.tail].max(0, keepdims=True, initial=0))[:, 0]
+
+    def _common(self, popularity: FloatArray) -> FloatArray:
+        charts = popularity[:, [RECENT, WEEK]] ** 2 / self._squares
+        chance = np.full((len(popularity), 1), 1 / len(self), np.float32)
+        return np.ascontiguousarray(np.hstack([popularity, charts, chance]).T)
+
+    @cached_property
+    def _squares(self) -> FloatArray:
+        sums: FloatArray = (self.popularity[:, [RECENT, WEEK]] ** 2).sum(0)
+        return sums
+
+    @cached_property
+    def chart(self) -> NDArray[np.intp]:
+        """(CHART,) the most played tracks of the month."""
+        month = self.popularity[:, MONTH]
+        return np.argpartition(-month, min(CHART, len(month) - 1))[:CHART]
+
+    @cached_property
+    def of_artists(self) -> FloatArray:
+        """(artists,) the square roots of the popularity of each artist's tracks, summed up."""
+        known = self.artist >= 0
+        roots = np.sqrt(self.popularity[known, RECENT])
+        sums = np.bincount(self.artist[known], roots, self.artist.max(initial=-1) + 1)
+        return sums.astype(np.float32)
+
+    @cached_property
+    def of_genres(self) -> FloatArray:
+        """(2, genres): how popular each genre's tracks are together, and the square roots of that
+        summed up; a track counts for its genres in equal parts."""
+        rows, genres, parts = self.genres.pairs(np.arange(len(self)))
+        recent = self.popularity[rows, RECENT]
+        size = len(self.genres.names)
+        sums = [np.bincount(genres, parts * of, size) for of in (recent, np.sqrt(recent))]
+        return np.stack(sums).astype(np.float32)
+
+    def genre_pairs(
+        self, tracks: NDArray[np.integer]
+    ) -> tuple[NDArray[np.intp], NDArray[np.int32], FloatArray]:
+        """The pairs of the tracks and their genres; see ``TrackGenres.pairs``."""
+        return self._genres_of_head if tracks is self.head else self.genres.pairs(tracks)
+
+    @cached_property
+    def _genres_of_head(self) -> tuple[NDArray[np.intp], NDArray[np.int32], FloatArray]:
+        return self.genres.pairs(self.head)
+
+    @cached_property
+    def tail_by_artist(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """The tail's tracks in the order of their artists, and those artists."""
+        order = np.argsort(self.artist[self.tail], kind="stable")
+        tracks = self.tail[order]
+        return tracks, self.artist[tracks]
+
+    @cached_property
+    def most_in_tail_by_genre(self) -> FloatArray:
+        """(genres,) the greatest popularity of two weeks of any track of the tail."""
+        rows, genres, _ = self.genres.pairs(self.tail)
+        most = np.zeros(len(self.genres.names), np.float32)
+        np.maximum.at(most, genres, self.popularity[self.tail[rows], RECENT])
+        return most

@@ -1,0 +1,42 @@
+"""The list: from a model and a listener to the tracks that are recommended, best first."""
+
+from segue.models.bundle import Bundle
+from segue.models.cold_start import cold_start_scores
+from segue.models.model import Listener, Model
+from segue.models.ranked import Forbidden, Ranked, best
+from segue.ranking.diversity import pool_size, rerank
+from segue.ranking.genres import listener_mix
+from segue.ranking.space import track_vectors
+
+
+def rank(
+    model: Model,
+    listener: Listener,
+    bundle: Bundle,
+    k: int,
+    *,
+    forbidden: Forbidden | None = None,
+    diversity: float = 0.0,
+    pool: int | None = None,
+) -> Ranked:
+    """A list of ``k`` tracks; fewer where fewer are allowed. The service and the evaluation call
+    this, and nothing else makes a list.
+
+    forbidden: (tracks,) True for those that must not be on it. diversity: 0 by score alone, to 1,
+    as diverse as ``rerank`` makes it of the ``pool`` best tracks (None: ``pool_size(k)``). Who has
+    played nothing gets the cold start.
+    """
+    found = _best(model, listener, bundle, k if diversity == 0 else pool or pool_size(k), forbidden)
+    if diversity == 0:
+        return found
+    genres = bundle.track_genres
+    mix = listener_mix(listener, genres)
+    return rerank(found, k, diversity, vectors=track_vectors(bundle), genres=genres, mix=mix)
+
+
+def _best(
+    model: Model, listener: Listener, bundle: Bundle, k: int, forbidden: Forbidden | None
+) -> Ranked:
+    if len(listener.history) == 0:
+        return best(cold_start_scores(listener.user, bundle.catalogue), k, forbidden)
+    return model.best(listener, k, forbidden)
