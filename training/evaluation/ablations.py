@@ -13,8 +13,8 @@ from segue.models.bundle import Bundle
 from training.catalogue import EncodedCatalogue
 from training.evaluation.own import AUTOENCODER, Asked, Own, bundle_of
 from training.evaluation.split import Split
-from training.export import BundleWriter, write_autoencoder
-from training.models.autoencoder import train_autoencoder
+from training.export import BundleWriter
+from training.models.autoencoder import train_autoencoder, write_autoencoder
 from training.models.fit import Fitted, make_deterministic
 from training.progress import Progress
 
