@@ -23,9 +23,10 @@ from infra.demo.randomness import Floats, cumulate, draw, stream
 from infra.progress import Report, progress_bars
 from segue.features.schema import load_schema
 from training.data import connect, open_data
-from training.evaluation.judging import Judge, prepare
 from training.evaluation.own import Asked, fit_bundle
-from training.evaluation.split import Split
+from training.evaluation.results import Judge
+from training.protocol.split import Split
+from training.protocol.temporal import prepare
 
 _CLUSTERS = 60
 _LOYALTY = 0.75

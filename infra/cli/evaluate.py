@@ -75,8 +75,8 @@ def evaluate(
     from infra.cli.standings import show
     from infra.demo.oracle import oracle_of
     from infra.progress import progress_bars
+    from training.evaluation.contenders import peer_names
     from training.evaluation.evaluate import evaluate as evaluate_folder
-    from training.evaluation.rivals import peer_names
 
     terminal = console(json_file)
     with progress_bars(terminal) as bars:

@@ -22,12 +22,12 @@ from segue.features.schema import load_schema
 from training.catalogue import EncodedCatalogue
 from training.data import open_data
 from training.evaluation import evaluate as evaluating
+from training.evaluation.altered import leaking
 from training.evaluation.evaluate import evaluate
-from training.evaluation.leaks import leaking
-from training.evaluation.lists import Lists, lists_of
 from training.evaluation.own import Own
 from training.evaluation.report import write_report
-from training.evaluation.split import Split
+from training.protocol.lists import Lists, lists_of
+from training.protocol.split import Split
 
 CUTOFF = parse_time("2022-08-25T00:00:00Z")
 COLD_ROW = {

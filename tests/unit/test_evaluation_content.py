@@ -17,11 +17,11 @@ from segue.models.bundle import Bundle
 from tests.unit.test_peers import make_split
 from training.catalogue import EncodedCatalogue, Popularity, encode_catalogue
 from training.data import connect, open_data
-from training.evaluation import cold
-from training.evaluation.ablations import ablations, fit_ablations
-from training.evaluation.cold import ColdJudge, hold_out, judge_cold, only
-from training.evaluation.judging import prepare
+from training.evaluation import altered
+from training.evaluation.altered import ColdJudge, hold_out, judge_cold, only
 from training.evaluation.likeness import NEAREST, examples, in_words, likeness_rows
+from training.evaluation.parts import ablations, fit_ablations
+from training.protocol.temporal import prepare
 
 CUTOFF = parse_time("2022-08-25T00:00:00Z")
 K = 5
@@ -146,7 +146,7 @@ class TestCold:
         def trained(*_: Any, **__: Any) -> Iterator[tuple[Bundle, None]]:
             yield bundle, None
 
-        monkeypatch.setattr(cold, "fit_bundle", trained)
+        monkeypatch.setattr(altered, "fit_bundle", trained)
         monkeypatch.setattr("training.models.autoencoder.EPOCHS", 1)
         told = judge_cold(
             workspace,

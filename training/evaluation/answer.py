@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.evaluation.intervals import bootstrap
-from training.evaluation.listeners import KINDS
-from training.evaluation.lists import VIEWS
-from training.evaluation.metrics import ACCURACY, OVERALL, PER_LISTENER, Floats
-from training.evaluation.results import Results
+from training.evaluation.results import Results, bootstrap
+from training.protocol.listeners import KINDS
+from training.protocol.lists import VIEWS
+from training.protocol.metrics import ACCURACY, OVERALL, PER_LISTENER, Floats
 
 Row = dict[str, Any]
 

@@ -16,20 +16,17 @@ from segue.features.schema import Schema, load_schema
 from training.catalogue import EncodedCatalogue
 from training.data import OpenedData, connect, open_data
 from training.evaluation import answer
-from training.evaluation.ablations import fit_ablations
+from training.evaluation.altered import judge_cold, leaking
 from training.evaluation.answer import Roles, Row
-from training.evaluation.cold import judge_cold
-from training.evaluation.contenders import ORACLE, RANDOM, Contender, draw_at_random
-from training.evaluation.cutoffs import check_cutoffs, temporal_cutoffs
-from training.evaluation.judging import Judge, prepare
-from training.evaluation.leaks import leaking
+from training.evaluation.contenders import ORACLE, RANDOM, Contender, PeerRun, draw_at_random
 from training.evaluation.likeness import examples, likeness_rows
-from training.evaluation.lists import Lists
 from training.evaluation.own import Own, fit_and_recommend
-from training.evaluation.results import CutoffResults, Results, stack_draws
-from training.evaluation.rivals import Rivals
-from training.evaluation.split import Split
+from training.evaluation.parts import fit_ablations
+from training.evaluation.results import CutoffResults, Judge, Results, stack_draws
 from training.progress import Curve, Progress
+from training.protocol.lists import Lists
+from training.protocol.split import Split
+from training.protocol.temporal import check_cutoffs, prepare, temporal_cutoffs
 
 K = 20
 SEED = 7
@@ -79,16 +76,16 @@ def evaluate(
         folder = Path(name)
         workspace = folder / "workspace"
         opened = open_data(data, workspace, split=split, progress=partial(progress, "reading"))
-        rivals = Rivals(folder / "peers", peers, k, seed)
+        peer_run = PeerRun(folder / "peers", peers, k, seed)
         schema = load_schema(opened.schema)
         run = _Run(opened.schema, schema, k, seed, seeds, oracle, ablations, progress)
         with connect(workspace) as connection:
             times = _times(connection, opened, cutoffs)
-            judged, last = run.judge(connection, times, rivals)
+            judged, last = run.judge(connection, times, peer_run)
             about = _about(connection, opened)
         leaks = run.leaks(folder, times[-1]) if check_leaks else None
         held_out = run.cold(folder, times[-1]) if cold else None
-        judged, told = rivals.judge(judged, progress)
+        judged, told = peer_run.judge(judged, progress)
     results = Results(judged, seeds)
     roles = _roles(results, last)
     return {
@@ -139,7 +136,7 @@ class _Run:
     progress: Progress
 
     def judge(
-        self, connection: duckdb.DuckDBPyConnection, times: Sequence[int], rivals: Rivals
+        self, connection: duckdb.DuckDBPyConnection, times: Sequence[int], peer_run: PeerRun
     ) -> tuple[list[CutoffResults], _Last]:
         """The results of ours and the references at every cut-off."""
         judged = []
@@ -147,7 +144,7 @@ class _Run:
             self.progress("cut-offs", done, len(times))
             last = cutoff == times[-1]
             encoded, split = prepare(connection, self.schema, cutoff)
-            rivals.prepare(connection, encoded, split)
+            peer_run.prepare(connection, encoded, split)
             draws = [
                 self._fit(connection, split, encoded, self.seed + draw, vary=last and not draw)
                 for draw in range(self.seeds)

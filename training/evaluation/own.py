@@ -25,11 +25,11 @@ from segue.ranking.filters import forbid
 from segue.ranking.genres import TrackGenres, listener_mix
 from segue.ranking.space import track_vectors
 from training.catalogue import EncodedCatalogue
-from training.evaluation.lists import Lists, heard_tracks, lists_of
-from training.evaluation.split import Split
 from training.export import BundleWriter, write_catalogue
 from training.models.fit import Fitted, fit_models
 from training.progress import Curve, Progress
+from training.protocol.lists import Lists, heard_tracks, lists_of
+from training.protocol.split import Split
 from training.users import read_users
 
 # The values of the service's ``diversity`` that accuracy is traded for.

@@ -8,8 +8,8 @@ from typing import Any
 
 from training.evaluation.answer import resampled
 from training.evaluation.likeness import in_words
-from training.evaluation.lists import VIEWS
 from training.evaluation.report.style import themed, variables
+from training.protocol.lists import VIEWS
 
 Answer = Mapping[str, Any]
 Row = Mapping[str, Any]

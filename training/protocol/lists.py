@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from segue.features.encoder import FloatArray
 from segue.ranking.filters import forbid, top
-from training.evaluation.split import Split
+from training.protocol.split import Split
 
 # "any": every track counts. "new": what the listener ever started before the cut-off neither
 # counts nor may be recommended.

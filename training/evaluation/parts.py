@@ -12,11 +12,11 @@ import torch
 from segue.models.bundle import Bundle
 from training.catalogue import EncodedCatalogue
 from training.evaluation.own import AUTOENCODER, Asked, Own, bundle_of
-from training.evaluation.split import Split
 from training.export import BundleWriter
 from training.models.autoencoder import train_autoencoder, write_autoencoder
 from training.models.fit import Fitted, make_deterministic
 from training.progress import Progress
+from training.protocol.split import Split
 
 # The kinds of feature, as the schemas have them, that are left out.
 _ARTIST, _GENRES = "hashed", "multi_hot"
