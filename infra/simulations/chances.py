@@ -14,6 +14,7 @@ from infra.simulations.pools import CUTOFF, KINDS, write_world
 from segue.features.schema import load_schema
 from training.data import connect, open_data
 from training.evaluation.contenders import ORACLE, PeerRun, peer_name
+from training.evaluation.options import Options
 from training.evaluation.own import fit_and_recommend
 from training.protocol.lists import VIEWS, Lists, lists_of
 from training.protocol.metrics import accuracy, relevant
@@ -79,14 +80,13 @@ def judge_world(
         pools = write_world(folder / "data", seed, listeners, tracks)
         workspace = folder / "workspace"
         opened = open_data(folder / "data", workspace, split="temporal")
-        peer_run = PeerRun(folder / "peers", peers, K, seed)
+        options = Options(k=K, peers=peers, seed=seed, progress=report)
+        peer_run = PeerRun(folder / "peers", options)
         with connect(workspace) as connection:
             encoded, split = prepare(connection, load_schema(opened.schema), CUTOFF)
             peer_run.prepare(connection, encoded, split)
-            own = fit_and_recommend(
-                connection, split, encoded, opened.schema, k=K, seed=seed, progress=report
-            )
-        peer_run.run(report)
+            own = fit_and_recommend(connection, split, encoded, opened.schema, options)
+        peer_run.run()
         theirs = {
             peer_name(name, own.lists): found for name, found in peer_run.lists(CUTOFF).items()
         }

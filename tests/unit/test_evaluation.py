@@ -24,6 +24,7 @@ from training.data import open_data
 from training.evaluation import evaluate as evaluating
 from training.evaluation.altered import leaking
 from training.evaluation.evaluate import evaluate
+from training.evaluation.options import Options
 from training.evaluation.own import Own
 from training.evaluation.report import write_report
 from training.protocol.lists import Lists, lists_of
@@ -57,11 +58,11 @@ def stand_in(
     split: Split,
     encoded: EncodedCatalogue,
     schema: Path,
+    options: Options,
     *,
-    k: int,
     vary: bool,
-    **_: Any,
 ) -> Own:
+    k = options.k
     varied = {"by plays": {0.0: by_plays(split, k), 1.0: by_catalogue(split, k)}} if vary else {}
     lists = {"by plays": by_plays(split, k), "by catalogue": by_catalogue(split, k)}
     return Own(lists, {}, varied)
@@ -76,14 +77,9 @@ def own(monkeypatch: pytest.MonkeyPatch) -> None:
 def answer(data_path: Path) -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluating, "fit_and_recommend", stand_in)
-        return evaluate(
-            data_path,
-            cutoffs=[CUTOFF, CUTOFF - 14 * DAY],
-            k=10,
-            oracle=oracle_of(data_path),
-            check_leaks=True,
-            progress=lambda *_: None,
-        )
+        cutoffs = [CUTOFF, CUTOFF - 14 * DAY]
+        oracle = oracle_of(data_path)
+        return evaluate(data_path, Options(cutoffs=cutoffs, k=10, oracle=oracle, check_leaks=True))
 
 
 def run(*arguments: str | Path) -> Result:
@@ -135,14 +131,9 @@ class TestAnswer:
         assert answer["leaks"] == []
 
     def test_is_the_same_on_every_run(self, answer: dict[str, Any], data_path: Path) -> None:
-        again = evaluate(
-            data_path,
-            cutoffs=[CUTOFF - 14 * DAY, CUTOFF],
-            k=10,
-            oracle=oracle_of(data_path),
-            check_leaks=True,
-            progress=lambda *_: None,
-        )
+        cutoffs = [CUTOFF - 14 * DAY, CUTOFF]
+        oracle = oracle_of(data_path)
+        again = evaluate(data_path, Options(cutoffs=cutoffs, k=10, oracle=oracle, check_leaks=True))
         assert json.dumps(again) == json.dumps(answer)
 
     def test_becomes_a_page_that_needs_nothing_else(
@@ -190,18 +181,17 @@ class TestSeeds:
         def trained(
             connection: duckdb.DuckDBPyConnection,
             split: Split,
-            *_: Any,
-            k: int,
-            seed: int,
-            **__: Any,
+            encoded: EncodedCatalogue,
+            schema: Path,
+            options: Options,
+            **_: Any,
         ) -> Own:
-            lists = [by_plays(split, k), by_catalogue(split, k)]
+            seed = options.seed
+            lists = [by_plays(split, options.k), by_catalogue(split, options.k)]
             return Own({"even": lists[seed % 2], "odd": lists[seed % 2 - 1], "both": lists[0]}, {})
 
         monkeypatch.setattr(evaluating, "fit_and_recommend", trained)
-        answer = evaluate(
-            data_path, cutoffs=[CUTOFF], k=10, seed=8, seeds=2, progress=lambda *_: None
-        )
+        answer = evaluate(data_path, Options(cutoffs=[CUTOFF], k=10, seed=8, seeds=2))
         assert (answer["seed"], answer["seeds"]) == (8, 2)
         page = write_report(answer, tmp_path).read_text()
         assert "seeds 8 to 9" in page

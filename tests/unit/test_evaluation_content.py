@@ -20,15 +20,12 @@ from training.data import connect, open_data
 from training.evaluation import altered
 from training.evaluation.altered import ColdJudge, hold_out, judge_cold, only
 from training.evaluation.likeness import NEAREST, examples, in_words, likeness_rows
+from training.evaluation.options import Options
 from training.evaluation.parts import ablations, fit_ablations
 from training.protocol.temporal import prepare
 
 CUTOFF = parse_time("2022-08-25T00:00:00Z")
 K = 5
-
-
-def quietly(*_: object) -> None:
-    """No progress."""
 
 
 @pytest.fixture(scope="module")
@@ -83,9 +80,7 @@ class TestAblations:
         monkeypatch.setattr("training.models.autoencoder.EPOCHS", 1)
         with connect(workspace) as connection:
             encoded, split = prepare(connection, load_schema(), CUTOFF)
-            found = fit_ablations(
-                connection, split, encoded, POZYTYWKA, k=K, seed=1, progress=quietly
-            )
+            found = fit_ablations(connection, split, encoded, POZYTYWKA, Options(k=K, seed=1))
         assert list(found.lists) == list(found.latents) == list(ablations(encoded))
         lists = [one["any"] for one in found.lists.values()]
         assert all(one.shape == (len(split.judged), K) for one in lists)
@@ -148,16 +143,8 @@ class TestCold:
 
         monkeypatch.setattr(altered, "fit_bundle", trained)
         monkeypatch.setattr("training.models.autoencoder.EPOCHS", 1)
-        told = judge_cold(
-            workspace,
-            tmp_path / "other",
-            POZYTYWKA,
-            CUTOFF,
-            k=K,
-            ablated_too=ablated_too,
-            seed=1,
-            progress=quietly,
-        )
+        options = Options(k=K, seed=1, ablations=ablated_too)
+        told = judge_cold(workspace, tmp_path / "other", POZYTYWKA, CUTOFF, options)
         assert 0 < told["tracks"] < told["all"] == len(bundle.catalogue)
         variants = [f"autoencoder ({w})" for w in ("no artist", "no genres", "audio only")]
         names = ["popularity", "autoencoder", "classifier", "hybrid"]

@@ -1,6 +1,6 @@
 """How good a recommender is: our models and their peers, by one protocol, on the same splits.
 
-The flow of ``segue evaluate``::
+The flow of ``segue evaluate``, as its ``options`` ask::
 
     data        --training.data-->  workspace
       |  protocol    a split at each cut-off: what is known then, and what came of it

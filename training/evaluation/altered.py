@@ -22,10 +22,10 @@ from training.data import connect
 from training.data.queries import COMPLETE, read_sql, write_query
 from training.evaluation import answer
 from training.evaluation.contenders import RANDOM
+from training.evaluation.options import Options
 from training.evaluation.own import Asked, fit_bundle
 from training.evaluation.parts import ablated, ablations
 from training.evaluation.results import Judge, Measures, Results
-from training.progress import Progress
 from training.protocol.lists import VIEWS, Lists, lists_of
 from training.protocol.split import Split
 from training.protocol.temporal import prepare, split_at
@@ -118,22 +118,14 @@ def _turn(late: pa.Table, kind: str, cutoff: int) -> pa.Table:
 
 
 def judge_cold(
-    workspace: Path,
-    other: Path,
-    schema: Path,
-    cutoff: int,
-    *,
-    k: int,
-    ablated_too: bool,
-    seed: int,
-    progress: Progress,
+    workspace: Path, other: Path, schema: Path, cutoff: int, options: Options
 ) -> dict[str, Any]:
     """Fit our models on a copy of the workspace in ``other`` without the plays of some tracks.
 
     Answers how many ``tracks`` were held out, of how many ``all``, and ``rows`` as ``ColdJudge``
     has them: none where nobody played a held-out track after the cut-off.
     """
-    ids = hold_out(workspace, other, cutoff, seed)
+    ids = hold_out(workspace, other, cutoff, options.seed)
     with connect(other) as connection:
         encoded, whole = prepare(connection, load_schema(schema), cutoff)
         held = np.zeros(len(encoded.catalogue), np.bool_)
@@ -142,22 +134,19 @@ def judge_cold(
         split = only(whole, held)
         if not len(split.judged):
             return told
-        judge = ColdJudge(split, held, encoded.features, k)
-        with fit_bundle(connection, encoded, schema, cutoff, seed=seed, progress=progress) as (
-            bundle,
-            _,
-        ):
-            asked = Asked(connection, bundle, split, k)
+        judge = ColdJudge(split, held, encoded.features, options.k)
+        with fit_bundle(connection, encoded, schema, cutoff, options) as (bundle, _):
+            asked = Asked(connection, bundle, split, options.k)
             for number, name in asked.models.items():
-                judge.add(name, asked.scores(number, progress))
-        for name, seen in ablations(encoded).items() if ablated_too else ():
-            with ablated(connection, seen, schema, cutoff, seed, progress) as bundle:
-                asked = Asked(connection, bundle, split, k)
+                judge.add(name, asked.scores(number, options.progress))
+        for name, seen in ablations(encoded).items() if options.ablations else ():
+            with ablated(connection, seen, schema, cutoff, options) as bundle:
+                asked = Asked(connection, bundle, split, options.k)
                 (number,) = asked.models
-                judge.add(name, asked.scores(number, progress))
-    random = np.random.default_rng(seed)
+                judge.add(name, asked.scores(number, options.progress))
+    random = np.random.default_rng(options.seed)
     judge.add(RANDOM, (random.random(len(held), np.float32) for _ in split.judged))
-    return {**told, "rows": judge.rows(encoded.catalogue.genres, seed)}
+    return {**told, "rows": judge.rows(encoded.catalogue.genres, options.seed)}
 
 
 def hold_out(workspace: Path, other: Path, cutoff: int, seed: int) -> list[str]:

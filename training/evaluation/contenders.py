@@ -1,7 +1,7 @@
 """Contenders beside our models: chance, the truth where it is known, and the peers."""
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,10 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.domain.catalogue import Catalogue
 from segue.domain.times import format_time
 from training.catalogue import EncodedCatalogue
+from training.evaluation.options import Options
 from training.evaluation.results import CutoffResults, Judge
-from training.progress import Progress
 from training.protocol.lists import VIEWS, Lists, lists_of
 from training.protocol.split import Split, load_split
 from training.protocol.temporal import earlier_split
@@ -22,9 +21,6 @@ from training.protocol.temporal import earlier_split
 RANDOM = "random"
 ORACLE = "oracle"
 _FEATURES = "features.npy"
-
-# From a split, the catalogue of its tracks, and k, to lists.
-Contender = Callable[[Split, Catalogue, int], Lists]
 
 
 def draw_at_random(split: Split, k: int, seed: int) -> Mapping[str, NDArray[np.int32]]:
@@ -34,55 +30,54 @@ def draw_at_random(split: Split, k: int, seed: int) -> Mapping[str, NDArray[np.i
 
 
 class PeerRun:
-    """Peers by name, run in processes of their own, and judged as ours are.
+    """The peers of an evaluation, run in processes of their own, and judged as ours are.
 
     work: the folder in which they work, cut-off by cut-off.
     """
 
-    def __init__(self, work: Path, names: Sequence[str], k: int, seed: int) -> None:
+    def __init__(self, work: Path, options: Options) -> None:
         self._work = work
-        self._names = names
-        self._k = k
-        self._seed = seed
+        self._options = options
 
     def prepare(
         self, connection: duckdb.DuckDBPyConnection, encoded: EncodedCatalogue, split: Split
     ) -> None:
         """Write down what they are fitted on, and the earlier split that they are tuned on."""
-        if not self._names:
+        if not self._options.peers:
             return
         folder = self._folder(int(split.cutoff))
         split.save(folder / "now")
-        earlier_split(connection, encoded, split, self._seed).save(folder / "earlier")
+        earlier_split(connection, encoded, split, self._options.seed).save(folder / "earlier")
         np.save(folder / _FEATURES, encoded.features)
 
     def judge(
-        self, judged: Sequence[CutoffResults], progress: Progress
+        self, judged: Sequence[CutoffResults]
     ) -> tuple[list[CutoffResults], Mapping[str, Any]]:
         """The results with those of the peers; by peer what they chose, and why some failed."""
-        if not self._names:
+        if not self._options.peers:
             return list(judged), {}
         # Its libraries are needed by those alone who ask for peers.
         from training.peers.runner import CHOSEN, FAILURES
 
-        self.run(progress)
+        self.run()
         return [self._with_peers(one) for one in judged], {
             "settings": self._notes(CHOSEN, judged),
             "failures": self._notes(FAILURES, judged),
         }
 
-    def run(self, progress: Progress) -> None:
+    def run(self) -> None:
         """Have all of them write their lists for every cut-off that was prepared."""
         from training.peers.environment import run_peers
 
-        run_peers(self._work, self._names, self._k, progress)
+        options = self._options
+        run_peers(self._work, options.peers, options.k, options.progress)
 
     def lists(self, cutoff: int) -> dict[str, Lists]:
         """What each peer recommends at a cut-off; one that failed is left out."""
         from training.peers.runner import lists_path
 
         found: dict[str, Lists] = {}
-        for name in self._names:
+        for name in self._options.peers:
             path = lists_path(self._work, self._folder(cutoff).name, name)
             if path.is_file():
                 with np.load(path) as lists:

@@ -25,6 +25,7 @@ from segue.ranking.filters import forbid
 from segue.ranking.genres import TrackGenres, listener_mix
 from segue.ranking.space import track_vectors
 from training.catalogue import EncodedCatalogue
+from training.evaluation.options import Options, silent
 from training.export import BundleWriter, write_catalogue
 from training.models.fit import Fitted, fit_models
 from training.progress import Curve, Progress
@@ -56,20 +57,15 @@ def fit_and_recommend(
     split: Split,
     encoded: EncodedCatalogue,
     schema: Path,
+    options: Options,
     *,
-    k: int,
-    seed: int,
     vary: bool = False,
-    progress: Progress,
 ) -> Own:
     """Train every model on what lies before the cut-off, and list k tracks for each judged user."""
     cutoff = int(split.cutoff)
-    with fit_bundle(connection, encoded, schema, cutoff, seed=seed, progress=progress) as (
-        bundle,
-        fitted,
-    ):
-        asked = Asked(connection, bundle, split, k)
-        lists = {name: asked.lists(number, progress) for number, name in asked.models.items()}
+    with fit_bundle(connection, encoded, schema, cutoff, options) as (bundle, fitted):
+        asked = Asked(connection, bundle, split, options.k)
+        lists = {name: asked.lists(n, options.progress) for n, name in asked.models.items()}
         vary = vary and track_vectors(asked.bundle) is not None
         varied = {name: asked.vary(number) for number, name in asked.models.items()} if vary else {}
         latents = {AUTOENCODER: bundle.latents} if bundle.latents.shape[1] else {}
@@ -82,16 +78,19 @@ def fit_bundle(
     encoded: EncodedCatalogue,
     schema: Path,
     cutoff: int,
-    *,
-    seed: int,
-    progress: Progress,
+    options: Options,
 ) -> Iterator[tuple[Bundle, Fitted]]:
     """A bundle of all models, for as long as it is asked."""
 
     def fit(writer: BundleWriter) -> Fitted:
-        device = torch.device("cpu")
         return fit_models(
-            connection, writer, encoded, cutoff, seed=seed, device=device, progress=progress
+            connection,
+            writer,
+            encoded,
+            cutoff,
+            seed=options.seed,
+            device=torch.device("cpu"),
+            progress=options.progress,
         )
 
     with bundle_of(encoded, schema, cutoff, fit) as found:
@@ -141,7 +140,7 @@ class Asked:
         genres = TrackGenres.of(self.bundle.catalogue)
         vectors = track_vectors(self.bundle)
         found = {d: np.full((len(self._split.judged), self._k), -1, np.int32) for d in DIVERSITIES}
-        scores = self.scores(number, lambda *_: None)
+        scores = self.scores(number, silent)
         listeners = self._listeners(REGISTRY[number][1].history_days)
         heard = heard_tracks(self._split)
         varied: dict[float, Lists] = {
