@@ -61,6 +61,7 @@ def stand_in(
     options: Options,
     *,
     vary: bool,
+    **_: Any,
 ) -> Own:
     k = options.k
     varied = {"by plays": {0.0: by_plays(split, k), 1.0: by_catalogue(split, k)}} if vary else {}
@@ -212,6 +213,66 @@ class TestSeeds:
         widths = {name: row["ndcg_high"] - row["ndcg_low"] for name, row in rows.items()}
         assert widths["even"] > widths["both"]
         assert self.differences["even"]["low"] < rows["even"]["ndcg"] - rows["random"]["ndcg"]
+
+
+class TestSources:
+    """A stand-in for the hybrid that ranks by plays, out of two sources."""
+
+    @pytest.fixture
+    def told(
+        self, data_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> dict[str, Any]:
+        def trained(
+            connection: duckdb.DuckDBPyConnection,
+            split: Split,
+            encoded: EncodedCatalogue,
+            schema: Path,
+            options: Options,
+            *,
+            apart: bool,
+            **_: Any,
+        ) -> Own:
+            plays, catalogue = by_plays(split, options.k), by_catalogue(split, options.k)
+            hybrid = plays if options.seed == 7 else catalogue
+            nothing = {view: np.full_like(lists, -1) for view, lists in plays.items()}
+            sources = {"catalogue <all>": catalogue, "nothing": nothing} if apart else {}
+            return Own({"hybrid": hybrid}, {}, sources=sources)
+
+        monkeypatch.setattr(evaluating, "fit_and_recommend", trained)
+        return evaluate(data_path, Options(cutoffs=[CUTOFF, CUTOFF - 14 * DAY], k=10, seeds=2))
+
+    def test_are_measured_each_alone_in_both_views(self, told: dict[str, Any]) -> None:
+        found = {(row["source"], row["view"]): row["ndcg"] for row in told["sources"]}
+        assert list(found) == [
+            (name, view) for view in ("any", "new") for name in ("catalogue <all>", "nothing")
+        ]
+        assert found["nothing", "any"] == found["nothing", "new"] == 0
+        assert told["ours"] == ["hybrid"]
+        assert told["peers"] == []
+
+    def test_the_best_is_compared_with_the_first_seed_of_the_hybrid(
+        self, told: dict[str, Any], answer: dict[str, Any]
+    ) -> None:
+        rows = {(row["model"], row["view"]): row["ndcg"] for row in answer["rows"]}
+        for row in told["best_sources"]:
+            assert row["source"] == "catalogue <all>"
+            assert row["ndcg"] == rows["by catalogue", row["view"]]
+            assert row["hybrid"] == rows["by plays", row["view"]]
+            assert row["mean"] == pytest.approx(row["hybrid"] - row["ndcg"], abs=2e-5)
+            assert row["low"] <= row["mean"] <= row["high"]
+            assert row["verdict"] in ("better", "worse", "open")
+
+    def test_are_told_at_the_terminal_and_on_the_page(
+        self, told: dict[str, Any], tmp_path: Path
+    ) -> None:
+        terminal = Console(file=io.StringIO(), width=200)
+        show(told, terminal)
+        assert isinstance(terminal.file, io.StringIO)
+        said = "the hybrid's best single source in view 'new' is catalogue <all>: nDCG ."
+        assert said in terminal.file.getvalue()
+        page = write_report(told, tmp_path / "report").read_text()
+        assert "its best single source, catalogue &lt;all&gt;, in nDCG" in page
+        assert page.count("<tr><td>nothing</td><td>0.000</td><td>0.000</td></tr>") == 1
 
 
 class TestCommand:

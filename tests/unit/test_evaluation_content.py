@@ -14,14 +14,17 @@ from segue.domain.catalogue import Catalogue
 from segue.domain.times import parse_time
 from segue.features.schema import POZYTYWKA, load_schema, parse_schema
 from segue.models.bundle import Bundle
+from segue.models.sources import SOURCES
 from tests.unit.test_peers import make_split
 from training.catalogue import EncodedCatalogue, Popularity, encode_catalogue
 from training.data import connect, open_data
 from training.evaluation import altered
+from training.evaluation.ablations import ablations, fit_ablations
 from training.evaluation.altered import ColdJudge, hold_out, judge_cold, only
 from training.evaluation.likeness import NEAREST, examples, in_words, likeness_rows
-from training.evaluation.options import Options
-from training.evaluation.parts import ablations, fit_ablations
+from training.evaluation.options import Options, silent
+from training.evaluation.own import Asked, first_of_each
+from training.protocol.lists import check_lists, heard_tracks
 from training.protocol.temporal import prepare
 
 CUTOFF = parse_time("2022-08-25T00:00:00Z")
@@ -85,6 +88,29 @@ class TestAblations:
         lists = [one["any"] for one in found.lists.values()]
         assert all(one.shape == (len(split.judged), K) for one in lists)
         assert not np.array_equal(lists[0], lists[1])
+
+
+class TestSources:
+    def test_a_list_of_one_holds_the_tracks_of_which_it_has_most(self) -> None:
+        shares = np.array([[0.1, 0.4, 0, 0.3, 0.2], [0, 0, 1, 0, 0]], np.float32)
+        nothing, heard = np.empty(0, np.int32), np.array([1, 4, 4], np.int32)
+        assert first_of_each(shares, nothing, 3).tolist() == [[1, 3, 4], [2, -1, -1]]
+        assert first_of_each(shares, heard, 3).tolist() == [[3, 0, -1], [2, -1, -1]]
+
+    def test_all_of_the_hybrid_are_asked_for_every_judged_listener(
+        self, workspace: Path, bundle: Bundle
+    ) -> None:
+        with connect(workspace) as connection:
+            _, split = prepare(connection, load_schema(), CUTOFF)
+            found = Asked(connection, bundle, split, K).sources(silent)
+        assert tuple(found) == SOURCES
+        for name, lists in found.items():
+            check_lists(name, lists, split, K)
+        charts = found["charts"]["any"]
+        assert (charts == charts[0]).all()
+        heard = list(heard_tracks(split))
+        for tracks, own in zip(heard, found["own plays"]["any"], strict=True):
+            assert np.isin(own[own >= 0], tracks).all()
 
 
 class TestCold:

@@ -13,6 +13,6 @@ The flow of ``segue evaluate``, as its ``options`` ask::
       |
     report      the same as a page with pictures
 
-Beside it: parts (the autoencoder with inputs missing), altered (our models on another future, and
-without the past of some tracks), likeness (what lies near what).
+Beside it: ablations (the autoencoder with inputs missing), altered (our models on another future,
+and without the past of some tracks), likeness (what lies near what).
 """

@@ -21,10 +21,10 @@ from training.catalogue import EncodedCatalogue, Popularity, encode_catalogue
 from training.data import connect
 from training.data.queries import COMPLETE, read_sql, write_query
 from training.evaluation import answer
+from training.evaluation.ablations import ablated, ablations
 from training.evaluation.contenders import RANDOM
 from training.evaluation.options import Options
 from training.evaluation.own import Asked, fit_bundle
-from training.evaluation.parts import ablated, ablations
 from training.evaluation.results import Judge, Measures, Results
 from training.protocol.lists import VIEWS, Lists, lists_of
 from training.protocol.split import Split

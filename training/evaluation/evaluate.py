@@ -16,14 +16,14 @@ from segue.features.schema import load_schema
 from training.catalogue import EncodedCatalogue
 from training.data import OpenedData, connect, open_data
 from training.evaluation import answer
+from training.evaluation.ablations import fit_ablations
 from training.evaluation.altered import judge_cold, leaking
 from training.evaluation.answer import Roles, Row
 from training.evaluation.contenders import ORACLE, RANDOM, PeerRun, draw_at_random
 from training.evaluation.likeness import examples, likeness_rows
 from training.evaluation.options import Options
-from training.evaluation.own import Own, fit_and_recommend
-from training.evaluation.parts import fit_ablations
-from training.evaluation.results import CutoffResults, Judge, Results, stack_draws
+from training.evaluation.own import HYBRID, Own, fit_and_recommend
+from training.evaluation.results import CutoffResults, Judge, Measures, Results, stack_draws
 from training.progress import Curve
 from training.protocol.lists import Lists
 from training.protocol.split import Split
@@ -40,6 +40,8 @@ def evaluate(data: Path, options: Options) -> dict[str, Any]:
         rows                               means by model and view; ndcg_low, ndcg_high: intervals
         differences                        ours less another, over the evaluations both have
         best_peers                         of these, those to the best peer, with a verdict
+        sources, best_sources              each source of the hybrid alone: nDCG by view; the hybrid
+                                           less the best of them, with a verdict
         by_activity, by_kind, played       groups of listeners; how popular is what they played
         tuning, leaks, curves, tradeoff    what peers chose; who saw the future; our models
         likeness, examples                 whether tracks that lie near are alike; some, by name
@@ -116,7 +118,7 @@ class _Run:
             encoded, split = prepare(connection, schema, cutoff)
             peer_run.prepare(connection, encoded, split)
             draws = [
-                self._fit(connection, split, encoded, draw, vary=last and not draw)
+                self._fit(connection, split, encoded, draw, vary=last and not draw, apart=not draw)
                 for draw in range(options.seeds)
             ]
             own = draws[0]
@@ -127,7 +129,7 @@ class _Run:
                 name: stack_draws([judge.measures(name, draw.lists[name]) for draw in draws])
                 for name in own.lists
             } | {name: judge.measures(name, found) for name, found in references.items()}
-            judged.append(judge.results(encoded.catalogue.genres, measures))
+            judged.append(judge.results(encoded.catalogue.genres, measures, _alone(judge, own)))
         options.progress("cut-offs", len(times), len(times))
         catalogue, spaces = encoded.catalogue, {**own.latents, **variants.latents}
         return judged, _Last(
@@ -163,10 +165,13 @@ class _Run:
         draw: int = 0,
         *,
         vary: bool = False,
+        apart: bool = False,
     ) -> Own:
         """Our models, trained with the seed of this draw."""
         options = replace(self.options, seed=self.options.seed + draw)
-        return fit_and_recommend(connection, split, encoded, self.schema, options, vary=vary)
+        return fit_and_recommend(
+            connection, split, encoded, self.schema, options, vary=vary, apart=apart
+        )
 
     def _variants(
         self, connection: duckdb.DuckDBPyConnection, split: Split, encoded: EncodedCatalogue
@@ -241,14 +246,25 @@ def _tables(results: Results, roles: Roles, seed: int) -> dict[str, Any]:
     if ORACLE in roles.references:
         answer.add_shares(rows, ORACLE)
     differences = answer.difference_rows(results, roles, seed)
+    sources = answer.source_rows(results)
     return {
         "rows": rows,
         "played": answer.played_rows(results, seed),
         "best_peers": answer.best_peer_rows(rows, differences, roles),
         "differences": differences,
+        "sources": sources,
+        "best_sources": answer.best_source_rows(sources, results, seed),
         "by_activity": answer.activity_rows(results, names, seed),
         "by_kind": answer.kind_rows(results, names, seed),
     }
+
+
+def _alone(judge: Judge, own: Own) -> dict[str, Measures]:
+    """The hybrid beside each of its sources; nothing where these were not asked."""
+    if not own.sources:
+        return {}
+    lists = {HYBRID: own.lists[HYBRID], **own.sources}
+    return {name: judge.ndcg(name, found) for name, found in lists.items()}
 
 
 def _tradeoff(judge: Judge, own: Own) -> list[Row]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from segue.domain.times import DAY, format_time
 from segue.domain.users import User
@@ -18,10 +19,12 @@ from segue.features.listeners import History
 from segue.features.schema import load_schema
 from segue.models.bundle import Bundle
 from segue.models.cold_start import cold_start_scores
+from segue.models.hybrid import Hybrid, read_statistics
 from segue.models.model import Listener
 from segue.models.registry import REGISTRY, load_model
+from segue.models.sources import SOURCES, sources
 from segue.ranking.diversity import rerank
-from segue.ranking.filters import forbid
+from segue.ranking.filters import forbid, top
 from segue.ranking.genres import TrackGenres, listener_mix
 from segue.ranking.space import track_vectors
 from training.catalogue import EncodedCatalogue
@@ -29,13 +32,14 @@ from training.evaluation.options import Options, silent
 from training.export import BundleWriter, write_catalogue
 from training.models.fit import Fitted, fit_models
 from training.progress import Curve, Progress
-from training.protocol.lists import Lists, heard_tracks, lists_of
+from training.protocol.lists import NOTHING, VIEWS, Lists, heard_tracks, lists_of
 from training.protocol.split import Split
 from training.users import read_users
 
 # The values of the service's ``diversity`` that accuracy is traded for.
 DIVERSITIES = (0.0, 0.25, 0.5, 0.75, 1.0)
 AUTOENCODER = "autoencoder"
+HYBRID = "hybrid"
 
 
 @dataclass(frozen=True)
@@ -43,13 +47,15 @@ class Own:
     """What our models recommend, by name, and how their losses went.
 
     varied: their lists by the service's field ``diversity``. latents: (tracks, width) of the latent
-    spaces, by the model that makes them.
+    spaces, by the model that makes them. sources: what each source of the hybrid alone recommends,
+    by its name.
     """
 
     lists: Mapping[str, Lists]
     curves: Mapping[str, Curve]
     varied: Mapping[str, Mapping[float, Lists]] = field(default_factory=dict)
     latents: Mapping[str, FloatArray] = field(default_factory=dict)
+    sources: Mapping[str, Lists] = field(default_factory=dict)
 
 
 def fit_and_recommend(
@@ -60,8 +66,12 @@ def fit_and_recommend(
     options: Options,
     *,
     vary: bool = False,
+    apart: bool = False,
 ) -> Own:
-    """Train every model on what lies before the cut-off, and list k tracks for each judged user."""
+    """Train every model on what lies before the cut-off, and list k tracks for each judged user.
+
+    vary: list them by ``diversity``, too. apart: list what each source of the hybrid alone gives.
+    """
     cutoff = int(split.cutoff)
     with fit_bundle(connection, encoded, schema, cutoff, options) as (bundle, fitted):
         asked = Asked(connection, bundle, split, options.k)
@@ -69,7 +79,8 @@ def fit_and_recommend(
         vary = vary and track_vectors(asked.bundle) is not None
         varied = {name: asked.vary(number) for number, name in asked.models.items()} if vary else {}
         latents = {AUTOENCODER: bundle.latents} if bundle.latents.shape[1] else {}
-    return Own(lists, fitted.curves, varied, latents)
+        sources = asked.sources(options.progress) if apart else {}
+    return Own(lists, fitted.curves, varied, latents, sources)
 
 
 @contextmanager
@@ -156,6 +167,22 @@ class Asked:
                     lists[view][row, : len(best)] = best
         return varied
 
+    def sources(self, progress: Progress) -> dict[str, Lists]:
+        """What each source of the hybrid alone recommends in both views, by its name."""
+        statistics, judged = read_statistics(self.bundle), len(self._split.judged)
+        shape = (len(SOURCES), judged, self._k)
+        lists = {view: np.full(shape, NOTHING, np.int32) for view in VIEWS}
+        listeners = self._listeners(Hybrid.history_days)
+        heard = heard_tracks(self._split)
+        for row, (listener, old) in enumerate(zip(listeners, heard, strict=True)):
+            shares = sources(statistics, listener.history)
+            lists["any"][:, row] = first_of_each(shares, old[:0], self._k)
+            lists["new"][:, row] = first_of_each(shares, old, self._k)
+            progress("asking the sources of the hybrid", row + 1, judged)
+        return {
+            name: {view: lists[view][place] for view in VIEWS} for place, name in enumerate(SOURCES)
+        }
+
     def scores(self, number: int, progress: Progress) -> Iterator[FloatArray]:
         """(tracks,) for each judged listener in turn."""
         model = load_model(number, self.bundle)
@@ -173,6 +200,19 @@ class Asked:
             user_id = self._split.users[position].decode()
             user = self._users.get(user_id, User(user_id))
             yield Listener(user, _history(self._split, position, days))
+
+
+def first_of_each(shares: FloatArray, forbidden: NDArray[np.int32], k: int) -> NDArray[np.int32]:
+    """(sources, k) the tracks of which each source has the most, best first.
+
+    shares: (sources, tracks). forbidden: positions of tracks. A source recommends nothing of which
+    it has no share, so a list may be short: NOTHING stands behind its last track.
+    """
+    first = np.full((len(shares), k), NOTHING, np.int32)
+    for row, share in zip(first, shares, strict=True):
+        best = top(forbid(share, [share <= 0, forbidden]), k)
+        row[: len(best)] = best
+    return first
 
 
 def _history(split: Split, position: np.int32, days: int) -> History:

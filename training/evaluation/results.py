@@ -16,14 +16,14 @@ Population Sampling", 1985). One seed says nothing of how much the seed matters.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from training.protocol.listeners import activity, kinds
 from training.protocol.lists import VIEWS, Lists, check_lists
-from training.protocol.metrics import Floats, known, mean_over_rows, measure, relevant
+from training.protocol.metrics import Floats, accuracy, known, mean_over_rows, measure, relevant
 from training.protocol.split import Split
 
 RESAMPLES = 2_000
@@ -41,8 +41,9 @@ Measures = Mapping[str, Mapping[str, Floats]]
 class CutoffResults:
     """One cut-off. listeners: (judged,) ids. plays, kinds: (judged,), see ``listeners``.
 
-    measures: of each contender by its name. played: by view, (judged,) the mean popularity
-    percentile of what the listener really played to its end.
+    measures: of each contender by its name. alone: nDCG of the hybrid, as its first seed has it,
+    and of each of its sources alone, by name; empty where that was not asked. played: by view,
+    (judged,) the mean popularity percentile of what the listener really played to its end.
     """
 
     cutoff: int
@@ -50,6 +51,7 @@ class CutoffResults:
     plays: NDArray[np.int64]
     kinds: NDArray[np.int64]
     measures: Mapping[str, Measures]
+    alone: Mapping[str, Measures]
     played: Mapping[str, Floats]
 
 
@@ -76,6 +78,10 @@ class Results:
     def contenders(self) -> list[str]:
         """All names, in the order in which they came."""
         return list(dict.fromkeys(name for one in self._cutoffs for name in one.measures))
+
+    def alone(self) -> "Results":
+        """Of the hybrid, as its first seed has it, and of each of its sources."""
+        return Results([replace(one, measures=one.alone) for one in self._cutoffs])
 
     def values(self, name: str, view: str, measure: str) -> Floats:
         """(seeds, evaluations), NaN where there are no lists or the listener is not judged.
@@ -118,8 +124,19 @@ class Judge:
         check_lists(name, lists, self._split, next(iter(lists.values())).shape[1])
         return measure(lists, self._truth, self._known)
 
+    def ndcg(self, name: str, lists: Lists) -> Measures:
+        """The nDCG alone, by view. Raises ValueError where the lists break the rules."""
+        check_lists(name, lists, self._split, next(iter(lists.values())).shape[1])
+        return {
+            view: {"ndcg": accuracy(lists[view], self._truth[view], self._split.tracks)["ndcg"]}
+            for view in VIEWS
+        }
+
     def results(
-        self, genres: Mapping[str, NDArray[np.int32]], measures: Mapping[str, Measures]
+        self,
+        genres: Mapping[str, NDArray[np.int32]],
+        measures: Mapping[str, Measures],
+        alone: Mapping[str, Measures] | None = None,
     ) -> CutoffResults:
         """The cut-off's results; those of further contenders can be added to ``measures``."""
         split = self._split
@@ -129,6 +146,7 @@ class Judge:
             plays=activity(split),
             kinds=kinds(split, genres),
             measures=measures,
+            alone=alone or {},
             played={view: self._played(view) for view in VIEWS},
         )
 
