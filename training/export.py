@@ -1,11 +1,10 @@
-"""From trained networks to a bundle: ONNX files, catalogue arrays, and the manifest over them."""
+"""Writes a bundle: ONNX files, arrays, the catalogue that all models share, and the manifest."""
 
 import json
 import shutil
 import tempfile
 import warnings
 from collections.abc import Mapping
-from dataclasses import fields
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
@@ -17,14 +16,8 @@ from torch import Tensor, nn
 
 from segue.domain.catalogue import Catalogue
 from segue.domain.errors import InvalidData
-from segue.features.encoder import FloatArray
-from segue.features.listeners import OWN_WIDTH
-from segue.models.bundle import FORMAT, LATENTS, MANIFEST, manifest_bytes
+from segue.models.bundle import FORMAT, MANIFEST, manifest_bytes
 from training.catalogue import EncodedCatalogue
-from training.models.autoencoder import TrainedAutoencoder
-from training.models.classifier import TrainedClassifier, track_inputs
-from training.models.hybrid.train import TrainedHybrid
-from training.models.networks import ClassifierHead, TasteDensity
 
 PLOTS = "plots"
 # Rows of the catalogue at a time, so that memory is for the results.
@@ -127,73 +120,6 @@ def _write_genres(writer: BundleWriter, catalogue: Catalogue) -> None:
     writer.text("catalogue/genres.json", _json(list(catalogue.genres)))
     writer.array("catalogue/genre_offsets.npy", offsets)
     writer.array("catalogue/genre_tracks.npy", np.concatenate([np.empty(0, np.int32), *tracks]))
-
-
-@torch.no_grad()
-def write_autoencoder(
-    writer: BundleWriter, trained: TrainedAutoencoder, features: NDArray[np.float16]
-) -> FloatArray:
-    """The encoder, what it makes of the catalogue, and the network that answers requests; the
-    latents, (tracks, LATENT)."""
-    rows = torch.from_numpy(features)
-    latents = torch.cat([trained.space(block.float()) for block in rows.split(BLOCK)])
-    # Half as many bytes; training goes on with the rounded numbers that serving reads.
-    latents = latents.half()
-    writer.array(LATENTS, latents.numpy())
-    latents = latents.float()
-    writer.array("autoencoder/prior.npy", trained.prior)
-    inputs = {"features": rows[:2].float()}
-    writer.network("autoencoder/encoder.onnx", trained.space, inputs, "latents")
-    inputs = {
-        "latents": latents[:8],
-        "prior": torch.ones(8),
-        "interests": torch.tensor([0, 1, 2]),
-        "weights": torch.tensor([0.5, 0.3, 0.2]),
-    }
-    writer.network("autoencoder/density.onnx", TasteDensity(), inputs, "scores")
-    return latents.numpy()
-
-
-@torch.no_grad()
-def write_classifier(
-    writer: BundleWriter,
-    trained: TrainedClassifier,
-    features: NDArray[np.float16],
-    listener_width: int,
-) -> None:
-    """The catalogue's part of the network, computed, and the rest of it."""
-    rows = torch.from_numpy(features).split(BLOCK), trained.trends.split(BLOCK)
-    parts = [trained.network.track(track_inputs(*block)) for block in zip(*rows, strict=True)]
-    factors, base = (torch.cat(part) for part in zip(*parts, strict=True))
-    writer.array("classifier/factors.npy", factors.numpy())
-    writer.array("classifier/base.npy", base.numpy())
-    inputs = {
-        "listener": torch.zeros(listener_width),
-        "factors": factors[:8],
-        "base": base[:8],
-        "heard": torch.tensor([0, 1, 2]),
-        "own": torch.zeros(3, OWN_WIDTH),
-    }
-    writer.network("classifier/head.onnx", ClassifierHead(trained.network), inputs, "scores")
-
-
-@torch.no_grad()
-def write_hybrid(writer: BundleWriter, trained: TrainedHybrid) -> None:
-    """The statistics, but for what other parts of the bundle hold, and the gates over them."""
-    statistics, gates = trained.statistics, trained.mixture.gates
-    writer.array("hybrid/popularity.npy", statistics.popularity)
-    writer.array("hybrid/head.npy", statistics.head)
-    writer.array("hybrid/neighbours_gain.npy", statistics.neighbours.gain)
-    writer.array("hybrid/patterns_gain.npy", statistics.patterns.gain)
-    for name, vectors in (
-        ("neighbours", statistics.neighbours.vectors),
-        ("patterns", statistics.patterns.vectors),
-        ("factors", statistics.factors),
-    ):
-        writer.array(f"hybrid/{name}.npy", vectors.numbers)
-        writer.array(f"hybrid/{name}_scale.npy", vectors.scale)
-    for field in fields(gates):
-        writer.array(f"hybrid/gates/{field.name}.npy", getattr(gates, field.name))
 
 
 def _json(value: object) -> str:

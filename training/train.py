@@ -18,14 +18,14 @@ from segue.models.bundle import Bundle, read_manifest
 from training.card import CARD, model_card
 from training.catalogue import EncodedCatalogue, Popularity, encode_catalogue
 from training.data import Summary, connect, folder_schema, ingest
-from training.evaluation.judging import Judge
 from training.evaluation.own import Asked
-from training.evaluation.split import Split
-from training.evaluation.temporal import split_at
+from training.evaluation.results import Judge
 from training.export import PLOTS, BundleWriter, write_catalogue
 from training.models.fit import fit_models
 from training.plots import plot_losses, plot_sessions
 from training.progress import Progress
+from training.protocol.split import Split
+from training.protocol.temporal import split_at
 
 # Length of the lists that the manifest's figures are of.
 K = 20

@@ -23,9 +23,11 @@ from infra.demo.randomness import Floats, cumulate, draw, stream
 from infra.progress import Report, progress_bars
 from segue.features.schema import load_schema
 from training.data import connect, open_data
-from training.evaluation.judging import Judge, prepare
+from training.evaluation.options import Options
 from training.evaluation.own import Asked, fit_bundle
-from training.evaluation.split import Split
+from training.evaluation.results import Judge
+from training.protocol.split import Split
+from training.protocol.temporal import prepare
 
 _CLUSTERS = 60
 _LOYALTY = 0.75
@@ -96,9 +98,11 @@ def measure(folder: Path, asked: int, seed: int, report: Report) -> Measured:
         with connect(Path(workspace) / "w") as connection:
             encoded, split = prepare(connection, load_schema(opened.schema), opened.cutoff)
             read = time.perf_counter()
-            with fit_bundle(
-                connection, encoded, opened.schema, opened.cutoff, seed=seed, progress=report
-            ) as (bundle, _):
+            options = Options(seed=seed, progress=report)
+            with fit_bundle(connection, encoded, opened.schema, opened.cutoff, options) as (
+                bundle,
+                _,
+            ):
                 fitted = time.perf_counter()
                 some = first(split, asked)
                 models = Asked(connection, bundle, some, 20)

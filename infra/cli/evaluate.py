@@ -75,13 +75,13 @@ def evaluate(
     from infra.cli.standings import show
     from infra.demo.oracle import oracle_of
     from infra.progress import progress_bars
+    from training.evaluation.contenders import peer_names
     from training.evaluation.evaluate import evaluate as evaluate_folder
-    from training.evaluation.rivals import peer_names
+    from training.evaluation.options import Options
 
     terminal = console(json_file)
     with progress_bars(terminal) as bars:
-        answer = evaluate_folder(
-            data,
+        options = Options(
             split=split,
             cutoffs=cutoff or (),
             k=k,
@@ -94,6 +94,7 @@ def evaluate(
             seeds=seeds,
             progress=bars,
         )
+        answer = evaluate_folder(data, options)
     show(answer, terminal)
     write_json(json.dumps(answer, indent=2), json_file)
     if report is not None:

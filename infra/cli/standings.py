@@ -136,6 +136,12 @@ def _lines(answer: Answer) -> Iterator[str]:
                 f"nDCG of view {found['view']!r}: {_signed(found['mean'])} "
                 f"[{_signed(found['low'])}, {_signed(found['high'])}]"
             )
+    for found in answer["best_sources"]:
+        yield (
+            f"the hybrid's best single source in view {found['view']!r} is {found['source']}: nDCG "
+            f"{_short(found['ndcg'])}; the hybrid {_signed(found['mean'])} "
+            f"[{_signed(found['low'])}, {_signed(found['high'])}]"
+        )
     for cutoff, failures in answer["tuning"].get("failures", {}).items():
         for peer, reason in failures.items():
             yield f"{peer} gave no lists at {cutoff}: {reason}"

@@ -8,9 +8,9 @@ import numpy as np
 from infra.demo.truth import TRUTH_FILE, Oracle
 from segue.domain.catalogue import Catalogue
 from segue.features.encoder import FloatArray
-from training.evaluation.contenders import Contender
-from training.evaluation.lists import Lists, lists_of
-from training.evaluation.split import Split
+from training.evaluation.options import Contender
+from training.protocol.lists import Lists, lists_of
+from training.protocol.split import Split
 
 
 def oracle_of(directory: Path) -> Contender | None:

@@ -23,10 +23,9 @@ from infra.cli.output import console, markdown_table, write_json
 from infra.progress import progress_bars
 from infra.simulations.chances import ENOUGH, Luck, Row, judge_world, luck, rows
 from infra.simulations.pools import KINDS
-from training.evaluation.contenders import ORACLE
-from training.evaluation.lists import VIEWS
+from training.evaluation.contenders import ORACLE, peer_names
 from training.evaluation.report.style import INK, SETTINGS, colour
-from training.evaluation.rivals import peer_names
+from training.protocol.lists import VIEWS
 
 
 def table(found: Sequence[Row], view: str) -> list[str]:

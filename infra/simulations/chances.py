@@ -13,13 +13,13 @@ from infra.progress import Report
 from infra.simulations.pools import CUTOFF, KINDS, write_world
 from segue.features.schema import load_schema
 from training.data import connect, open_data
-from training.evaluation.contenders import ORACLE
-from training.evaluation.judging import prepare
-from training.evaluation.lists import VIEWS, Lists, lists_of
-from training.evaluation.metrics import accuracy, relevant
+from training.evaluation.contenders import ORACLE, PeerRun, peer_name
+from training.evaluation.options import Options
 from training.evaluation.own import fit_and_recommend
-from training.evaluation.rivals import Rivals, peer_name
-from training.evaluation.split import Split
+from training.protocol.lists import VIEWS, Lists, lists_of
+from training.protocol.metrics import accuracy, relevant
+from training.protocol.split import Split
+from training.protocol.temporal import prepare
 
 K = 20
 MEASURES = ("ndcg", "hit")
@@ -80,15 +80,16 @@ def judge_world(
         pools = write_world(folder / "data", seed, listeners, tracks)
         workspace = folder / "workspace"
         opened = open_data(folder / "data", workspace, split="temporal")
-        rivals = Rivals(folder / "peers", peers, K, seed)
+        options = Options(k=K, peers=peers, seed=seed, progress=report)
+        peer_run = PeerRun(folder / "peers", options)
         with connect(workspace) as connection:
             encoded, split = prepare(connection, load_schema(opened.schema), CUTOFF)
-            rivals.prepare(connection, encoded, split)
-            own = fit_and_recommend(
-                connection, split, encoded, opened.schema, k=K, seed=seed, progress=report
-            )
-        rivals.run(report)
-        theirs = {peer_name(name, own.lists): found for name, found in rivals.lists(CUTOFF).items()}
+            peer_run.prepare(connection, encoded, split)
+            own = fit_and_recommend(connection, split, encoded, opened.schema, options)
+        peer_run.run()
+        theirs = {
+            peer_name(name, own.lists): found for name, found in peer_run.lists(CUTOFF).items()
+        }
     kind = pools.kind[[int(user) for user in split.users[split.judged]]]
     places = [encoded.catalogue.positions(ids) for ids in pools.tracks]
     within = _within(kind, places, split.tracks)

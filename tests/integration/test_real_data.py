@@ -9,8 +9,7 @@ from segue.domain.errors import InvalidData
 from segue.domain.times import parse_time
 from segue.features.schema import load_schema
 from training.data import Summary, check, connect, ingest, open_data, query, set_cutoffs
-from training.evaluation.judging import prepare
-from training.evaluation.temporal import earlier_split
+from training.protocol.temporal import earlier_split, prepare
 
 SAMPLES = Path(__file__).parents[2].parent / "shared" / "data"
 

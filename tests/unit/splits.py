@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from segue.domain.times import DAY
-from training.evaluation.split import Plays, Split
+from training.protocol.split import Plays, Split
 
 CUTOFF = 100 * DAY
 

@@ -23,7 +23,7 @@ from infra.simulations.chances import (
 from infra.simulations.pools import CHART, DAYS, KINDS, START, Pools, write_world
 from segue.domain.times import DAY, parse_time
 from tests.unit.splits import split_of
-from training.evaluation.metrics import Floats
+from training.protocol.metrics import Floats
 
 LISTENERS, TRACKS = 24, 1_500
 

@@ -5,15 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from segue.ranking.filters import top
 
 from segue.domain.catalogue import Catalogue
+from segue.domain.genres import TrackGenres
 from segue.domain.users import User
 from segue.features.encoder import FloatArray
 from segue.features.listeners import History
 from segue.models.model import Listener
 from segue.ranking.diversity import pool_size, rerank
-from segue.ranking.filters import top
-from segue.domain.genres import TrackGenres
 from segue.ranking.genres import listener_mix
 
 TRACKS = 300

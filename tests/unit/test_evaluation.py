@@ -22,12 +22,13 @@ from segue.features.schema import load_schema
 from training.catalogue import EncodedCatalogue
 from training.data import open_data
 from training.evaluation import evaluate as evaluating
+from training.evaluation.altered import leaking
 from training.evaluation.evaluate import evaluate
-from training.evaluation.leaks import leaking
-from training.evaluation.lists import Lists, lists_of
+from training.evaluation.options import Options
 from training.evaluation.own import Own
 from training.evaluation.report import write_report
-from training.evaluation.split import Split
+from training.protocol.lists import Lists, lists_of
+from training.protocol.split import Split
 
 CUTOFF = parse_time("2022-08-25T00:00:00Z")
 COLD_ROW = {
@@ -57,11 +58,12 @@ def stand_in(
     split: Split,
     encoded: EncodedCatalogue,
     schema: Path,
+    options: Options,
     *,
-    k: int,
     vary: bool,
     **_: Any,
 ) -> Own:
+    k = options.k
     varied = {"by plays": {0.0: by_plays(split, k), 1.0: by_catalogue(split, k)}} if vary else {}
     lists = {"by plays": by_plays(split, k), "by catalogue": by_catalogue(split, k)}
     return Own(lists, {}, varied)
@@ -76,14 +78,9 @@ def own(monkeypatch: pytest.MonkeyPatch) -> None:
 def answer(data_path: Path) -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluating, "fit_and_recommend", stand_in)
-        return evaluate(
-            data_path,
-            cutoffs=[CUTOFF, CUTOFF - 14 * DAY],
-            k=10,
-            oracle=oracle_of(data_path),
-            check_leaks=True,
-            progress=lambda *_: None,
-        )
+        cutoffs = [CUTOFF, CUTOFF - 14 * DAY]
+        oracle = oracle_of(data_path)
+        return evaluate(data_path, Options(cutoffs=cutoffs, k=10, oracle=oracle, check_leaks=True))
 
 
 def run(*arguments: str | Path) -> Result:
@@ -135,14 +132,9 @@ class TestAnswer:
         assert answer["leaks"] == []
 
     def test_is_the_same_on_every_run(self, answer: dict[str, Any], data_path: Path) -> None:
-        again = evaluate(
-            data_path,
-            cutoffs=[CUTOFF - 14 * DAY, CUTOFF],
-            k=10,
-            oracle=oracle_of(data_path),
-            check_leaks=True,
-            progress=lambda *_: None,
-        )
+        cutoffs = [CUTOFF - 14 * DAY, CUTOFF]
+        oracle = oracle_of(data_path)
+        again = evaluate(data_path, Options(cutoffs=cutoffs, k=10, oracle=oracle, check_leaks=True))
         assert json.dumps(again) == json.dumps(answer)
 
     def test_becomes_a_page_that_needs_nothing_else(
@@ -190,18 +182,17 @@ class TestSeeds:
         def trained(
             connection: duckdb.DuckDBPyConnection,
             split: Split,
-            *_: Any,
-            k: int,
-            seed: int,
-            **__: Any,
+            encoded: EncodedCatalogue,
+            schema: Path,
+            options: Options,
+            **_: Any,
         ) -> Own:
-            lists = [by_plays(split, k), by_catalogue(split, k)]
+            seed = options.seed
+            lists = [by_plays(split, options.k), by_catalogue(split, options.k)]
             return Own({"even": lists[seed % 2], "odd": lists[seed % 2 - 1], "both": lists[0]}, {})
 
         monkeypatch.setattr(evaluating, "fit_and_recommend", trained)
-        answer = evaluate(
-            data_path, cutoffs=[CUTOFF], k=10, seed=8, seeds=2, progress=lambda *_: None
-        )
+        answer = evaluate(data_path, Options(cutoffs=[CUTOFF], k=10, seed=8, seeds=2))
         assert (answer["seed"], answer["seeds"]) == (8, 2)
         page = write_report(answer, tmp_path).read_text()
         assert "seeds 8 to 9" in page
@@ -222,6 +213,66 @@ class TestSeeds:
         widths = {name: row["ndcg_high"] - row["ndcg_low"] for name, row in rows.items()}
         assert widths["even"] > widths["both"]
         assert self.differences["even"]["low"] < rows["even"]["ndcg"] - rows["random"]["ndcg"]
+
+
+class TestSources:
+    """A stand-in for the hybrid that ranks by plays, out of two sources."""
+
+    @pytest.fixture
+    def told(
+        self, data_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> dict[str, Any]:
+        def trained(
+            connection: duckdb.DuckDBPyConnection,
+            split: Split,
+            encoded: EncodedCatalogue,
+            schema: Path,
+            options: Options,
+            *,
+            apart: bool,
+            **_: Any,
+        ) -> Own:
+            plays, catalogue = by_plays(split, options.k), by_catalogue(split, options.k)
+            hybrid = plays if options.seed == 7 else catalogue
+            nothing = {view: np.full_like(lists, -1) for view, lists in plays.items()}
+            sources = {"catalogue <all>": catalogue, "nothing": nothing} if apart else {}
+            return Own({"hybrid": hybrid}, {}, sources=sources)
+
+        monkeypatch.setattr(evaluating, "fit_and_recommend", trained)
+        return evaluate(data_path, Options(cutoffs=[CUTOFF, CUTOFF - 14 * DAY], k=10, seeds=2))
+
+    def test_are_measured_each_alone_in_both_views(self, told: dict[str, Any]) -> None:
+        found = {(row["source"], row["view"]): row["ndcg"] for row in told["sources"]}
+        assert list(found) == [
+            (name, view) for view in ("any", "new") for name in ("catalogue <all>", "nothing")
+        ]
+        assert found["nothing", "any"] == found["nothing", "new"] == 0
+        assert told["ours"] == ["hybrid"]
+        assert told["peers"] == []
+
+    def test_the_best_is_compared_with_the_first_seed_of_the_hybrid(
+        self, told: dict[str, Any], answer: dict[str, Any]
+    ) -> None:
+        rows = {(row["model"], row["view"]): row["ndcg"] for row in answer["rows"]}
+        for row in told["best_sources"]:
+            assert row["source"] == "catalogue <all>"
+            assert row["ndcg"] == rows["by catalogue", row["view"]]
+            assert row["hybrid"] == rows["by plays", row["view"]]
+            assert row["mean"] == pytest.approx(row["hybrid"] - row["ndcg"], abs=2e-5)
+            assert row["low"] <= row["mean"] <= row["high"]
+            assert row["verdict"] in ("better", "worse", "open")
+
+    def test_are_told_at_the_terminal_and_on_the_page(
+        self, told: dict[str, Any], tmp_path: Path
+    ) -> None:
+        terminal = Console(file=io.StringIO(), width=200)
+        show(told, terminal)
+        assert isinstance(terminal.file, io.StringIO)
+        said = "the hybrid's best single source in view 'new' is catalogue <all>: nDCG ."
+        assert said in terminal.file.getvalue()
+        page = write_report(told, tmp_path / "report").read_text()
+        assert "its best single source, catalogue &lt;all&gt;, in nDCG" in page
+        assert page.count("<tr><td>nothing</td><td>0.000</td><td>0.000</td></tr>") == 1
 
 
 class TestCommand:

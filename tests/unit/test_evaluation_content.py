@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from segue.models.sources import SOURCES
 
 from segue.domain.catalogue import Catalogue
 from segue.domain.times import parse_time
@@ -17,18 +18,17 @@ from segue.models.bundle import Bundle
 from tests.unit.test_peers import make_split
 from training.catalogue import EncodedCatalogue, Popularity, encode_catalogue
 from training.data import connect, open_data
-from training.evaluation import cold
+from training.evaluation import altered
 from training.evaluation.ablations import ablations, fit_ablations
-from training.evaluation.cold import ColdJudge, hold_out, judge_cold, only
-from training.evaluation.judging import prepare
+from training.evaluation.altered import ColdJudge, hold_out, judge_cold, only
 from training.evaluation.likeness import NEAREST, examples, in_words, likeness_rows
+from training.evaluation.options import Options, silent
+from training.evaluation.own import Asked, first_of_each
+from training.protocol.lists import check_lists, heard_masks
+from training.protocol.temporal import prepare
 
 CUTOFF = parse_time("2022-08-25T00:00:00Z")
 K = 5
-
-
-def quietly(*_: object) -> None:
-    """No progress."""
 
 
 @pytest.fixture(scope="module")
@@ -83,13 +83,34 @@ class TestAblations:
         monkeypatch.setattr("training.models.autoencoder.EPOCHS", 1)
         with connect(workspace) as connection:
             encoded, split = prepare(connection, load_schema(), CUTOFF)
-            found = fit_ablations(
-                connection, split, encoded, POZYTYWKA, k=K, seed=1, progress=quietly
-            )
+            found = fit_ablations(connection, split, encoded, POZYTYWKA, Options(k=K, seed=1))
         assert list(found.lists) == list(found.latents) == list(ablations(encoded))
         lists = [one["any"] for one in found.lists.values()]
         assert all(one.shape == (len(split.judged), K) for one in lists)
         assert not np.array_equal(lists[0], lists[1])
+
+
+class TestSources:
+    def test_a_list_of_one_holds_the_tracks_of_which_it_has_most(self) -> None:
+        shares = np.array([[0.1, 0.4, 0, 0.3, 0.2], [0, 0, 1, 0, 0]], np.float32)
+        nothing, heard = np.empty(0, np.int32), np.array([1, 4, 4], np.int32)
+        assert first_of_each(shares, nothing, 3).tolist() == [[1, 3, 4], [2, -1, -1]]
+        assert first_of_each(shares, heard, 3).tolist() == [[3, 0, -1], [2, -1, -1]]
+
+    def test_all_of_the_hybrid_are_asked_for_every_judged_listener(
+        self, workspace: Path, bundle: Bundle
+    ) -> None:
+        with connect(workspace) as connection:
+            _, split = prepare(connection, load_schema(), CUTOFF)
+            found = Asked(connection, bundle, split, K).sources(silent)
+        assert tuple(found) == SOURCES
+        for name, lists in found.items():
+            check_lists(name, lists, split, K)
+        charts = found["charts"]["any"]
+        assert (charts == charts[0]).all()
+        heard = list(heard_masks(split))
+        for tracks, own in zip(heard, found["own plays"]["any"], strict=True):
+            assert np.isin(own[own >= 0], tracks).all()
 
 
 class TestCold:
@@ -146,18 +167,10 @@ class TestCold:
         def trained(*_: Any, **__: Any) -> Iterator[tuple[Bundle, None]]:
             yield bundle, None
 
-        monkeypatch.setattr(cold, "fit_bundle", trained)
+        monkeypatch.setattr(altered, "fit_bundle", trained)
         monkeypatch.setattr("training.models.autoencoder.EPOCHS", 1)
-        told = judge_cold(
-            workspace,
-            tmp_path / "other",
-            POZYTYWKA,
-            CUTOFF,
-            k=K,
-            ablated_too=ablated_too,
-            seed=1,
-            progress=quietly,
-        )
+        options = Options(k=K, seed=1, ablations=ablated_too)
+        told = judge_cold(workspace, tmp_path / "other", POZYTYWKA, CUTOFF, options)
         assert 0 < told["tracks"] < told["all"] == len(bundle.catalogue)
         variants = [f"autoencoder ({w})" for w in ("no artist", "no genres", "audio only")]
         names = ["popularity", "autoencoder", "classifier", "hybrid"]

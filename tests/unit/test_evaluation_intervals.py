@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.evaluation.intervals import bootstrap
+from training.evaluation.results import bootstrap
 
 
 def test_means_are_those_of_all_evaluations_that_are_known() -> None:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests.unit.splits import split_of
-from training.evaluation.lists import check_lists, lists_of
-from training.evaluation.metrics import (
+from training.protocol.lists import check_lists, lists_of
+from training.protocol.metrics import (
     Relevant,
     accuracy,
     diversity,

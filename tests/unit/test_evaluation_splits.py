@@ -14,11 +14,16 @@ from segue.features.schema import parse_schema
 from tests.unit.splits import split_of
 from training.catalogue import EncodedCatalogue, Popularity, encode_catalogue
 from training.data.queries import read_sql
-from training.evaluation.cutoffs import check_cutoffs, temporal_cutoffs, weekly_cutoffs
-from training.evaluation.judging import prepare
-from training.evaluation.listeners import KINDS, chart_share, genre_entropy, kinds
-from training.evaluation.split import Split, load_split
-from training.evaluation.temporal import earlier_split, split_at
+from training.protocol.listeners import KINDS, chart_share, genre_entropy, kinds
+from training.protocol.split import Split, load_split
+from training.protocol.temporal import (
+    check_cutoffs,
+    earlier_split,
+    prepare,
+    split_at,
+    temporal_cutoffs,
+    weekly_cutoffs,
+)
 
 PLAY, SKIP, LIKE = EventType.PLAY, EventType.SKIP, EventType.LIKE
 CUTOFF = 100 * DAY

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segue.domain.catalogue import Catalogue
+from segue.domain.genres import TrackGenres
 from segue.domain.users import User
 from segue.models.model import Contributions
 from segue.ranking.explanations import SUBSTANTIAL, Reason, explain, explain_cold_start
-from segue.domain.genres import TrackGenres
 
 # Tracks 0 to 5 are folk, 4 to 9 are jazz; track 10 is of no genre. Nobody knows who made them, but
 # for 7 to 9, by Ella, and 10, by Nina.

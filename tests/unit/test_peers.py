@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from segue.domain.errors import InvalidData
-from training.evaluation.split import Plays, Split
 from training.peers import environment
 from training.peers.closed_form import Ease, EaseLogCounts, GraphFilter
 from training.peers.environment import peers_python, run_peers
@@ -35,6 +34,7 @@ from training.peers.simple import (
     RecentPopularity,
 )
 from training.peers.tuning import _some_users, choose
+from training.protocol.split import Plays, Split
 
 CUTOFF = 100 * DAY
 USERS, TRACKS, K = 24, 30, 5

@@ -11,12 +11,12 @@ import torch
 
 from segue.models.bundle import Bundle
 from training.catalogue import EncodedCatalogue
+from training.evaluation.options import Options
 from training.evaluation.own import AUTOENCODER, Asked, Own, bundle_of
-from training.evaluation.split import Split
-from training.export import BundleWriter, write_autoencoder
-from training.models.autoencoder import train_autoencoder
+from training.export import BundleWriter
+from training.models.autoencoder import train_autoencoder, write_autoencoder
 from training.models.fit import Fitted, make_deterministic
-from training.progress import Progress
+from training.protocol.split import Split
 
 # The kinds of feature, as the schemas have them, that are left out.
 _ARTIST, _GENRES = "hashed", "multi_hot"
@@ -53,18 +53,15 @@ def fit_ablations(
     split: Split,
     encoded: EncodedCatalogue,
     schema: Path,
-    *,
-    k: int,
-    seed: int,
-    progress: Progress,
+    options: Options,
 ) -> Own:
     """The lists of all variants, each trained and asked as the whole autoencoder is."""
     lists, latents = {}, {}
     for name, seen in ablations(encoded).items():
-        with ablated(connection, seen, schema, int(split.cutoff), seed, progress) as bundle:
-            asked = Asked(connection, bundle, split, k)
+        with ablated(connection, seen, schema, int(split.cutoff), options) as bundle:
+            asked = Asked(connection, bundle, split, options.k)
             (number,) = asked.models
-            lists[name] = asked.lists(number, progress)
+            lists[name] = asked.lists(number, options.progress)
             latents[name] = bundle.latents
     return Own(lists, {}, latents=latents)
 
@@ -75,14 +72,14 @@ def ablated(
     seen: EncodedCatalogue,
     schema: Path,
     cutoff: int,
-    seed: int,
-    progress: Progress,
+    options: Options,
 ) -> Iterator[Bundle]:
     """A bundle that carries an autoencoder alone, trained on these features."""
 
     def fit(writer: BundleWriter) -> Fitted:
-        make_deterministic(seed)
-        trained = train_autoencoder(connection, seen, cutoff, torch.device("cpu"), progress)
+        make_deterministic(options.seed)
+        device = torch.device("cpu")
+        trained = train_autoencoder(connection, seen, cutoff, device, options.progress)
         write_autoencoder(writer, trained, seen.features)
         return Fitted({AUTOENCODER: trained.curve.metrics()}, {AUTOENCODER: trained.curve})
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.evaluation.intervals import bootstrap
-from training.evaluation.listeners import KINDS
-from training.evaluation.lists import VIEWS
-from training.evaluation.metrics import ACCURACY, OVERALL, PER_LISTENER, Floats
-from training.evaluation.results import Results
+from training.evaluation.own import HYBRID
+from training.evaluation.results import Results, bootstrap
+from training.protocol.listeners import KINDS
+from training.protocol.lists import VIEWS
+from training.protocol.metrics import ACCURACY, OVERALL, PER_LISTENER, Floats
 
 Row = dict[str, Any]
 
@@ -97,6 +97,34 @@ def _verdict(difference: Row) -> str:
     if difference["low"] is None:
         return "open"
     return "better" if difference["low"] > 0 else "worse" if difference["high"] < 0 else "open"
+
+
+def source_rows(results: Results) -> list[Row]:
+    """The nDCG of each source of the hybrid alone, by view; none where that was not asked."""
+    apart = results.alone()
+    return [
+        {"source": name, "view": view, "ndcg": mean(apart.values(name, view, "ndcg"))}
+        for view in VIEWS
+        for name in apart.contenders
+        if name != HYBRID
+    ]
+
+
+def best_source_rows(sources: Sequence[Row], results: Results, seed: int) -> list[Row]:
+    """The best single source of each view, and what the hybrid has more than it, with a verdict.
+
+    sources: see ``source_rows``. As with peers, the choice favours the source, and never us.
+    """
+    apart, found = results.alone(), []
+    for view in VIEWS:
+        known = [row for row in sources if row["view"] == view and row["ndcg"] is not None]
+        if known:
+            best = max(known, key=lambda row: row["ndcg"])
+            hybrid, alone = (apart.values(n, view, "ndcg") for n in (HYBRID, best["source"]))
+            ((more, low, high),) = _bootstrap([hybrid - alone], apart, seed)
+            row = best | {"hybrid": mean(hybrid), "mean": more, "low": low, "high": high}
+            found.append(row | {"verdict": _verdict(row)})
+    return found
 
 
 def activity_rows(results: Results, names: Sequence[str], seed: int) -> list[Row]:

@@ -1,55 +1,36 @@
 """``segue evaluate``: from a data folder to how good every contender is."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any
 
 import duckdb
 
 from segue.domain.catalogue import Catalogue
 from segue.domain.errors import InvalidData
 from segue.domain.times import DAY, format_time
-from segue.features.schema import Schema, load_schema
+from segue.features.schema import load_schema
 from training.catalogue import EncodedCatalogue
 from training.data import OpenedData, connect, open_data
 from training.evaluation import answer
 from training.evaluation.ablations import fit_ablations
+from training.evaluation.altered import judge_cold, leaking
 from training.evaluation.answer import Roles, Row
-from training.evaluation.cold import judge_cold
-from training.evaluation.contenders import ORACLE, RANDOM, Contender, draw_at_random
-from training.evaluation.cutoffs import check_cutoffs, temporal_cutoffs
-from training.evaluation.judging import Judge, prepare
-from training.evaluation.leaks import leaking
+from training.evaluation.contenders import ORACLE, RANDOM, PeerRun, draw_at_random
 from training.evaluation.likeness import examples, likeness_rows
-from training.evaluation.lists import Lists
-from training.evaluation.own import Own, fit_and_recommend
-from training.evaluation.results import CutoffResults, Results, stack_draws
-from training.evaluation.rivals import Rivals
-from training.evaluation.split import Split
-from training.progress import Curve, Progress
-
-K = 20
-SEED = 7
+from training.evaluation.options import Options
+from training.evaluation.own import HYBRID, Own, fit_and_recommend
+from training.evaluation.results import CutoffResults, Judge, Measures, Results, stack_draws
+from training.progress import Curve
+from training.protocol.lists import Lists
+from training.protocol.split import Split
+from training.protocol.temporal import check_cutoffs, prepare, temporal_cutoffs
 
 
-def evaluate(
-    data: Path,
-    *,
-    split: Literal["temporal", "given"] = "temporal",
-    cutoffs: Sequence[int] = (),
-    k: int = K,
-    peers: Sequence[str] = (),
-    oracle: Contender | None = None,
-    ablations: bool = False,
-    cold: bool = False,
-    check_leaks: bool = False,
-    seed: int = SEED,
-    seeds: int = 1,
-    progress: Progress,
-) -> dict[str, Any]:
+def evaluate(data: Path, options: Options) -> dict[str, Any]:
     """The answer as plain values, ready for JSON and ``training.evaluation.report``::
 
         k, cutoffs, split, data            what was judged, and on what
@@ -59,56 +40,49 @@ def evaluate(
         rows                               means by model and view; ndcg_low, ndcg_high: intervals
         differences                        ours less another, over the evaluations both have
         best_peers                         of these, those to the best peer, with a verdict
+        sources, best_sources              each source of the hybrid alone: nDCG by view; the hybrid
+                                           less the best of them, with a verdict
         by_activity, by_kind, played       groups of listeners; how popular is what they played
         tuning, leaks, curves, tradeoff    what peers chose; who saw the future; our models
         likeness, examples                 whether tracks that lie near are alike; some, by name
         cold                               tracks that were held out of all plays; None: not wanted
-
-    cutoffs: milliseconds since 1970 UTC; none: every week that the data allows, or the one of the
-    given split. peers: names of ``training.peers``. oracle: a contender that knows the truth.
-    ablations: judge the autoencoder without artist, without genres and without both, too. cold: at
-    the last cut-off, judge ours on tracks that are held out of all plays before it. check_leaks:
-    fit our models once more at the last cut-off, with garbage for what came after it. seeds: train
-    our models so many times at each cut-off, with ``seed`` and those that follow it; figures are
-    means over them, and intervals hold how much they differ, see ``intervals``. All else is of the
-    first seed: peers, references, curves, tradeoff, likeness, leaks and cold.
 
     Raises InvalidData where the folder cannot be used, or there is nobody to judge at a cut-off.
     """
     with TemporaryDirectory(prefix="segue-") as name:
         folder = Path(name)
         workspace = folder / "workspace"
-        opened = open_data(data, workspace, split=split, progress=partial(progress, "reading"))
-        rivals = Rivals(folder / "peers", peers, k, seed)
-        schema = load_schema(opened.schema)
-        run = _Run(opened.schema, schema, k, seed, seeds, oracle, ablations, progress)
+        reading = partial(options.progress, "reading")
+        opened = open_data(data, workspace, split=options.split, progress=reading)
+        peer_run = PeerRun(folder / "peers", options)
+        run = _Run(opened.schema, options)
         with connect(workspace) as connection:
-            times = _times(connection, opened, cutoffs)
-            judged, last = run.judge(connection, times, rivals)
+            times = _times(connection, opened, options.cutoffs)
+            judged, last = run.judge(connection, times, peer_run)
             about = _about(connection, opened)
-        leaks = run.leaks(folder, times[-1]) if check_leaks else None
-        held_out = run.cold(folder, times[-1]) if cold else None
-        judged, told = rivals.judge(judged, progress)
-    results = Results(judged, seeds)
+        leaks = run.leaks(folder, times[-1]) if options.check_leaks else None
+        cold = run.cold(folder, times[-1]) if options.cold else None
+        judged, told = peer_run.judge(judged)
+    results = Results(judged, options.seeds)
     roles = _roles(results, last)
     return {
-        "k": k,
+        "k": options.k,
         "cutoffs": [format_time(time) for time in times],
-        "split": split,
-        "seed": seed,
-        "seeds": seeds,
+        "split": options.split,
+        "seed": options.seed,
+        "seeds": options.seeds,
         "data": about,
         "ours": roles.ours,
         "peers": roles.peers,
         "references": roles.references,
-        **_tables(results, roles, seed),
+        **_tables(results, roles, options.seed),
         "tuning": told,
         "leaks": leaks,
         "curves": _curves(last.curves),
         "tradeoff": last.tradeoff,
         "likeness": last.likeness,
         "examples": last.examples,
-        "cold": held_out,
+        "cold": cold,
     }
 
 
@@ -129,28 +103,23 @@ class _Last:
 class _Run:
     """What is the same at every cut-off."""
 
-    schema_path: Path
-    schema: Schema
-    k: int
-    seed: int
-    seeds: int
-    oracle: Contender | None
-    ablations: bool
-    progress: Progress
+    schema: Path
+    options: Options
 
     def judge(
-        self, connection: duckdb.DuckDBPyConnection, times: Sequence[int], rivals: Rivals
+        self, connection: duckdb.DuckDBPyConnection, times: Sequence[int], peer_run: PeerRun
     ) -> tuple[list[CutoffResults], _Last]:
         """The results of ours and the references at every cut-off."""
+        options, schema = self.options, load_schema(self.schema)
         judged = []
         for done, cutoff in enumerate(times):
-            self.progress("cut-offs", done, len(times))
+            options.progress("cut-offs", done, len(times))
             last = cutoff == times[-1]
-            encoded, split = prepare(connection, self.schema, cutoff)
-            rivals.prepare(connection, encoded, split)
+            encoded, split = prepare(connection, schema, cutoff)
+            peer_run.prepare(connection, encoded, split)
             draws = [
-                self._fit(connection, split, encoded, self.seed + draw, vary=last and not draw)
-                for draw in range(self.seeds)
+                self._fit(connection, split, encoded, draw, vary=last and not draw, apart=not draw)
+                for draw in range(options.seeds)
             ]
             own = draws[0]
             variants = self._variants(connection, split, encoded)
@@ -160,15 +129,15 @@ class _Run:
                 name: stack_draws([judge.measures(name, draw.lists[name]) for draw in draws])
                 for name in own.lists
             } | {name: judge.measures(name, found) for name, found in references.items()}
-            judged.append(judge.results(encoded.catalogue.genres, measures))
-        self.progress("cut-offs", len(times), len(times))
+            judged.append(judge.results(encoded.catalogue.genres, measures, _alone(judge, own)))
+        options.progress("cut-offs", len(times), len(times))
         catalogue, spaces = encoded.catalogue, {**own.latents, **variants.latents}
         return judged, _Last(
             list(own.lists),
             list(references),
             own.curves,
             _tradeoff(judge, own),
-            likeness_rows(catalogue, spaces, self.seed),
+            likeness_rows(catalogue, spaces, options.seed),
             _examples(connection, catalogue, own),
         )
 
@@ -178,60 +147,46 @@ class _Run:
         def fit(
             connection: duckdb.DuckDBPyConnection, split: Split, encoded: EncodedCatalogue
         ) -> Mapping[str, Lists]:
-            return self._fit(connection, split, encoded, self.seed).lists
+            return self._fit(connection, split, encoded).lists
 
         workspace, garbled = folder / "workspace", folder / "garbled"
-        return leaking(workspace, garbled, self.schema, cutoff, fit, self.seed)
+        schema = load_schema(self.schema)
+        return leaking(workspace, garbled, schema, cutoff, fit, self.options.seed)
 
     def cold(self, folder: Path, cutoff: int) -> dict[str, Any]:
         """How ours do on tracks that nobody has played."""
-        return judge_cold(
-            folder / "workspace",
-            folder / "cold",
-            self.schema_path,
-            cutoff,
-            k=self.k,
-            ablated_too=self.ablations,
-            seed=self.seed,
-            progress=self.progress,
-        )
+        return judge_cold(folder / "workspace", folder / "cold", self.schema, cutoff, self.options)
 
     def _fit(
         self,
         connection: duckdb.DuckDBPyConnection,
         split: Split,
         encoded: EncodedCatalogue,
-        seed: int,
+        draw: int = 0,
         *,
         vary: bool = False,
+        apart: bool = False,
     ) -> Own:
+        """Our models, trained with the seed of this draw."""
+        options = replace(self.options, seed=self.options.seed + draw)
         return fit_and_recommend(
-            connection,
-            split,
-            encoded,
-            self.schema_path,
-            k=self.k,
-            seed=seed,
-            vary=vary,
-            progress=self.progress,
+            connection, split, encoded, self.schema, options, vary=vary, apart=apart
         )
 
     def _variants(
         self, connection: duckdb.DuckDBPyConnection, split: Split, encoded: EncodedCatalogue
     ) -> Own:
         """The autoencoder with inputs missing; nothing where that is not wanted."""
-        if not self.ablations:
+        if not self.options.ablations:
             return Own({}, {})
-        path, k, seed = self.schema_path, self.k, self.seed
-        return fit_ablations(
-            connection, split, encoded, path, k=k, seed=seed, progress=self.progress
-        )
+        return fit_ablations(connection, split, encoded, self.schema, self.options)
 
     def _references(self, split: Split, encoded: EncodedCatalogue) -> dict[str, Lists]:
         """The bounds between which all others lie: chance and, where it is known, the truth."""
-        found = {RANDOM: draw_at_random(split, self.k, self.seed)}
-        if self.oracle is not None:
-            found[ORACLE] = self.oracle(split, encoded.catalogue, self.k)
+        options = self.options
+        found = {RANDOM: draw_at_random(split, options.k, options.seed)}
+        if options.oracle is not None:
+            found[ORACLE] = options.oracle(split, encoded.catalogue, options.k)
         return found
 
 
@@ -291,14 +246,25 @@ def _tables(results: Results, roles: Roles, seed: int) -> dict[str, Any]:
     if ORACLE in roles.references:
         answer.add_shares(rows, ORACLE)
     differences = answer.difference_rows(results, roles, seed)
+    sources = answer.source_rows(results)
     return {
         "rows": rows,
         "played": answer.played_rows(results, seed),
         "best_peers": answer.best_peer_rows(rows, differences, roles),
         "differences": differences,
+        "sources": sources,
+        "best_sources": answer.best_source_rows(sources, results, seed),
         "by_activity": answer.activity_rows(results, names, seed),
         "by_kind": answer.kind_rows(results, names, seed),
     }
+
+
+def _alone(judge: Judge, own: Own) -> dict[str, Measures]:
+    """The hybrid beside each of its sources; nothing where these were not asked."""
+    if not own.sources:
+        return {}
+    lists = {HYBRID: own.lists[HYBRID], **own.sources}
+    return {name: judge.ndcg(name, found) for name, found in lists.items()}
 
 
 def _tradeoff(judge: Judge, own: Own) -> list[Row]:

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from segue.domain.catalogue import Catalogue
-from segue.features.encoder import FloatArray
-from segue.ranking.filters import forbid, top
 from segue.domain.genres import TrackGenres
+from segue.features.encoder import FloatArray
+from segue.models.ranked import best
 
 Row = dict[str, Any]
 
@@ -79,7 +79,8 @@ def _shares(
 
 
 def _nearest(cosines: FloatArray, track: int) -> NDArray[np.intp]:
-    return top(forbid(cosines, [np.array([track])]), NEAREST)
+    itself = np.arange(len(cosines)) == track
+    return best(cosines, NEAREST, itself).tracks
 
 
 def examples(

@@ -1,15 +1,15 @@
 """Our models as contenders: trained at the cut-off, and asked as the service asks them."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import duckdb
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from segue.domain.times import DAY, format_time
 from segue.domain.users import User
@@ -18,24 +18,26 @@ from segue.features.listeners import History
 from segue.features.schema import load_schema
 from segue.models.bundle import Bundle
 from segue.models.cold_start import cold_start_scores
+from segue.models.hybrid.model import Hybrid, read_statistics
+from segue.models.hybrid.sources import SOURCES, summarise, votes_of
 from segue.models.model import Listener
+from segue.models.ranked import Forbidden, best
 from segue.models.registry import REGISTRY, load_model
-from segue.ranking.diversity import rerank
-from segue.ranking.filters import forbid
-from segue.domain.genres import TrackGenres
-from segue.ranking.genres import listener_mix
+from segue.ranking.lists import rank
 from segue.ranking.space import track_vectors
 from training.catalogue import EncodedCatalogue
-from training.evaluation.lists import Lists, heard_tracks, lists_of
-from training.evaluation.split import Split
+from training.evaluation.options import Options, silent
 from training.export import BundleWriter, write_catalogue
 from training.models.fit import Fitted, fit_models
 from training.progress import Curve, Progress
+from training.protocol.lists import NOTHING, VIEWS, Lists, heard_masks
+from training.protocol.split import Split
 from training.users import read_users
 
 # The values of the service's ``diversity`` that accuracy is traded for.
 DIVERSITIES = (0.0, 0.25, 0.5, 0.75, 1.0)
 AUTOENCODER = "autoencoder"
+HYBRID = "hybrid"
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,15 @@ class Own:
     """What our models recommend, by name, and how their losses went.
 
     varied: their lists by the service's field ``diversity``. latents: (tracks, width) of the latent
-    spaces, by the model that makes them.
+    spaces, by the model that makes them. sources: what each source of the hybrid alone recommends,
+    by its name.
     """
 
     lists: Mapping[str, Lists]
     curves: Mapping[str, Curve]
     varied: Mapping[str, Mapping[float, Lists]] = field(default_factory=dict)
     latents: Mapping[str, FloatArray] = field(default_factory=dict)
+    sources: Mapping[str, Lists] = field(default_factory=dict)
 
 
 def fit_and_recommend(
@@ -57,24 +61,24 @@ def fit_and_recommend(
     split: Split,
     encoded: EncodedCatalogue,
     schema: Path,
+    options: Options,
     *,
-    k: int,
-    seed: int,
     vary: bool = False,
-    progress: Progress,
+    apart: bool = False,
 ) -> Own:
-    """Train every model on what lies before the cut-off, and list k tracks for each judged user."""
+    """Train every model on what lies before the cut-off, and list k tracks for each judged user.
+
+    vary: list them by ``diversity``, too. apart: list what each source of the hybrid alone gives.
+    """
     cutoff = int(split.cutoff)
-    with fit_bundle(connection, encoded, schema, cutoff, seed=seed, progress=progress) as (
-        bundle,
-        fitted,
-    ):
-        asked = Asked(connection, bundle, split, k)
-        lists = {name: asked.lists(number, progress) for number, name in asked.models.items()}
+    with fit_bundle(connection, encoded, schema, cutoff, options) as (bundle, fitted):
+        asked = Asked(connection, bundle, split, options.k)
+        lists = {name: asked.lists(n, options.progress) for n, name in asked.models.items()}
         vary = vary and track_vectors(asked.bundle) is not None
         varied = {name: asked.vary(number) for number, name in asked.models.items()} if vary else {}
         latents = {AUTOENCODER: bundle.latents} if bundle.latents.shape[1] else {}
-    return Own(lists, fitted.curves, varied, latents)
+        sources = asked.sources(options.progress) if apart else {}
+    return Own(lists, fitted.curves, varied, latents, sources)
 
 
 @contextmanager
@@ -83,16 +87,19 @@ def fit_bundle(
     encoded: EncodedCatalogue,
     schema: Path,
     cutoff: int,
-    *,
-    seed: int,
-    progress: Progress,
+    options: Options,
 ) -> Iterator[tuple[Bundle, Fitted]]:
     """A bundle of all models, for as long as it is asked."""
 
     def fit(writer: BundleWriter) -> Fitted:
-        device = torch.device("cpu")
         return fit_models(
-            connection, writer, encoded, cutoff, seed=seed, device=device, progress=progress
+            connection,
+            writer,
+            encoded,
+            cutoff,
+            seed=options.seed,
+            device=torch.device("cpu"),
+            progress=options.progress,
         )
 
     with bundle_of(encoded, schema, cutoff, fit) as found:
@@ -135,34 +142,49 @@ class Asked:
 
     def lists(self, number: int, progress: Progress) -> Lists:
         """What the model of this number recommends in both views."""
-        return lists_of(self._split, self.scores(number, progress), self._k)
+        return self._lists(number, (0.0,), progress)[0.0]
 
     def vary(self, number: int) -> dict[float, Lists]:
-        """The same in view ``any``, for every one of DIVERSITIES, re-ranked as the service does."""
-        genres = TrackGenres.of(self.bundle.catalogue)
-        vectors = track_vectors(self.bundle)
-        found = {d: np.full((len(self._split.judged), self._k), -1, np.int32) for d in DIVERSITIES}
-        scores = self.scores(number, lambda *_: None)
-        listeners = self._listeners(REGISTRY[number][1].history_days)
-        heard = heard_tracks(self._split)
-        varied: dict[float, Lists] = {
-            d: {"any": lists, "new": lists.copy()} for d, lists in found.items()
-        }
-        for row, (score, listener, old) in enumerate(zip(scores, listeners, heard, strict=True)):
-            again = partial(
-                rerank, vectors=vectors, genres=genres, mix=listener_mix(listener, genres)
-            )
-            for diversity, lists in varied.items():
-                for view, allowed in (("any", score), ("new", forbid(score, [old]))):
-                    best = again(allowed, self._k, diversity)
-                    lists[view][row, : len(best)] = best
-        return varied
+        """The same for every one of DIVERSITIES."""
+        return self._lists(number, DIVERSITIES, silent)
+
+    def _lists(
+        self, number: int, diversities: Sequence[float], progress: Progress
+    ) -> dict[float, Lists]:
+        model, judged = load_model(number, self.bundle), len(self._split.judged)
+        lists = {diversity: self._no_lists() for diversity in diversities}
+        for row, (listener, heard) in enumerate(self._each(model.history_days)):
+            for diversity in diversities:
+                for view, forbidden in (("any", None), ("new", heard)):
+                    found = rank(
+                        model,
+                        listener,
+                        self.bundle,
+                        self._k,
+                        forbidden=forbidden,
+                        diversity=diversity,
+                    ).tracks
+                    lists[diversity][view][row, : len(found)] = found
+            progress(f"asking the {self.models[number]}", row + 1, judged)
+        return lists
+
+    def sources(self, progress: Progress) -> dict[str, Lists]:
+        """What each source of the hybrid alone recommends in both views, by its name."""
+        statistics, judged = read_statistics(self.bundle), len(self._split.judged)
+        lists = {name: self._no_lists() for name in SOURCES}
+        for row, (listener, heard) in enumerate(self._each(Hybrid.history_days)):
+            votes = votes_of(statistics, summarise(listener.history), all_tracks=True)
+            for view, forbidden in (("any", None), ("new", heard)):
+                firsts = first_of_each(votes.shares, votes.tracks, forbidden, self._k)
+                for name, found in zip(SOURCES, firsts, strict=True):
+                    lists[name][view][row, : len(found)] = found
+            progress("asking the sources of the hybrid", row + 1, judged)
+        return lists
 
     def scores(self, number: int, progress: Progress) -> Iterator[FloatArray]:
         """(tracks,) for each judged listener in turn."""
         model = load_model(number, self.bundle)
-        listeners = self._listeners(model.history_days)
-        for done, listener in enumerate(listeners, 1):
+        for done, (listener, _) in enumerate(self._each(model.history_days), 1):
             yield (
                 model.score(listener)
                 if len(listener.history)
@@ -170,11 +192,25 @@ class Asked:
             )
             progress(f"asking the {self.models[number]}", done, len(self._split.judged))
 
-    def _listeners(self, days: int) -> Iterator[Listener]:
-        for position in self._split.judged:
+    def _no_lists(self) -> Lists:
+        shape = len(self._split.judged), self._k
+        return {view: np.full(shape, NOTHING, np.int32) for view in VIEWS}
+
+    def _each(self, days: int) -> Iterator[tuple[Listener, Forbidden]]:
+        """Every judged listener, and which tracks they have heard."""
+        for position, heard in zip(self._split.judged, heard_masks(self._split), strict=True):
             user_id = self._split.users[position].decode()
             user = self._users.get(user_id, User(user_id))
-            yield Listener(user, _history(self._split, position, days))
+            yield Listener(user, _history(self._split, position, days)), heard
+
+
+def first_of_each(
+    shares: FloatArray, tracks: NDArray[np.integer], forbidden: Forbidden | None, k: int
+) -> list[NDArray[np.intp]]:
+    """What each source alone recommends, by its (sources, n) shares of n tracks. It recommends
+    nothing of which it has no share."""
+    known = np.where(shares > 0, shares, -np.inf)
+    return [best(share, k, forbidden, tracks).tracks for share in known]
 
 
 def _history(split: Split, position: np.int32, days: int) -> History:

@@ -1,4 +1,4 @@
-"""Training of model 1: a denoising autoencoder over the catalogue's features."""
+"""Model 1: a denoising autoencoder over the catalogue's features, trained and written down."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from segue.features.encoder import Encoder
+from segue.features.encoder import Encoder, FloatArray
+from segue.models.bundle import LATENTS
 from training.catalogue import EncodedCatalogue
-from training.models.networks import Balance, DenoisingAutoencoder, LatentSpace
+from training.export import BLOCK, BundleWriter
+from training.models.networks import Balance, DenoisingAutoencoder, LatentSpace, TasteDensity
 from training.progress import Curve, Progress
 from training.slices import read_slices
 
@@ -133,3 +135,28 @@ def _loss(network: DenoisingAutoencoder, rows: Tensor) -> float:
 def _latent_space(balance: Balance, network: DenoisingAutoencoder, rows: Tensor) -> LatentSpace:
     centre = network.encoder(rows).mean(0)
     return LatentSpace(nn.Sequential(balance, network.encoder), centre).eval()
+
+
+@torch.no_grad()
+def write_autoencoder(
+    writer: BundleWriter, trained: TrainedAutoencoder, features: NDArray[np.float16]
+) -> FloatArray:
+    """The encoder, what it makes of the catalogue, and the network that answers requests; the
+    latents, (tracks, LATENT)."""
+    rows = torch.from_numpy(features)
+    latents = torch.cat([trained.space(block.float()) for block in rows.split(BLOCK)])
+    # Half as many bytes; training goes on with the rounded numbers that serving reads.
+    latents = latents.half()
+    writer.array(LATENTS, latents.numpy())
+    latents = latents.float()
+    writer.array("autoencoder/prior.npy", trained.prior)
+    inputs = {"features": rows[:2].float()}
+    writer.network("autoencoder/encoder.onnx", trained.space, inputs, "latents")
+    inputs = {
+        "latents": latents[:8],
+        "prior": torch.ones(8),
+        "interests": torch.tensor([0, 1, 2]),
+        "weights": torch.tensor([0.5, 0.3, 0.2]),
+    }
+    writer.network("autoencoder/density.onnx", TasteDensity(), inputs, "scores")
+    return latents.numpy()

@@ -1,4 +1,4 @@
-"""Training of model 2: P(fully played within a week), from what was known before each week."""
+"""Model 2: P(fully played within a week), from what was known before; trained, and written down."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +23,8 @@ from segue.features.listeners import (
     user_columns,
 )
 from training.catalogue import EncodedCatalogue
-from training.models.networks import PreferenceClassifier
+from training.export import BLOCK, BundleWriter
+from training.models.networks import ClassifierHead, PreferenceClassifier
 from training.progress import Curve, Progress
 from training.slices import Labels, Slice, concatenate, read_labels, read_slices
 from training.users import read_users
@@ -344,3 +345,26 @@ def _measure(
         for chosen in _portions(week)
     ]
     return sum(losses) / max(sum(len(week.owner) for week in weeks), 1)
+
+
+@torch.no_grad()
+def write_classifier(
+    writer: BundleWriter,
+    trained: TrainedClassifier,
+    features: NDArray[np.float16],
+    listener_width: int,
+) -> None:
+    """The catalogue's part of the network, computed, and the rest of it."""
+    rows = torch.from_numpy(features).split(BLOCK), trained.trends.split(BLOCK)
+    parts = [trained.network.track(track_inputs(*block)) for block in zip(*rows, strict=True)]
+    factors, base = (torch.cat(part) for part in zip(*parts, strict=True))
+    writer.array("classifier/factors.npy", factors.numpy())
+    writer.array("classifier/base.npy", base.numpy())
+    inputs = {
+        "listener": torch.zeros(listener_width),
+        "factors": factors[:8],
+        "base": base[:8],
+        "heard": torch.tensor([0, 1, 2]),
+        "own": torch.zeros(3, OWN_WIDTH),
+    }
+    writer.network("classifier/head.onnx", ClassifierHead(trained.network), inputs, "scores")

@@ -11,9 +11,10 @@ import torch
 from segue.features.listeners import listener_width
 from segue.models.registry import REGISTRY
 from training.catalogue import EncodedCatalogue
-from training.export import BundleWriter, write_autoencoder, write_classifier, write_hybrid
-from training.models.autoencoder import train_autoencoder
-from training.models.classifier import train_classifier
+from training.export import BundleWriter
+from training.models.autoencoder import train_autoencoder, write_autoencoder
+from training.models.classifier import train_classifier, write_classifier
+from training.models.hybrid.export import write_hybrid
 from training.models.hybrid.train import train_hybrid
 from training.progress import Curve, Progress
 

@@ -5,9 +5,9 @@ from numpy.typing import NDArray
 from scipy import linalg, sparse
 from scipy.sparse.linalg import LinearOperator, eigsh
 
-from training.evaluation.split import Split
 from training.peers.matrix import full_plays, weighted
 from training.peers.peer import SEED, FloatArray, IntArray, Peer, settings
+from training.protocol.split import Split
 
 # So many numbers of a block are held at a time.
 _CELLS = 2**23

@@ -4,9 +4,9 @@ from typing import Any
 
 from scipy import sparse
 
-from training.evaluation.split import Split
 from training.peers.matrix import full_plays, weighted
 from training.peers.peer import SEED, FloatArray, IntArray, Peer, settings
+from training.protocol.split import Split
 
 
 class _Factors(Peer):

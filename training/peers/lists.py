@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from training.evaluation.split import Split
 from training.peers.matrix import full_plays, heard
 from training.peers.peer import FloatArray, IntArray, Peer
+from training.protocol.split import Split
 
 # So many scores are held at a time, whatever the number of users and tracks: about a cache's size.
 _CELLS = 2**21

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from training.evaluation.split import Split
 from training.peers.matrix import full_plays
 from training.peers.peer import SEED, FloatArray, IntArray, Peer, Unsuitable, settings
+from training.protocol.split import Split
 
 _BATCH = 256
 

@@ -4,9 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from training.evaluation.split import Split
 from training.peers.matrix import full_plays, weighted
 from training.peers.peer import FloatArray, IntArray, Peer, settings
+from training.protocol.split import Split
 
 # So many cells of the full similarity matrix are held at a time.
 _CELLS = 2**25

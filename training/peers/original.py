@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.evaluation.split import Split
 from training.peers.matrix import DAY
 from training.peers.peer import SEED, FloatArray, IntArray, Peer, Unsuitable, settings
+from training.protocol.split import Split
 
 _LATENT = 128
 _LEARNING_RATE = 1e-3

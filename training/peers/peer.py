@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from training.evaluation.split import Split
+from training.protocol.split import Split
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int32]

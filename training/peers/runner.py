@@ -18,9 +18,9 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from training.evaluation.split import load_split
 from training.peers.peer import Peer, Unsuitable
 from training.peers.tuning import choose, default, fit_and_recommend, view_any
+from training.protocol.split import load_split
 
 CHOSEN, FAILURES = "chosen.json", "failures.json"
 

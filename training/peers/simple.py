@@ -3,9 +3,9 @@
 import numpy as np
 from scipy import sparse
 
-from training.evaluation.split import Split
 from training.peers.matrix import full_plays, popularity, shares
 from training.peers.peer import SEED, FloatArray, IntArray, Peer, Unsuitable, settings
+from training.protocol.split import Split
 
 
 class Random(Peer):

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from training.evaluation.split import Split
 from training.peers.lists import Lists, ndcg, outcomes, recommend
 from training.peers.peer import SEED, IntArray, Peer, Setting
+from training.protocol.split import Split
 
 # So many users tell settings apart well enough, however many there are.
 _USERS = 1_000

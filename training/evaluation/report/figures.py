@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
 
-from training.evaluation.lists import VIEWS
 from training.evaluation.report.style import GRID, INK, MARKERS, MUTED, PEER, colour
+from training.protocol.lists import VIEWS
 
 Answer = Mapping[str, Any]
 Row = Mapping[str, Any]

@@ -8,8 +8,8 @@ from typing import Any
 
 from training.evaluation.answer import resampled
 from training.evaluation.likeness import in_words
-from training.evaluation.lists import VIEWS
 from training.evaluation.report.style import themed, variables
+from training.protocol.lists import VIEWS
 
 Answer = Mapping[str, Any]
 Row = Mapping[str, Any]
@@ -88,6 +88,7 @@ def _body(answer: Answer, sections: Sequence[Section]) -> Iterator[str]:
         for svg, caption in section.pictures:
             yield _picture(svg, caption)
         yield "</div>"
+    yield from _sources(answer)
     yield from _examples(answer)
     yield from _cold(answer)
     yield "<h2>All figures</h2>"
@@ -125,13 +126,14 @@ def _seeds(answer: Answer) -> str:
 
 
 def _verdicts(answer: Answer) -> Iterator[str]:
-    words = {"better": "beats", "worse": "falls short of", "open": "cannot be told from"}
     items = [
-        f"<li><b>{escape(row['model'])}</b> {words[row['verdict']]} the best peer, "
-        f"{escape(row['peer'])}, in nDCG ({_TITLES[row['view']].lower()}): {row['mean']:+.4f} "
-        f"<small>[{row['low']:+.4f}, {row['high']:+.4f}]</small></li>"
+        _verdict(row, row["model"], f"the best peer, {row['peer']}")
         for row in answer["best_peers"]
         if row["metric"] == "ndcg" and row["mean"] is not None
+    ]
+    items += [
+        _verdict(row, "hybrid", f"its best single source, {row['source']}")
+        for row in answer["best_sources"]
     ]
     if items:
         yield f"<ul>{''.join(items)}</ul>"
@@ -139,6 +141,15 @@ def _verdicts(answer: Answer) -> Iterator[str]:
         found = ", ".join(answer["leaks"])
         told = f"these lists changed: {found}" if found else "no list changed"
         yield f"<p>With garbage for all that came after the last cut-off, {escape(told)}.</p>"
+
+
+def _verdict(row: Row, ours: str, other: str) -> str:
+    words = {"better": "beats", "worse": "falls short of", "open": "cannot be told from"}
+    return (
+        f"<li><b>{escape(ours)}</b> {words[row['verdict']]} {escape(other)}, in nDCG "
+        f"({_TITLES[row['view']].lower()}): {row['mean']:+.4f} "
+        f"<small>[{row['low']:+.4f}, {row['high']:+.4f}]</small></li>"
+    )
 
 
 def _picture(svg: str, caption: str) -> str:
@@ -177,6 +188,28 @@ def _cell(row: Row, measure: str, rivals: Sequence[Row]) -> str:
 
 def _percent(share: float | None) -> str:
     return _ABSENT if share is None else f"{share:.0%}"
+
+
+def _sources(answer: Answer) -> Iterator[str]:
+    """The nDCG of each source of the hybrid alone, in both views; the best are underlined."""
+    if not answer["sources"]:
+        return
+    yield "<h2>The sources of the hybrid, each alone</h2>"
+    yield (
+        '<p class="muted">The hybrid mixes these sources. Here each makes the lists by itself, out '
+        "of the tracks of which it has a share: nDCG, for the hybrid as its first seed has it. A "
+        "mixture that is no better than its best source is not worth its work.</p>"
+    )
+    of = {view: [row for row in answer["sources"] if row["view"] == view] for view in VIEWS}
+    rows = sorted(zip(*of.values(), strict=True), key=lambda row: row[0]["ndcg"] or 0, reverse=True)
+    lines = [f"<tr><th></th>{''.join(f'<th>{_TITLES[view]}</th>' for view in VIEWS)}</tr>"]
+    hybrid = {row["view"]: row["hybrid"] for row in answer["best_sources"]}
+    cells = "".join(_cell({"ndcg": hybrid.get(view)}, "ndcg", ()) for view in VIEWS)
+    lines.append(f'<tr class="ours"><td>hybrid</td>{cells}</tr>')
+    for row in rows:
+        cells = "".join(_cell(one, "ndcg", of[one["view"]]) for one in row)
+        lines.append(f"<tr><td>{escape(row[0]['source'])}</td>{cells}</tr>")
+    yield f'<div class="scroll"><table>{"".join(lines)}</table></div>'
 
 
 def _examples(answer: Answer) -> Iterator[str]:

@@ -1,2 +1,2 @@
-"""The hybrid: ``collaborative`` fits what its sources need, ``mixture`` how they are mixed, and
-``train`` makes the lessons that both learn from."""
+"""The hybrid: ``collaborative`` fits what its sources need, ``mixture`` how they are mixed,
+``train`` makes the examples that both learn from, and ``export`` writes what they learnt."""

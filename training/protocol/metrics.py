@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.features.encoder import FloatArray
-from training.evaluation.lists import VIEWS, heard_pairs, pairs_of
-from training.evaluation.split import Plays, Split
+from training.protocol.lists import VIEWS, heard_pairs, pairs_of
+from training.protocol.split import Plays, Split
 
 Floats = NDArray[np.float64]
 

@@ -1,13 +1,13 @@
 """Lists: what a contender recommends to each judged listener, in each of the two views."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segue.features.encoder import FloatArray
-from segue.ranking.filters import forbid, top
-from training.evaluation.split import Split
+from segue.models.ranked import best
+from training.protocol.split import Split
 
 # "any": every track counts. "new": what the listener ever started before the cut-off neither
 # counts nor may be recommended.
@@ -17,28 +17,25 @@ NOTHING = -1
 # By view: (judged, k) int32 positions of tracks, best first, NOTHING behind the last.
 Lists = Mapping[str, NDArray[np.int32]]
 
-# From scores, (tracks,), and k to at most k positions, best first; what scores -inf is not chosen.
-Choose = Callable[[FloatArray, int], NDArray[np.intp]]
 
-
-def lists_of(
-    split: Split, scores: Iterable[FloatArray], k: int, choose: Choose = top
-) -> dict[str, NDArray[np.int32]]:
+def lists_of(split: Split, scores: Iterable[FloatArray], k: int) -> dict[str, NDArray[np.int32]]:
     """The lists that follow from scores, (tracks,) for each judged listener in turn."""
     lists = {view: np.full((len(split.judged), k), NOTHING, np.int32) for view in VIEWS}
-    for row, (scored, heard) in enumerate(zip(scores, heard_tracks(split), strict=True)):
-        for view, allowed in (("any", scored), ("new", forbid(scored, [heard]))):
-            best = choose(allowed, k)
-            lists[view][row, : len(best)] = best
+    for row, (scored, heard) in enumerate(zip(scores, heard_masks(split), strict=True)):
+        for view, forbidden in (("any", None), ("new", heard)):
+            found = best(scored, k, forbidden).tracks
+            lists[view][row, : len(found)] = found
     return lists
 
 
-def heard_tracks(split: Split) -> Iterator[NDArray[np.int32]]:
-    """The tracks that each judged listener ever started, with repeats."""
+def heard_masks(split: Split) -> Iterator[NDArray[np.bool_]]:
+    """(tracks,) which tracks each judged listener ever started."""
     starts = np.searchsorted(split.plays.user, split.judged, "left")
     ends = np.searchsorted(split.plays.user, split.judged, "right")
     for start, end in zip(starts, ends, strict=True):
-        yield split.plays.track[start:end]
+        heard = np.zeros(split.tracks, np.bool_)
+        heard[split.plays.track[start:end]] = True
+        yield heard
 
 
 def heard_pairs(split: Split) -> NDArray[np.int64]:

@@ -1,5 +1,6 @@
-"""Splits of a workspace: what is known at a cut-off, and what came of it."""
+"""The cut-offs that a workspace allows, and the split at each."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import duckdb
@@ -8,18 +9,67 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from segue.domain.catalogue import Catalogue
-from segue.domain.times import DAY
+from segue.domain.errors import InvalidData
+from segue.domain.times import DAY, format_time
 from segue.domain.users import User
 from segue.features.encoder import Encoder
 from segue.features.listeners import user_columns
-from training.catalogue import EncodedCatalogue
+from segue.features.schema import Schema
+from training.catalogue import EncodedCatalogue, Popularity, encode_catalogue
 from training.data import query, set_cutoffs
-from training.evaluation.split import Plays, Split
+from training.protocol.split import Plays, Split
 from training.users import read_users
 
-# An earlier split takes the same stretch as the real one where the data allows.
-_SPAN = 30 * DAY
+# So much data must lie on either side of a cut-off. An earlier split takes the same stretch as the
+# real one where the data allows.
+SPAN = 30 * DAY
+WEEK = 7 * DAY
+# Where all plays bear one time, so much of what each listener played is held out instead.
 _HELD_OUT = 0.2
+
+
+def weekly_cutoffs(first_event: int, last_event: int) -> list[int]:
+    """The midnights (UTC) a week apart with 30 days of events before and after; may be none."""
+    first = -(-(first_event + SPAN) // DAY) * DAY
+    return list(range(first, last_event - SPAN + 1, WEEK))
+
+
+def temporal_cutoffs(connection: duckdb.DuckDBPyConnection) -> list[int]:
+    """The weekly cut-offs of a workspace. Raises InvalidData where its events are too short."""
+    first, last = connection.execute("SELECT MIN(time), MAX(time) FROM events").fetchall()[0]
+    cutoffs = [] if first is None else weekly_cutoffs(first, last)
+    if not cutoffs:
+        span = 0 if first is None else (last - first) / DAY
+        raise InvalidData(
+            f"the events span {span:.1f} days, and weekly cut-offs need 30 before and 30 after: "
+            "name a --cutoff yourself"
+        )
+    return cutoffs
+
+
+def check_cutoffs(connection: duckdb.DuckDBPyConnection, cutoffs: Sequence[int]) -> list[int]:
+    """The same, sorted. Raises InvalidData naming one that has nothing before or after it."""
+    first, last = connection.execute("SELECT MIN(time), MAX(time) FROM plays").fetchall()[0]
+    for cutoff in cutoffs:
+        if first is None or not first < cutoff <= last:
+            raise InvalidData(
+                f"nothing was played on both sides of the cut-off {format_time(cutoff)}"
+            )
+    return sorted(set(cutoffs))
+
+
+def prepare(
+    connection: duckdb.DuckDBPyConnection, schema: Schema, cutoff: int
+) -> tuple[EncodedCatalogue, Split]:
+    """What all contenders start from. Raises InvalidData where there is nobody to judge."""
+    encoded = encode_catalogue(connection, schema, Popularity(connection, cutoff))
+    split = split_at(connection, encoded, cutoff)
+    if not len(split.judged):
+        raise InvalidData(
+            "nobody with a play before the cut-off fully played anything in the 30 days from it "
+            f"on: {format_time(cutoff)}"
+        )
+    return encoded, split
 
 
 def split_at(
@@ -66,8 +116,8 @@ def earlier_split(
     if not len(times) or times.min() == times.max():
         return _held_out(split, np.random.default_rng(seed))
     cutoff, first = int(split.cutoff), int(times.min())
-    enough = cutoff - 2 * _SPAN >= first
-    earlier = cutoff - (_SPAN if enough else (cutoff - first) // 4)
+    enough = cutoff - 2 * SPAN >= first
+    earlier = cutoff - (SPAN if enough else (cutoff - first) // 4)
     set_cutoffs(connection, [earlier])
     history = _history(connection, encoded.catalogue)
     past = replace(

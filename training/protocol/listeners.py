@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from training.evaluation.metrics import Floats
-from training.evaluation.split import Split
+from training.protocol.metrics import Floats
+from training.protocol.split import Split
 
 KINDS = ("chart", "genre", "rest", "few plays")
 

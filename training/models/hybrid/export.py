@@ -1,0 +1,24 @@
+"""Writes the hybrid's part of a bundle."""
+
+from dataclasses import fields
+
+from training.export import BundleWriter
+from training.models.hybrid.train import TrainedHybrid
+
+
+def write_hybrid(writer: BundleWriter, trained: TrainedHybrid) -> None:
+    """The statistics, but for what other parts of the bundle hold, and the gates over them."""
+    statistics, gates = trained.statistics, trained.mixture.gates
+    writer.array("hybrid/popularity.npy", statistics.popularity)
+    writer.array("hybrid/head.npy", statistics.head)
+    writer.array("hybrid/neighbours_gain.npy", statistics.neighbours.gain)
+    writer.array("hybrid/patterns_gain.npy", statistics.patterns.gain)
+    for name, vectors in (
+        ("neighbours", statistics.neighbours.vectors),
+        ("patterns", statistics.patterns.vectors),
+        ("factors", statistics.factors),
+    ):
+        writer.array(f"hybrid/{name}.npy", vectors.numbers)
+        writer.array(f"hybrid/{name}_scale.npy", vectors.scale)
+    for field in fields(gates):
+        writer.array(f"hybrid/gates/{field.name}.npy", getattr(gates, field.name))
