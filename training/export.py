@@ -49,6 +49,10 @@ class BundleWriter:
         """Write a text file."""
         self._place(name).write_text(text, encoding="utf-8")
 
+    def bytes(self, name: str, content: bytes) -> None:
+        """Write a file as it is."""
+        self._place(name).write_bytes(content)
+
     def array(self, name: str, array: NDArray[Any]) -> None:
         """Write an array as .npy."""
         np.save(self._place(name), np.ascontiguousarray(array), allow_pickle=False)

@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from segue.ranking.filters import top
 
 from segue.domain.catalogue import Catalogue
 from segue.domain.genres import TrackGenres
@@ -13,6 +12,7 @@ from segue.domain.users import User
 from segue.features.encoder import FloatArray
 from segue.features.listeners import History
 from segue.models.model import Listener
+from segue.models.ranked import best
 from segue.ranking.diversity import pool_size, rerank
 from segue.ranking.genres import listener_mix
 
@@ -47,9 +47,13 @@ class Tracks:
         self.mix = draw.dirichlet(np.full(6, 0.5)).astype(np.float32)
 
     def list(self, k: int, diversity: float) -> NDArray[np.intp]:
-        return rerank(
-            self.scores, k, diversity, vectors=self.vectors, genres=self.genres, mix=self.mix
-        )
+        pool = best(self.scores, pool_size(k))
+        ranked = rerank(pool, k, diversity, vectors=self.vectors, genres=self.genres, mix=self.mix)
+        assert ranked.scores.tolist() == self.scores[ranked.tracks].tolist()
+        return ranked.tracks
+
+    def best(self, k: int) -> NDArray[np.intp]:
+        return best(self.scores, k).tracks
 
     def chords(self, tracks: NDArray[np.intp]) -> FloatArray:
         """The distances between each two of the tracks on the unit sphere."""
@@ -67,7 +71,7 @@ class Tracks:
 @given(seeds, lengths)
 def test_without_diversity_the_order_is_that_of_the_scores(seed: int, k: int) -> None:
     tracks = Tracks(seed)
-    assert tracks.list(k, 0).tolist() == top(tracks.scores, k).tolist()
+    assert tracks.list(k, 0).tolist() == tracks.best(k).tolist()
 
 
 @given(seeds, lengths, degrees)
@@ -75,14 +79,14 @@ def test_a_list_holds_k_different_tracks_of_the_best(seed: int, k: int, degree: 
     tracks = Tracks(seed)
     chosen = tracks.list(k, degree)
     assert len(set(chosen)) == len(chosen) == k
-    assert set(chosen) <= set(top(tracks.scores, pool_size(k)))
+    assert set(chosen) <= set(tracks.best(pool_size(k)))
 
 
 @given(seeds, lengths, degrees)
 def test_a_pool_of_k_leaves_only_their_order_to_choose(seed: int, k: int, degree: float) -> None:
     tracks = Tracks(seed)
-    chosen = rerank(tracks.scores, k, degree, vectors=tracks.vectors, pool=k)
-    assert sorted(chosen) == sorted(top(tracks.scores, k))
+    chosen = rerank(best(tracks.scores, k), k, degree, vectors=tracks.vectors).tracks
+    assert sorted(chosen) == sorted(tracks.best(k))
 
 
 @given(seeds, lengths, degrees)
@@ -107,9 +111,10 @@ def test_a_list_is_shorter_where_fewer_are_allowed(allowed: int) -> None:
 def test_the_most_diverse_tracks_are_half_as_far_apart_as_any_can_be(seed: int, k: int) -> None:
     """Gonzalez, 1985: taking the farthest each time is within a factor of two of the best."""
     tracks = Tracks(seed)
-    farthest = rerank(tracks.scores, k, 1, vectors=tracks.vectors)
-    others = np.random.default_rng(seed).choice(top(tracks.scores, pool_size(k)), k, replace=False)
-    for rival in (top(tracks.scores, k), others):
+    pool = best(tracks.scores, pool_size(k))
+    farthest = rerank(pool, k, 1, vectors=tracks.vectors).tracks
+    others = np.random.default_rng(seed).choice(tracks.best(pool_size(k)), k, replace=False)
+    for rival in (tracks.best(k), others):
         assert tracks.chords(farthest).min() >= 0.499 * tracks.chords(rival).min()
 
 
@@ -140,7 +145,8 @@ def test_the_more_diversity_the_farther_apart_and_the_nearer_the_mix() -> None:
 def test_a_calibrated_list_has_the_genres_in_the_listeners_shares() -> None:
     genres = TrackGenres.of(catalogue(folk=list(range(100)), jazz=list(range(100, 200))))
     scores = -np.arange(TRACKS, dtype=np.float32)
-    chosen = rerank(scores, 10, 1, genres=genres, mix=np.array([0.3, 0.7], np.float32))
+    mix = np.array([0.3, 0.7], np.float32)
+    chosen = rerank(best(scores, 200), 10, 1, genres=genres, mix=mix).tracks
     assert (chosen < 100).sum() == 3
     # Within a genre, the better score comes first.
     assert chosen[chosen < 100].tolist() == [0, 1, 2]
@@ -150,12 +156,12 @@ def test_tracks_without_any_place_or_genre_stay_in_the_order_of_the_scores() -> 
     tracks = Tracks(2)
     nowhere = np.zeros((TRACKS, 3), np.float32)
     unknown = np.zeros(6, np.float32)
-    best = top(tracks.scores, 7).tolist()
+    pool = best(tracks.scores, 200)
     for diversity in (0.5, 1.0):
-        assert rerank(tracks.scores, 7, diversity).tolist() == best
-        chosen = rerank(tracks.scores, 7, diversity, genres=tracks.genres, mix=unknown)
-        assert chosen.tolist() == best
-    assert len(set(rerank(tracks.scores, 7, 1, vectors=nowhere))) == 7
+        assert rerank(pool, 7, diversity).tracks.tolist() == tracks.best(7).tolist()
+        chosen = rerank(pool, 7, diversity, genres=tracks.genres, mix=unknown)
+        assert chosen.tracks.tolist() == tracks.best(7).tolist()
+    assert len(set(rerank(pool, 7, 1, vectors=nowhere).tracks)) == 7
 
 
 class TestMix:

@@ -12,8 +12,8 @@ from segue.domain.genres import TrackGenres
 from segue.features.encoder import FloatArray
 from segue.models.hybrid.statistics import CONFIDENCE, WINDOWS, Neighbours, Patterns, Statistics
 from segue.models.hybrid.statistics import RIDGE as FACTOR_RIDGE
-from segue.models.hybrid.vectors import Vectors
 from training.catalogue import EncodedCatalogue
+from training.models.hybrid.products import vectors_of
 from training.past import Past
 
 # So many plays of a window are spread as those of the next longer one; those of the year evenly.
@@ -33,9 +33,9 @@ PATTERNS = 128
 EXACT = 3_000
 ROUNDS = 4
 
-# Implicit ALS.
+# Implicit ALS; it starts near its end, from the broadest patterns.
 FACTORS = 64
-SWEEPS = 6
+SWEEPS = 1
 BATCH = 2_048
 
 
@@ -62,12 +62,14 @@ def fit_statistics(tracks: Tracks, past: Past) -> Statistics:
     counts = sp.csr_array(counts[:, head])
     logs = sp.csr_array((np.log1p(counts.data), counts.indices, counts.indptr), counts.shape)
     pairs = sp.csr_array((np.ones_like(counts.data), counts.indices, counts.indptr), counts.shape)
+    basis, values, scale = broadest_patterns(pairs)
+    start = basis[:, :FACTORS] * np.sqrt(values[:FACTORS]) / scale[:, None]
     return Statistics(
         popularity=popularity(past, tracks.released),
         head=head,
         neighbours=neighbours(logs),
-        patterns=patterns(pairs),
-        factors=Vectors.of(factorise(pairs)),
+        patterns=Patterns(vectors_of(basis * scale[:, None]), scale**-2),
+        factors=vectors_of(factorise(pairs, start)),
         artist=tracks.artist,
         genres=tracks.genres,
     )
@@ -119,17 +121,18 @@ def neighbours(played: sp.csr_array) -> Neighbours:
     passed = vectors * np.sqrt(values / (values + ridge))
     itself = np.minimum((passed**2).sum(1), 1 - 1e-3)
     return Neighbours(
-        Vectors.of(passed * scale[:, None]), (1 / (scale**2 * (1 - itself))).astype(np.float32)
+        vectors_of(passed * scale[:, None]), (1 / (scale**2 * (1 - itself))).astype(np.float32)
     )
 
 
-def patterns(played: sp.csr_array) -> Patterns:
-    """The leading eigenvectors of the tracks' Gram matrix, normalised so that neither busy
-    listeners nor much-played tracks weigh more than others. played: (users, head), of ones."""
+def broadest_patterns(played: sp.csr_array) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """The leading eigenvectors (tracks, n) and eigenvalues (n,) of the tracks' Gram matrix,
+    normalised so that neither busy listeners nor much-played tracks weigh more than others, and
+    what each track's plays were scaled by. played: (users, tracks), of ones."""
     scale = _audience(played) ** -0.5
-    busy = np.maximum(np.diff(played.indptr), 1).astype(np.float32)
-    vectors, _ = _spectrum(sp.csr_array(_scaled(played, scale) / np.sqrt(busy)[:, None]), PATTERNS)
-    return Patterns(Vectors.of(vectors * scale[:, None]), scale**-2)
+    busy = np.sqrt(np.maximum(np.diff(played.indptr), 1)).astype(np.float32)
+    vectors, values = _spectrum(sp.csr_array(_scaled(played, scale) / busy[:, None]), PATTERNS)
+    return vectors, values, scale
 
 
 def _audience(played: sp.csr_array) -> FloatArray:
@@ -176,26 +179,27 @@ def _iterated(plays: sp.csr_array, most: int) -> tuple[NDArray[np.floating], NDA
     return values[-most:], basis @ turned[:, -most:]
 
 
-def factorise(played: sp.csr_array) -> FloatArray:
-    """(tracks, FACTORS) of implicit ALS (Hu, Koren and Volinsky, 2008); those of the users are
-    thrown away, since a request folds its listener in. played: (users, tracks), of ones."""
-    random = np.random.default_rng(0)
-    tracks = (random.standard_normal((played.shape[1], FACTORS)) / FACTORS).astype(np.float32)
+def factorise(played: sp.csr_array, start: FloatArray) -> FloatArray:
+    """(tracks, d) of implicit ALS (Hu, Koren and Volinsky, 2008), from such a start; those of the
+    users are thrown away, since a request folds its listener in. played: (users, tracks), of ones.
+    """
     by_track = sp.csr_array(played.T)
+    tracks = start
     for _ in range(SWEEPS):
         tracks = _solve(by_track, _solve(played, tracks))
     return tracks
 
 
 def _solve(played: sp.csr_array, factors: FloatArray) -> FloatArray:
-    """One side's factors, (rows, FACTORS), given the other's."""
-    solved = np.zeros((played.shape[0], FACTORS), np.float32)
-    gram = factors.T @ factors + FACTOR_RIDGE * np.eye(FACTORS, dtype=np.float32)
+    """One side's factors, (rows, d), given the other's."""
+    width = factors.shape[1]
+    solved = np.zeros((played.shape[0], width), np.float32)
+    gram = factors.T @ factors + FACTOR_RIDGE * np.eye(width, dtype=np.float32)
     active = np.flatnonzero(np.diff(played.indptr))
-    for start in range(0, len(active), BATCH):
-        chosen = active[start : start + BATCH]
+    for begin in range(0, len(active), BATCH):
+        chosen = active[begin : begin + BATCH]
         systems = np.repeat(gram[None], len(chosen), 0)
-        targets = np.zeros((len(chosen), FACTORS, 1), np.float32)
+        targets = np.zeros((len(chosen), width, 1), np.float32)
         for place, row in enumerate(chosen):
             own = factors[played.indices[played.indptr[row] : played.indptr[row + 1]]]
             systems[place] += CONFIDENCE * own.T @ own

@@ -3,6 +3,7 @@
 from dataclasses import fields
 
 from training.export import BundleWriter
+from training.models.hybrid.products import products_network
 from training.models.hybrid.train import TrainedHybrid
 
 
@@ -13,6 +14,7 @@ def write_hybrid(writer: BundleWriter, trained: TrainedHybrid) -> None:
     writer.array("hybrid/head.npy", statistics.head)
     writer.array("hybrid/neighbours_gain.npy", statistics.neighbours.gain)
     writer.array("hybrid/patterns_gain.npy", statistics.patterns.gain)
+    writer.bytes("hybrid/products.onnx", products_network())
     for name, vectors in (
         ("neighbours", statistics.neighbours.vectors),
         ("patterns", statistics.patterns.vectors),

@@ -117,7 +117,7 @@ def _example(moment: Moment, statistics: Statistics, user: int, number: int) -> 
 
 def _candidates(votes: Votes) -> NDArray[np.intp]:
     """The places of the heard tracks, and of all others the first by each source; ascending."""
-    others = votes.votes.copy()
+    others = votes.votes[0].copy()
     others[:, votes.places] = 0
     first = min(CANDIDATES, others.shape[1])
     best = np.argpartition(others, -first, axis=1)[:, -first:]

@@ -13,9 +13,9 @@ _BITS = 52
 
 
 def explore(
-    ranked: int, k: int, temperature: float, random: Random
+    ranked: NDArray[np.intp], k: int, temperature: float, random: Random
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Draw ``k`` of so many ranked tracks: their ranks, from 0, and the propensity of each.
+    """Draw ``k`` of the tracks, given best first; the draw, and the propensity of each in it.
 
     One after the other, without putting back, a track is drawn with odds in proportion to
     ``rank^(-1 / temperature)`` (the model of Plackett and Luce). So only the order counts, as for
@@ -26,12 +26,12 @@ def explore(
     The draw is the k greatest of log odds plus Gumbel noise, which is the same thing in one step:
     Kool, van Hoof & Welling, "Stochastic beams and where to find them", ICML 2019.
     """
-    log_odds = -np.log(np.arange(1, ranked + 1)) / max(temperature, _COLDEST)
-    uniform = [(random.getrandbits(_BITS) + 0.5) / 2**_BITS for _ in range(ranked)]
+    log_odds = -np.log(np.arange(1, len(ranked) + 1)) / max(temperature, _COLDEST)
+    uniform = [(random.getrandbits(_BITS) + 0.5) / 2**_BITS for _ in ranked]
     noise = -np.log(-np.log(uniform))
     order = np.argsort(-(log_odds + noise), kind="stable")
     drawn, rest = log_odds[order[:k]], log_odds[order[k:]]
     # What could be drawn at each place: those that never were, and those that were from there on.
     # Summed up from the end, because taking away from the whole would leave nothing but rounding.
     left = np.logaddexp.accumulate([np.logaddexp.reduce(rest), *drawn[::-1]])[:0:-1]
-    return order[:k], np.exp(drawn - left)
+    return ranked[order[:k]], np.exp(drawn - left)

@@ -175,7 +175,9 @@ class Recommender:
             return ask(k), None
         pool = pool_size(k)
         ranked = ask(pool, pool=pool)
-        places, propensities = explore(len(ranked.tracks), k, query.exploration, self._random)
+        places, propensities = explore(
+            np.arange(len(ranked.tracks)), k, query.exploration, self._random
+        )
         drawn = Ranked(ranked.tracks[places], ranked.scores[places])
         return drawn, tuple(propensities.tolist())
 

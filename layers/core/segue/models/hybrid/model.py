@@ -56,7 +56,7 @@ class Hybrid(Model):
         own = summarise(listener.history)
         votes = votes_of(self._statistics, own, all_tracks=True)
         shares = np.empty(len(self._statistics), np.float32)
-        shares[votes.tracks] = _shares(votes, self._mixture(listener.history, own))
+        shares[votes.tracks] = _shares(votes, self._mixture(listener.history, own))[0]
         return shares
 
     def best(self, listener: Listener, k: int, forbidden: Forbidden | None = None) -> Ranked:
@@ -65,13 +65,13 @@ class Hybrid(Model):
         own = summarise(listener.history)
         mixture = self._mixture(listener.history, own)
         votes = votes_of(self._statistics, own)
-        found = best(_shares(votes, mixture), k, forbidden, votes.tracks)
+        found = best(_shares(votes, mixture)[0], k, forbidden, votes.tracks)
         complete = len(votes.tracks) == len(self._statistics)
         bar = found.scores[-1] if len(found.scores) == k else -np.inf
-        if complete or votes.weights(mixture.parts) @ votes.most < bar:
+        if complete or (votes.weights(mixture.parts) * votes.most).sum() < bar:
             return found
         votes = votes_of(self._statistics, own, all_tracks=True)
-        return best(_shares(votes, mixture), k, forbidden, votes.tracks)
+        return best(_shares(votes, mixture)[0], k, forbidden, votes.tracks)
 
     def contributions(self, listener: Listener, tracks: NDArray[np.intp]) -> Contributions:
         """How far the logarithm of each track's share would fall without the plays of a heard
@@ -80,26 +80,20 @@ class Hybrid(Model):
         own = summarise(listener.history)
         mixture = self._mixture(listener.history, own)
         totals = votes_of(self._statistics, own).totals
-        asked, places = np.unique(tracks, return_inverse=True)
-
-        def logs(left: Summary, mixture: _Mixture) -> FloatArray:
-            votes = votes_for(self._statistics, left, asked, totals)
-            shares = _shares(votes, mixture)
-            found: FloatArray = np.log(np.maximum(shares, _LEAST))[places]
-            return found
-
-        whole = logs(own, mixture)
         heard = np.argsort(-(own.taste + (own.plays > 0)), kind="stable")[:MAX_EXPLAINED]
-        without = [
-            logs(own.without(place), _Mixture(mixture.parts, np.delete(mixture.own, place)))
-            for place in heard
-        ]
+        # The listener as they are comes first, then one for each track that they might not know.
+        kept = np.ones((len(heard) + 1, len(own)), np.float32)
+        kept[np.arange(len(heard)) + 1, heard] = 0
+        asked, places = np.unique(tracks, return_inverse=True)
+        votes = votes_for(self._statistics, own, kept, asked, totals)
+        logs = np.log(np.maximum(_shares(votes, mixture, kept), _LEAST))[:, places]
         personal = mixture.parts.copy()
         personal[: len(COMMON)] = 0
+        alone = _shares(votes, _Mixture(personal, mixture.own), kept)[0, places]
         return Contributions(
             own.tracks[heard].astype(np.int32),
-            np.reshape(whole - np.array(without, np.float32), (len(heard), len(tracks))),
-            {"popularity": whole - logs(own, _Mixture(personal, mixture.own))},
+            logs[0] - logs[1:],
+            {"popularity": logs[0] - np.log(np.maximum(alone, _LEAST))},
         )
 
     def _mixture(self, history: History, own: Summary) -> _Mixture:
@@ -107,10 +101,14 @@ class Hybrid(Model):
         return _Mixture(self._gates.parts(scaled), self._gates.readiness(scaled, repeats(own)))
 
 
-def _shares(votes: Votes, mixture: _Mixture) -> FloatArray:
-    """(n,) of the tracks voted for."""
-    shares: FloatArray = votes.weights(mixture.parts) @ votes.votes
-    shares[votes.places] *= mixture.own[votes.heard]
+def _shares(votes: Votes, mixture: _Mixture, kept: FloatArray | None = None) -> FloatArray:
+    """(v, n) of the tracks voted for; kept as in ``votes_for``, None for all."""
+    shares = np.zeros_like(votes.votes[:, 0])
+    # Not a matrix product: in that, the last digit of a sum depends on how many others there are.
+    for place, weights in enumerate(votes.weights(mixture.parts).T):
+        shares += weights[:, None] * votes.votes[:, place]
+    factors = mixture.own[votes.heard]
+    shares[:, votes.places] *= factors if kept is None else factors ** kept[:, votes.heard]
     return shares
 
 
@@ -124,8 +122,11 @@ def read_gates(bundle: Bundle) -> Gates:
 def read_statistics(bundle: Bundle) -> Statistics:
     """What the sources are computed from. Raises BundleCorrupt."""
 
+    network = bundle.session("hybrid/products.onnx")
+
     def vectors(name: str) -> Vectors:
-        return Vectors(bundle.array(f"hybrid/{name}.npy"), bundle.array(f"hybrid/{name}_scale.npy"))
+        numbers, scale = (bundle.array(f"hybrid/{name}{part}.npy") for part in ("", "_scale"))
+        return Vectors(numbers, scale, network)
 
     return Statistics(
         popularity=bundle.array("hybrid/popularity.npy"),

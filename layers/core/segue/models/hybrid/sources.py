@@ -5,7 +5,8 @@ tracks of their artists, and so on. The hybrid is a mixture of them. Training an
 them here, from the same arrays; ``training/models/hybrid/collaborative.py`` fits these.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,10 +35,9 @@ OWN = (
 BY_ARTIST = ("artist", "artist of late", "artist by tracks")
 BY_GENRE = ("genre", "genre by excess", "main genre")
 TOGETHER = (
-    "neighbours", "neighbours by count", "neighbours of late", "neighbours sharpened",
-    "neighbours in fashion",
-    "factors", "factors sharpened",
-    "broad taste", "broad taste sharpened", "broad taste in fashion",
+    "neighbours", "neighbours of late", "neighbours in fashion",
+    "factors",
+    "broad taste", "broad taste in fashion",
 )  # fmt: skip
 SOURCES = COMMON + OWN + BY_ARTIST + BY_GENRE + TOGETHER
 
@@ -65,9 +65,13 @@ class Summary:
     skips: FloatArray
     fresh: FloatArray
 
-    def without(self, place: int) -> "Summary":
-        """As if the track at this place had never been played."""
-        return Summary(*(np.delete(getattr(self, one.name), place) for one in fields(self)))
+    @property
+    def counts(self) -> FloatArray:
+        """(len(OWN), n)."""
+        return np.stack([self.plays, self.stock, self.taste, self.mood, self.starts, self.likes])
+
+    def __len__(self) -> int:
+        return len(self.tracks)
 
 
 def summarise(history: History) -> Summary:
@@ -98,11 +102,12 @@ def summarise(history: History) -> Summary:
 class Votes:
     """What each source says for some tracks; divided by its total, a vote is a share.
 
-    tracks: (n,) positions, in any order. votes: (len(SOURCES), n) float32. totals: (len(SOURCES),)
-    what those of all tracks of the catalogue add up to. most: (len(SOURCES),) what any other track
-    has at most. A source of which nothing is known for this listener, such as likes of one who
-    never liked, has a total of 0: popularity stands in for it. heard: those of the listener's
-    tracks, by their places in the summary, that are among ``tracks``; places: where.
+    For one or several listeners, v of them, who have played the same tracks or some of these; see
+    ``votes_of``. tracks: (n,) positions, in any order. votes: (v, len(SOURCES), n) float32. totals:
+    (v, len(SOURCES)) what those of all tracks of the catalogue add up to. most: (v, len(SOURCES))
+    what any other track has at most. A source of which nothing is known for a listener, such as
+    likes of one who never liked, has a total of 0: popularity stands in for it. heard: those of the
+    tracks played, by their places in the summary, that are among ``tracks``; places: where.
     """
 
     tracks: NDArray[np.integer]
@@ -114,65 +119,133 @@ class Votes:
 
     @property
     def shares(self) -> FloatArray:
-        """(len(SOURCES), n)."""
-        known = self.totals > _NOTHING
-        totals: FloatArray = np.where(known, self.totals, np.float32(1)).astype(np.float32)
-        shares = self.votes / totals[:, None]
+        """(len(SOURCES), n) of the first listener."""
+        votes, totals = self.votes[0], self.totals[0]
+        known = totals > _NOTHING
+        shares = votes / np.where(known, totals, np.float32(1))[:, None]
         shares[~known] = shares[RECENT]
-        return shares
+        return np.asarray(shares, np.float32)
 
     def weights(self, parts: FloatArray) -> FloatArray:
-        """(len(SOURCES),) what a vote of each counts for, where these are the parts of a mixture:
+        """(v, len(SOURCES)) what a vote of each counts for, where these are the parts of a mixture:
         ``weights @ votes`` are the shares of the tracks, and no other track has more than ``weights
         @ most``."""
         known = self.totals > _NOTHING
         weights = np.where(known, parts, 0) / np.where(known, self.totals, 1)
-        weights[RECENT] += parts[~known].sum()
+        weights[:, RECENT] += np.where(known, 0, parts).sum(1)
         return weights.astype(np.float32)
 
 
 def votes_of(statistics: Statistics, own: Summary, *, all_tracks: bool = False) -> Votes:
     """The votes for all tracks that more than what is the same for everybody, and genres, speak
     for: the head, what the listener has heard, and the tracks of the artists heard. Or for all."""
+    plays = _Plays.of(statistics, own, np.ones((1, len(own)), np.float32))
     head = statistics.head
-    further = statistics.tail if all_tracks else _of_interest_in_tail(statistics, own)
-    votes = np.zeros((len(SOURCES), len(head) + len(further)), np.float32)
-    heard, places = _vote(statistics, own, head, votes[:, : len(head)])
+    further = statistics.tail if all_tracks else _of_interest_in_tail(statistics, plays)
+    votes = np.zeros((1, len(SOURCES), len(head) + len(further)), np.float32)
+    heard, places = _vote(statistics, plays, head, votes[:, :, : len(head)])
     tracks = head
     if len(further):
-        more = _vote(statistics, own, further, votes[:, len(head) :])
+        more = _vote(statistics, plays, further, votes[:, :, len(head) :])
         heard = np.concatenate([heard, more[0]])
         places = np.concatenate([places, more[1] + len(head)])
         tracks = np.concatenate([head, further])
-    totals = _totals(statistics, own)
     # The tail has no votes by what is played together.
-    totals[-len(TOGETHER) :] = votes[-len(TOGETHER) :].sum(1)
-    return Votes(tracks, votes, totals, _most(statistics, own), heard, places)
+    together = votes[:, -len(TOGETHER) :, : len(head)].sum(2)
+    totals = np.concatenate([_totals(statistics, plays), together], 1)
+    return Votes(tracks, votes, totals, _most(statistics, plays), heard, places)
 
 
 def votes_for(
-    statistics: Statistics, own: Summary, tracks: NDArray[np.integer], totals: FloatArray
+    statistics: Statistics,
+    own: Summary,
+    kept: FloatArray,
+    tracks: NDArray[np.integer],
+    totals: FloatArray,
 ) -> Votes:
-    """The votes for these tracks alone, ascending; what goes by the tracks that are played together
-    is divided by the given totals, since to know its own it would have to look at all tracks."""
-    votes = np.zeros((len(SOURCES), len(tracks)), np.float32)
-    heard, places = _vote(statistics, own, tracks, votes)
-    known = _totals(statistics, own)
-    known[-len(TOGETHER) :] = totals[-len(TOGETHER) :]
-    return Votes(tracks, votes, known, _most(statistics, own), heard, places)
+    """The votes of several imagined listeners for these tracks alone, ascending.
+
+    kept: (v, n), 1 for those of the n tracks played that a listener has really played. totals:
+    (1, len(SOURCES)), as ``votes_of`` has them: what goes by the tracks that are played together is
+    divided by these, since to know its own it would have to look at all tracks.
+    """
+    plays = _Plays.of(statistics, own, kept)
+    votes = np.zeros((len(kept), len(SOURCES), len(tracks)), np.float32)
+    heard, places = _vote(statistics, plays, tracks, votes)
+    together = np.repeat(totals[:, -len(TOGETHER) :], len(kept), 0)
+    totals = np.concatenate([_totals(statistics, plays), together], 1)
+    return Votes(tracks, votes, totals, _most(statistics, plays), heard, places)
 
 
-def _of_interest_in_tail(statistics: Statistics, own: Summary) -> NDArray[np.int32]:
+@dataclass(frozen=True)
+class _Plays:
+    """What v listeners have played of the same n tracks, and what follows from it.
+
+    tracks: (n,) ascending. counts: (v, len(OWN), n). different: (v, n), 1 for a track fully played.
+    artists: (a,) those of the tracks, ascending; of_artists: (v, len(BY_ARTIST), a) their weights.
+    of_genres: (v, len(BY_GENRE), genres) the weights of genres.
+    """
+
+    tracks: NDArray[np.intp]
+    counts: FloatArray
+    different: FloatArray
+    artists: NDArray[np.int32]
+    of_artists: FloatArray
+    of_genres: FloatArray
+
+    @classmethod
+    def of(cls, statistics: Statistics, own: Summary, kept: FloatArray) -> Self:
+        counts = own.counts * kept[:, None]
+        different = (own.plays > 0) * kept
+        return cls(
+            own.tracks,
+            counts,
+            different,
+            *_artists_played(statistics.artist[own.tracks], counts, different),
+            _genres_played(statistics, own.tracks, counts[:, 0]),
+        )
+
+
+def _artists_played(
+    artist: NDArray[np.int32], counts: FloatArray, different: FloatArray
+) -> tuple[NDArray[np.int32], FloatArray]:
+    """By plays, by plays of late, and by how many different tracks were played, squared: who plays
+    many of an artist's tracks wants the others."""
+    artists, places = np.unique(artist, return_inverse=True)
+    belongs = (places[:, None] == np.arange(len(artists))).astype(np.float32)
+    weights = np.stack([counts[:, 0], counts[:, 2], different], 1) @ belongs
+    weights[:, 2] **= 2
+    known = artists >= 0
+    return artists[known], weights[:, :, known]
+
+
+def _genres_played(
+    statistics: Statistics, tracks: NDArray[np.intp], plays: FloatArray
+) -> FloatArray:
+    """Of the genres played; of those played more than by others; and of the one or two played most.
+    The greatest weight of each is 1."""
+    usual = statistics.of_genres[0]
+    rows, genres, parts = statistics.genres.pairs(tracks)
+    of_tracks = np.zeros((len(tracks), len(usual)), np.float32)
+    of_tracks[rows, genres] = parts
+    played = plays @ of_tracks
+    excess = np.maximum(played - plays.sum(1, keepdims=True) * usual, 0)
+    weights = np.stack([played**2, excess, played**4], 1) / np.maximum(usual, np.float32(1e-9))
+    # Powers of large counts leave little room for the rest of a float.
+    weights /= weights.max(2, keepdims=True, initial=_NOTHING)
+    return np.asarray(weights, np.float32)
+
+
+def _of_interest_in_tail(statistics: Statistics, plays: _Plays) -> NDArray[np.int32]:
     """What the listener has heard, and all tracks of the artists heard, as far as they are in the
     tail; ascending."""
     if not len(statistics.tail):
         return statistics.tail
     tracks, artists = statistics.tail_by_artist
-    heard, _ = _artists_played(statistics, own)
-    starts, ends = (np.searchsorted(artists, heard, side) for side in ("left", "right"))
+    starts, ends = (np.searchsorted(artists, plays.artists, side) for side in ("left", "right"))
     by_artist = [tracks[start:end] for start, end in zip(starts, ends, strict=True)]
-    in_head, _ = _find(statistics.head, own.tracks)
-    return np.unique(np.concatenate([own.tracks[~in_head].astype(np.int32), *by_artist]))
+    in_head, _ = _find(statistics.head, plays.tracks)
+    return np.unique(np.concatenate([plays.tracks[~in_head].astype(np.int32), *by_artist]))
 
 
 def _find(
@@ -185,120 +258,95 @@ def _find(
 
 
 def _vote(
-    statistics: Statistics, own: Summary, tracks: NDArray[np.integer], votes: FloatArray
+    statistics: Statistics, plays: _Plays, tracks: NDArray[np.integer], votes: FloatArray
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Fill in (len(SOURCES), n) votes, 0 so far, for n tracks, ascending; ``heard`` and ``places``
-    of ``Votes``."""
+    """Fill in (v, len(SOURCES), n) votes, 0 so far, for n tracks, ascending; ``heard`` and
+    ``places`` of ``Votes``."""
     ends = np.cumsum([len(group) for group in (COMMON, OWN, BY_ARTIST, BY_GENRE)])
-    common, by_own, by_artist, by_genre, together = np.split(votes, ends)
-    common[:] = statistics.common_of(tracks)
-    found, places = _find(tracks, own.tracks)
-    by_own[:, places] = _counts(own)[:, found]
-    recent, fashion = common[RECENT], common[WEEK] / common[YEAR]
-    _vote_by_artist(statistics, own, tracks, recent, by_artist)
-    _vote_by_genre(statistics, own, tracks, recent, by_genre)
-    _vote_together(statistics, own, tracks, fashion, together)
+    common, own, by_artist, by_genre, together = np.split(votes, ends, 1)
+    common[:] = shares = statistics.common_of(tracks)
+    recent, fashion = shares[RECENT], shares[WEEK] / shares[YEAR]
+    found, places = _find(tracks, plays.tracks)
+    own[:, :, places] = plays.counts[:, :, found]
+    _vote_by_artist(statistics, plays, tracks, recent, by_artist)
+    _vote_by_genre(statistics, plays, tracks, recent, by_genre)
+    _vote_together(statistics, plays, tracks, fashion, together)
     return np.flatnonzero(found), places
-
-
-def _counts(own: Summary) -> FloatArray:
-    """(len(OWN), n)."""
-    return np.stack([own.plays, own.stock, own.taste, own.mood, own.starts, own.likes])
 
 
 def _vote_by_artist(
     statistics: Statistics,
-    own: Summary,
+    plays: _Plays,
     tracks: NDArray[np.integer],
     recent: FloatArray,
     votes: FloatArray,
 ) -> None:
-    """Other tracks of the artists played, also of late; and by how many different tracks of each
-    were played, squared: who plays many of an artist's tracks wants the others. Among an artist's
-    tracks by the square root of popularity, so that the less played ones have a part."""
-    artists, weights = _artists_played(statistics, own)
-    found, places = _find(artists, statistics.artist[tracks])
-    within = np.sqrt(recent[found]) / statistics.of_artists[artists[places]]
-    votes[:, found] = weights[:, places] * within
-
-
-def _artists_played(statistics: Statistics, own: Summary) -> tuple[NDArray[np.int32], FloatArray]:
-    """Which artists, ascending; and their weights, (len(BY_ARTIST), artists)."""
-    artists, places = np.unique(statistics.artist[own.tracks], return_inverse=True)
-    counts = (own.plays, own.taste, own.plays > 0)
-    weights = np.stack([np.bincount(places, of, len(artists)) for of in counts])
-    weights[2] **= 2
-    known = artists >= 0
-    return artists[known], weights[:, known].astype(np.float32)
+    """Other tracks of the artists played; among an artist's tracks by the square root of
+    popularity, so that the less played ones have a part."""
+    place = np.full(len(statistics.of_artists) + 1, -1, np.int32)
+    # The last place stands for no artist.
+    place[plays.artists] = np.arange(len(plays.artists))
+    places = place[statistics.artist[tracks]]
+    found = np.flatnonzero(places >= 0)
+    places = places[found]
+    within = np.sqrt(recent[found]) / statistics.of_artists[plays.artists[places]]
+    votes[:, :, found] = plays.of_artists[:, :, places] * within
 
 
 def _vote_by_genre(
     statistics: Statistics,
-    own: Summary,
+    plays: _Plays,
     tracks: NDArray[np.integer],
     recent: FloatArray,
     votes: FloatArray,
 ) -> None:
-    """What is played of the genres played; of those played more than by others; and of the one or
-    two played most."""
+    """What is played of the genres played."""
     rows, genres, parts = statistics.genre_pairs(tracks)
-    for row, weights in enumerate(_genres_played(statistics, own)):
-        votes[row] = np.bincount(rows, weights[genres] * parts, len(tracks))
+    for listener, of_genres in enumerate(plays.of_genres):
+        for row, weights in enumerate(of_genres):
+            votes[listener, row] = np.bincount(rows, weights[genres] * parts, len(tracks))
     votes *= recent
-    votes[1] /= np.sqrt(recent)
-
-
-def _genres_played(statistics: Statistics, own: Summary) -> FloatArray:
-    """(len(BY_GENRE), genres) the weights of the genres, the greatest being 1."""
-    usual = statistics.of_genres[0]
-    rows, genres, parts = statistics.genres.pairs(own.tracks)
-    plays = np.bincount(genres, own.plays[rows] * parts, len(usual)).astype(np.float32)
-    excess = np.maximum(plays - own.plays.sum() * usual, 0)
-    weights = np.stack([plays**2, excess, plays**4]) / np.maximum(usual, np.float32(1e-9))
-    # Powers of large counts leave little room for the rest of a float.
-    weights /= weights.max(1, keepdims=True, initial=_NOTHING)
-    return np.asarray(weights, np.float32)
+    votes[:, 1] /= np.sqrt(recent)
 
 
 def _vote_together(
     statistics: Statistics,
-    own: Summary,
+    plays: _Plays,
     tracks: NDArray[np.integer],
     fashion: FloatArray,
     votes: FloatArray,
 ) -> None:
-    """What goes with what was played, for the head's tracks alone. Neighbours, each track played
-    alike, by their counts, and by those of late; factors; broad taste. Sharpened is squared; in
-    fashion, multiplied by how much more a track is played this week than in the year."""
-    played = own.plays > 0
-    counted, rows = _find(statistics.head, own.tracks[played])
+    """What goes with what was played, for the head's tracks alone: neighbours of what was played,
+    by counts and of late; factors; broad taste. In fashion: multiplied by how much more a track is
+    played this week than in the year."""
+    counted, rows = _find(statistics.head, plays.tracks)
     if not len(rows):
         return
     whole = tracks is statistics.head
     inside, places = (slice(None), None) if whole else _find(statistics.head, tracks)
-    plays, taste = own.plays[played][counted], own.taste[played][counted]
-    each = np.stack([np.ones_like(plays), np.log1p(plays), taste])
-    votes[0:3, inside] = _by_neighbours(statistics.neighbours, rows, each, places)
-    votes[5, inside] = _by_factors(statistics, rows, places)
-    votes[7, inside] = _by_patterns(statistics.patterns, rows, places)
+    different = plays.different[:, counted]
+    counts = np.log1p(plays.counts[:, 0, counted]), plays.counts[:, 2, counted]
+    by_neighbours = _by_neighbours(statistics.neighbours, rows, np.concatenate(counts), places)
+    votes[:, 0, inside], votes[:, 1, inside] = np.split(by_neighbours, 2)
+    votes[:, 3, inside] = _by_factors(statistics, rows, different, places)
+    votes[:, 4, inside] = _by_patterns(statistics.patterns, rows, different, places)
     np.maximum(votes, 0, out=votes)
-    votes[[3, 6, 8]] = votes[[1, 5, 7]] ** 2
-    votes[[4, 9]] = votes[[1, 7]] * fashion
+    votes[:, [2, 5]] = votes[:, [0, 4]] * fashion
 
 
-# In the following, rows: (n,) the places in the head of the tracks that were played; asked: (m,) of
-# those that are asked for, None for all.
+# In the following, rows: (n,) the places in the head of the tracks that were played; weights: (v,
+# n) of these; asked: (m,) the places of those that are asked for, None for all.
 
 
 def _by_neighbours(
     neighbours: Neighbours,
     rows: NDArray[np.intp],
-    each: FloatArray,
+    weights: FloatArray,
     asked: NDArray[np.intp] | None,
 ) -> FloatArray:
-    """(3, m): what the plays speak for, each of them as much as in each of the (3, n) rows."""
-    votes = neighbours.vectors.products(each @ neighbours.vectors.at(rows), asked)
-    itself = each * neighbours.lengths[rows]
+    """(v, m): what the plays speak for."""
+    votes = neighbours.vectors.products(weights @ neighbours.vectors.at(rows), asked)
+    itself = weights * neighbours.lengths[rows]
     if asked is None:
         votes[:, rows] -= itself
         return votes * neighbours.gain
@@ -308,52 +356,50 @@ def _by_neighbours(
 
 
 def _by_factors(
-    statistics: Statistics, rows: NDArray[np.intp], asked: NDArray[np.intp] | None
+    statistics: Statistics,
+    rows: NDArray[np.intp],
+    weights: FloatArray,
+    asked: NDArray[np.intp] | None,
 ) -> FloatArray:
-    """(m,): by the listener's factors. These follow in closed form from what they played (Hu, Koren
-    & Volinsky, 2008), ``(V'V + c V'WV + l I) p = (1 + c) V'w``, so that nothing of a listener has
-    to be stored."""
+    """(v, m): by the listeners' factors. These follow in closed form from what they played (Hu,
+    Koren & Volinsky, 2008), ``(V'V + c V'WV + l I) p = (1 + c) V'w``, so that nothing of a listener
+    has to be stored."""
     factors = statistics.factors.at(rows)
-    gram = statistics.gram + CONFIDENCE * factors.T @ factors
-    listener = np.linalg.solve(gram, (1 + CONFIDENCE) * factors.sum(0))
-    votes: FloatArray = statistics.factors.products(listener[None], asked)[0]
-    return votes
+    grams = statistics.gram + CONFIDENCE * ((weights[:, None] * factors.T) @ factors)
+    targets = (1 + CONFIDENCE) * (weights @ factors)
+    listeners = np.linalg.solve(grams, targets[:, :, None])[:, :, 0]
+    return statistics.factors.products(listeners, asked)
 
 
 def _by_patterns(
-    patterns: Patterns, rows: NDArray[np.intp], asked: NDArray[np.intp] | None
+    patterns: Patterns,
+    rows: NDArray[np.intp],
+    weights: FloatArray,
+    asked: NDArray[np.intp] | None,
 ) -> FloatArray:
-    """(m,): the plays with all but the broadest patterns taken out, the ideal low-pass filter of
+    """(v, m): the plays with all but the broadest patterns taken out, the ideal low-pass filter of
     GF-CF (Shen et al., 2021)."""
-    listener = patterns.vectors.at(rows).sum(0, keepdims=True)
-    gain = patterns.gain if asked is None else patterns.gain[asked]
-    votes: FloatArray = patterns.vectors.products(listener, asked)[0] * gain
-    return votes
+    votes = patterns.vectors.products(weights @ patterns.vectors.at(rows), asked)
+    return votes * (patterns.gain if asked is None else patterns.gain[asked])
 
 
-def _totals(statistics: Statistics, own: Summary) -> FloatArray:
-    """(len(SOURCES),) what the votes of all tracks add up to, in closed form; 0 for TOGETHER."""
-    _, artists = _artists_played(statistics, own)
-    genre, excess, main = _genres_played(statistics, own)
+def _totals(statistics: Statistics, plays: _Plays) -> FloatArray:
+    """(v, all sources but TOGETHER) what the votes of all tracks add up to, in closed form."""
     popular, roots = statistics.of_genres
-    totals = [
-        *np.ones(len(COMMON)),
-        *_counts(own).sum(1),
-        *artists.sum(1),
-        *(genre @ popular, excess @ roots, main @ popular),
-        *np.zeros(len(TOGETHER)),
-    ]
-    return np.array(totals, np.float32)
+    genre, excess, main = np.moveaxis(plays.of_genres, 1, 0)
+    by_genre = np.stack([genre @ popular, excess @ roots, main @ popular], 1)
+    common = np.ones((len(plays.counts), len(COMMON)), np.float32)
+    return np.concatenate([common, plays.counts.sum(2), plays.of_artists.sum(2), by_genre], 1)
 
 
-def _most(statistics: Statistics, own: Summary) -> FloatArray:
-    """(len(SOURCES),) the votes that a track of the tail has at most, if the listener has played
+def _most(statistics: Statistics, plays: _Plays) -> FloatArray:
+    """(v, len(SOURCES)) the votes that a track of the tail has at most, if the listener has played
     nothing of its artist."""
-    most = np.zeros(len(SOURCES), np.float32)
-    most[: len(COMMON)] = statistics.most_common_in_tail
-    genre, excess, main = _genres_played(statistics, own)
+    most = np.zeros((len(plays.counts), len(SOURCES)), np.float32)
+    most[:, : len(COMMON)] = statistics.most_common_in_tail
     popular = statistics.most_in_tail_by_genre
-    by_genre = [genre * popular, excess * np.sqrt(popular), main * popular]
+    genre, excess, main = np.moveaxis(plays.of_genres, 1, 0)
+    by_genre = np.stack([genre * popular, excess * np.sqrt(popular), main * popular], 1)
     start = SOURCES.index(BY_GENRE[0])
-    most[start : start + len(BY_GENRE)] = np.max(by_genre, axis=1, initial=0)
+    most[:, start : start + len(BY_GENRE)] = by_genre.max(2, initial=0)
     return most

@@ -38,7 +38,7 @@ class Neighbours:
         """(head,) the vectors' squared lengths: what a track would give itself, were it not left
         out."""
         numbers = self.vectors.numbers
-        squares = np.einsum("ij,ij->i", numbers, numbers, dtype=np.float32)
+        squares = np.einsum("ij,ij->j", numbers, numbers, dtype=np.float32)
         lengths: FloatArray = squares * self.vectors.scale**2
         return lengths
 
@@ -84,7 +84,7 @@ class Statistics:
     @cached_property
     def gram(self) -> FloatArray:
         """(d, d), of the factors, with the ridge."""
-        factors = self.factors.at(np.arange(len(self.factors)))
+        factors = self.factors.at(slice(None))
         gram: FloatArray = factors.T @ factors
         gram[np.diag_indices(len(gram))] += RIDGE
         return gram

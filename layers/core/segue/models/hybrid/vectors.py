@@ -1,55 +1,64 @@
-"""Vectors of many tracks, kept in a byte a number."""
+"""Vectors of many tracks, kept and multiplied in a byte a number."""
 
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
+import onnxruntime as ort
 from numpy.typing import NDArray
 
 from segue.features.encoder import FloatArray
 
-# So many vectors are widened at a time: as many as stay in the processor's cache.
-BLOCK = 256
+# A product of two 8-bit numbers, added to another, has to fit into 16 bits on processors that do it
+# that way, so one side goes from -127 to 127, and the other from -63 to 63.
+KEPT, ASKED = 127, 63
+# The side that is asked is shifted by so much, for the processor wants it unsigned.
+ZERO = 64
 
 
 @dataclass(frozen=True)
 class Vectors:
-    """(n, width) vectors, ``numbers * scale[:, None]``.
+    """n vectors, ``numbers.T * scale[:, None]``.
 
-    numbers: (n, width) int8. scale: (n,) float32. Single bytes are a quarter of what floats would
-    take, and as a product has to fetch all of them from memory, it takes less time for them, too.
+    numbers: (width, n) int8. scale: (n,) float32. network: multiplies (m, width) uint8 by them; see
+    ``training/models/hybrid/products.py``. Single bytes are a quarter of what floats would take,
+    and as a product has to fetch all of them from memory, it takes a fraction of the time, too.
     """
 
     numbers: NDArray[np.int8]
     scale: FloatArray
-
-    @classmethod
-    def of(cls, vectors: FloatArray) -> Self:
-        """Round (n, width) vectors, each to 1/127 of its greatest number."""
-        scale = np.abs(vectors).max(1, initial=1e-30) / 127
-        numbers = np.rint(vectors / scale[:, None]).astype(np.int8)
-        return cls(numbers, scale.astype(np.float32))
+    network: ort.InferenceSession
 
     def __len__(self) -> int:
-        return len(self.numbers)
+        return len(self.scale)
 
-    def at(self, rows: NDArray[np.integer]) -> FloatArray:
+    def at(self, rows: NDArray[np.integer] | slice) -> FloatArray:
         """(rows, width) float32."""
-        wide: FloatArray = self.numbers[rows].astype(np.float32)
+        wide: FloatArray = self.numbers[:, rows].T.astype(np.float32)
         wide *= self.scale[rows, None]
         return wide
 
     def products(self, others: FloatArray, rows: NDArray[np.integer] | None = None) -> FloatArray:
-        """(m, n) with each of the (m, width) others: of all vectors, or of those at these rows."""
-        if rows is not None:
-            return others @ self.at(rows).T
-        found = np.empty((len(self), len(others)), np.float32)
-        block = np.empty((BLOCK, self.numbers.shape[1]), np.float32)
-        columns = np.ascontiguousarray(others.T, np.float32)
-        for start in range(0, len(self), BLOCK):
-            some = self.numbers[start : start + BLOCK]
-            wide = block[: len(some)]
-            wide[...] = some
-            np.matmul(wide, columns, out=found[start : start + BLOCK])
-        found *= self.scale[:, None]
-        return found.T
+        """(m, n) with each of the (m, width) others: of all vectors, or of those at these rows.
+
+        The others are rounded to 1/63 of the greatest number of each; the sums are of integers, so
+        that they are the same on every machine.
+        """
+        steps = np.maximum(np.abs(others).max(1, keepdims=True, initial=0), np.float32(1e-30)) / ASKED
+        rounded = np.rint(others / steps)
+        if rows is None:
+            feeds = {"others": (rounded + ZERO).astype(np.uint8), "numbers": self.numbers}
+            (whole,) = self.network.run(["products"], feeds)
+            # Sums of so many bytes are exact in a float.
+            sums, scale = whole.astype(np.float32), self.scale
+        else:
+            sums, scale = rounded @ self.numbers[:, rows].astype(np.float32), self.scale[rows]
+        products: FloatArray = sums * scale * steps
+        return products
+
+
+def rounded(vectors: FloatArray) -> tuple[NDArray[np.int8], FloatArray]:
+    """``numbers`` and ``scale`` of (n, width) vectors, each rounded to 1/127 of its greatest
+    number."""
+    scale = np.maximum(np.abs(vectors).max(1, initial=0), np.float32(1e-30)) / KEPT
+    numbers = np.rint(vectors / scale[:, None]).astype(np.int8)
+    return np.ascontiguousarray(numbers.T), scale.astype(np.float32)
