@@ -12,10 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from segue.domain.times import DAY, format_time
+from segue.domain.times import format_time
 from segue.domain.users import User
 from segue.features.encoder import FloatArray
-from segue.features.listeners import History
 from segue.features.schema import load_schema
 from segue.models.bundle import Bundle
 from segue.models.cold_start import cold_start_scores
@@ -30,6 +29,7 @@ from segue.ranking.space import track_vectors
 from training.catalogue import EncodedCatalogue
 from training.evaluation.options import Options, silent
 from training.export import BundleWriter, write_catalogue
+from training.histories import history_at
 from training.models.fit import Fitted, fit_models
 from training.progress import Curve, Progress
 from training.protocol.lists import NOTHING, VIEWS, Lists, heard_tracks, lists_of
@@ -196,10 +196,12 @@ class Asked:
             progress(f"asking the {self.models[number]}", done, len(self._split.judged))
 
     def _listeners(self, days: int) -> Iterator[Listener]:
-        for position in self._split.judged:
+        cutoff = int(self._split.cutoff)
+        for position in self._split.judged.tolist():
             user_id = self._split.users[position].decode()
             user = self._users.get(user_id, User(user_id))
-            yield Listener(user, _history(self._split, position, days))
+            plays = self._split.plays.of(position).known_at(cutoff, days)
+            yield Listener(user, history_at(plays, cutoff))
 
 
 def first_of_each(shares: FloatArray, forbidden: NDArray[np.int32], k: int) -> NDArray[np.int32]:
@@ -213,12 +215,3 @@ def first_of_each(shares: FloatArray, forbidden: NDArray[np.int32], k: int) -> N
         best = top(forbid(share, [share <= 0, forbidden]), k)
         row[: len(best)] = best
     return first
-
-
-def _history(split: Split, position: np.int32, days: int) -> History:
-    plays = split.plays
-    start, end = np.searchsorted(plays.user, [position, position + 1])
-    start += np.searchsorted(plays.time[start:end], split.cutoff - days * DAY)
-    own = slice(start, end)
-    age = ((split.cutoff - plays.time[own]) / DAY).astype(np.float32)
-    return History(plays.track[own], plays.completed[own], plays.liked[own], age)
