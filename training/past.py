@@ -2,14 +2,12 @@
 
 from dataclasses import dataclass
 
-import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.domain.catalogue import Catalogue
 from segue.features.encoder import FloatArray
 from segue.features.listeners import History
-from training.histories import history_at, read_plays
+from training.histories import history_at
 from training.plays import Plays
 
 
@@ -51,7 +49,7 @@ class Past:
 def past_at(users: NDArray[np.str_], plays: Plays, as_of: int, days: int) -> Past:
     """What was known at a moment of the ``days`` before it, and who had played anything by then.
 
-    users, plays: see ``read_plays``.
+    users, plays: see ``histories.read_plays``.
     """
     known = plays.known_at(as_of)
     active, owner = np.unique(known.user, return_inverse=True)
@@ -66,10 +64,3 @@ def past_at(users: NDArray[np.str_], plays: Plays, as_of: int, days: int) -> Pas
         history.age,
     )
     return past.only(past.age <= days)
-
-
-def read_past(
-    connection: duckdb.DuckDBPyConnection, catalogue: Catalogue, as_of: int, days: int
-) -> Past:
-    """The plays of known tracks in the ``days`` before ``as_of``."""
-    return past_at(*read_plays(connection, catalogue), as_of, days)
