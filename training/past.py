@@ -2,16 +2,13 @@
 
 from dataclasses import dataclass
 
-import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.domain.catalogue import Catalogue
-from segue.domain.times import DAY
 from segue.features.encoder import FloatArray
 from segue.features.listeners import History
-from training.data import query, set_cutoffs
-from training.slices import known_tracks
+from training.histories import history_at
+from training.plays import Plays
 
 
 @dataclass(frozen=True)
@@ -49,21 +46,21 @@ class Past:
         )
 
 
-def read_past(
-    connection: duckdb.DuckDBPyConnection, catalogue: Catalogue, as_of: int, days: int
-) -> Past:
-    """The plays of known tracks in the ``days`` before ``as_of``."""
-    set_cutoffs(connection, [as_of])
-    rows = known_tracks(query(connection, "history.sql"), catalogue)
-    age = ((as_of - rows.column("time").to_numpy()) / DAY).astype(np.float32)
-    recent = age <= days
-    named = rows.column("user_id").combine_chunks().dictionary_encode()
-    return Past(
+def past_at(users: NDArray[np.str_], plays: Plays, as_of: int, days: int) -> Past:
+    """What was known at a moment of the ``days`` before it, and who had played anything by then.
+
+    users, plays: see ``histories.read_plays``.
+    """
+    known = plays.known_at(as_of)
+    active, owner = np.unique(known.user, return_inverse=True)
+    history = history_at(known, as_of)
+    past = Past(
         as_of,
-        np.array(named.dictionary.to_pylist(), np.str_),
-        named.indices.to_numpy().astype(np.int32)[recent],
-        rows.column("position").to_numpy()[recent],
-        rows.column("completed").to_numpy()[recent],
-        rows.column("liked").to_numpy()[recent],
-        age[recent],
+        users[active],
+        owner.astype(np.int32),
+        history.tracks,
+        history.completed,
+        history.liked,
+        history.age,
     )
+    return past.only(past.age <= days)

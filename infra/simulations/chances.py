@@ -84,7 +84,7 @@ def judge_world(
         peer_run = PeerRun(folder / "peers", options)
         with connect(workspace) as connection:
             encoded, split = prepare(connection, load_schema(opened.schema), CUTOFF)
-            peer_run.prepare(connection, encoded, split)
+            peer_run.prepare(encoded, split)
             own = fit_and_recommend(connection, split, encoded, opened.schema, options)
         peer_run.run()
         theirs = {

@@ -6,9 +6,11 @@ import pytest
 
 from infra.movielens import atomic_files
 from segue.domain.errors import InvalidData
-from segue.domain.times import parse_time
+from segue.domain.times import DAY, parse_time
 from segue.features.schema import load_schema
-from training.data import Summary, check, connect, ingest, open_data, query, set_cutoffs
+from training.catalogue import Popularity, encode_catalogue
+from training.data import Summary, check, connect, ingest, open_data
+from training.histories import read_plays
 from training.protocol.temporal import earlier_split, prepare
 
 SAMPLES = Path(__file__).parents[2].parent / "shared" / "data"
@@ -74,12 +76,13 @@ def test_training_refuses_data_without_tracks(tmp_path: Path) -> None:
         ingest(SAMPLES / "pozytywka-dirty", tmp_path)
 
 
-def test_windows_and_outcomes_divide_the_plays_at_the_cutoff(workspace: Path) -> None:
+def test_a_cutoff_divides_the_plays(workspace: Path) -> None:
     with connect(workspace, threads=1) as connection:
         [(cutoff,)] = connection.execute("SELECT MAX(time) - 2592000000 FROM plays").fetchall()
-        set_cutoffs(connection, [cutoff])
-        seen = query(connection, "windows.sql")
-        outcomes = query(connection, "outcomes.sql")
+        encoded = encode_catalogue(connection, load_schema(), Popularity(connection, cutoff))
+        _, plays = read_plays(connection, encoded.catalogue)
+        seen = plays.known_at(cutoff, 30)
+        outcomes, _ = plays.completed_in(cutoff, cutoff + 30 * DAY)
         [(before, after)] = connection.execute(
             "SELECT COUNT(*) FILTER (time < $1 AND time >= $1 - 2592000000),"
             " COUNT(DISTINCT (user_id, track_id)) FILTER (time >= $1 AND completed) FROM plays",
@@ -114,8 +117,8 @@ def test_real_listening_is_read_whole_and_can_be_split(
     assert sum(file.quarantined + file.repeats for file in opened.summary.files.values()) == 0
     time = parse_time(f"{cutoff}T00:00:00Z")
     with connect(tmp_path, threads=1) as connection:
-        encoded, split = prepare(connection, load_schema(opened.schema), time)
-        earlier = earlier_split(connection, encoded, split, seed=1)
+        _, split = prepare(connection, load_schema(opened.schema), time)
+        earlier = earlier_split(split, seed=1)
     assert len(split.judged) == judged
     assert (split.artists >= 0).all()
     assert len(earlier.judged) > judged / 2

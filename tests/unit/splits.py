@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from segue.domain.times import DAY
-from training.protocol.split import Plays, Split
+from training.plays import NEVER, Plays
+from training.protocol.split import Split
 
 CUTOFF = 100 * DAY
 
@@ -29,8 +30,8 @@ def split_of(
             user=user.astype(np.int32),
             track=np.array([track for played in heard for track in played], np.int32),
             time=np.array(times, np.int64),
-            completed=np.ones(len(user), np.bool_),
-            liked=np.zeros(len(user), np.bool_),
+            skipped_at=np.full(len(user), NEVER),
+            liked_at=np.full(len(user), NEVER),
         ),
         features=np.zeros((tracks, 0), np.float16),
         popularity=np.full(tracks, np.nan, np.float32),

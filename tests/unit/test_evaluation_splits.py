@@ -229,7 +229,7 @@ class TestEarlierSplit:
             ("u1", CUTOFF, PLAY, "d"),
         )
         split = split_now(connection)
-        earlier = earlier_split(connection, encode(connection), split, seed=1)
+        earlier = earlier_split(split, seed=1)
         assert int(earlier.cutoff) == CUTOFF - 30 * DAY
         assert earlier.plays.track.tolist() == [0]
         assert earlier.outcomes.tolist() == [1, 2]
@@ -243,7 +243,7 @@ class TestEarlierSplit:
             ("u2", CUTOFF - 9 * DAY, PLAY, "b"),
             ("u1", CUTOFF, PLAY, "d"),
         )
-        earlier = earlier_split(connection, encode(connection), split_now(connection), seed=1)
+        earlier = earlier_split(split_now(connection), seed=1)
         assert int(earlier.cutoff) == CUTOFF - 10 * DAY
         assert earlier.plays.track.tolist() == [0]
         assert earlier.judged.tolist() == [0]
@@ -260,29 +260,22 @@ class TestEarlierSplit:
             ("u2", at, PLAY, "b"),
         )
         split = split_now(connection)
-        earlier = earlier_split(connection, encode(connection), split, seed=1)
+        earlier = earlier_split(split, seed=1)
         assert split.plays.completed.tolist() == [False, True]
         assert earlier.plays.completed.tolist() == [True]
 
-    def test_holds_out_a_fifth_of_the_tracks_where_all_plays_bear_one_time(
-        self, connection: duckdb.DuckDBPyConnection
-    ) -> None:
+    def test_holds_out_a_fifth_of_the_tracks_where_all_plays_bear_one_time(self) -> None:
         heard = [list(range(10)) * 2, [1, 2], []]
         split = split_of(heard, {}, tracks=10, same_time=True)
-        earlier = earlier_split(connection, encode_nothing(), split, seed=1)
+        earlier = earlier_split(split, seed=1)
         assert earlier.judged.tolist() == [0]
         assert len(earlier.outcomes) == 2
         kept = earlier.plays.track[earlier.plays.user == 0]
         assert not set(kept.tolist()) & set(earlier.outcomes.tolist())
         assert len(kept) == 16
         assert earlier.plays.track[earlier.plays.user == 1].tolist() == [1, 2]
-        again = earlier_split(connection, encode_nothing(), split, seed=1)
+        again = earlier_split(split, seed=1)
         assert again.outcomes.tolist() == earlier.outcomes.tolist()
-
-
-def encode_nothing() -> EncodedCatalogue:
-    """A split without times asks nothing of the catalogue."""
-    return None  # type: ignore[return-value]
 
 
 class TestKinds:

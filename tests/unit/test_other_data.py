@@ -33,9 +33,10 @@ from training.data import (
     open_data,
     query,
     render,
-    set_cutoffs,
 )
 from training.data.given import CUTOFF
+from training.histories import read_plays
+from training.plays import DAY
 from training.users import read_users
 
 Rows = list[dict[str, Any]]
@@ -434,24 +435,22 @@ class TestGivenSplit:
         with connect(workspace, threads=1) as connection:
             assert query(connection, "plays.sql").to_pylist() == rows(workspace, "plays")
 
-    def test_the_windows_hold_the_first_list_and_the_outcomes_the_second(
+    def test_the_first_list_is_known_at_the_cutoff_and_the_second_comes_of_it(
         self, read: Lists, workspace: Path
     ) -> None:
         read("both 1 2\nearly 1", "both 2 3\nlate 1")
         with connect(workspace, threads=1) as connection:
-            set_cutoffs(connection, [CUTOFF])
-            known = query(connection, "windows.sql").to_pylist()
-            outcomes = query(connection, "outcomes.sql").to_pylist()
-        assert [(row["user_id"], row["track_id"]) for row in known] == [
-            ("both", "1"),
-            ("both", "2"),
-            ("early", "1"),
+            schema = load_schema(folder_schema(workspace.parent / "data"))
+            encoded = encode_catalogue(connection, schema, Popularity(connection, CUTOFF))
+            users, plays = read_plays(connection, encoded.catalogue)
+        known, later = plays.known_at(CUTOFF), plays.completed_in(CUTOFF, CUTOFF + DAY)
+        found = [
+            list(zip(users[user].tolist(), encoded.catalogue.track_ids(track), strict=True))
+            for user, track in ((known.user, known.track), later)
         ]
-        # A pair of both lists was heard before; an item or a user of the second alone is new.
-        assert [(row["user_id"], row["track_id"], row["heard"]) for row in outcomes] == [
-            ("both", "2", True),
-            ("both", "3", False),
-            ("late", "1", False),
+        assert found == [
+            [("both", "1"), ("both", "2"), ("early", "1")],
+            [("both", "2"), ("both", "3"), ("late", "1")],
         ]
 
     def test_a_repeated_pair_is_there_once_by_its_greatest_count(

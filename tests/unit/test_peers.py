@@ -17,7 +17,7 @@ from training.peers.closed_form import Ease, EaseLogCounts, GraphFilter
 from training.peers.environment import peers_python, run_peers
 from training.peers.factors import Als, Bpr
 from training.peers.lists import ndcg, outcomes, recommend
-from training.peers.matrix import DAY, full_plays
+from training.peers.matrix import full_plays
 from training.peers.neighbours import BM25Neighbours, CosineNeighbours, UserNeighbours
 from training.peers.original import OriginalAutoencoder, OriginalClassifier
 from training.peers.peer import FloatArray, IntArray, Peer, Setting, Unsuitable
@@ -34,7 +34,8 @@ from training.peers.simple import (
     RecentPopularity,
 )
 from training.peers.tuning import _some_users, choose
-from training.protocol.split import Plays, Split
+from training.plays import DAY, NEVER, Plays
+from training.protocol.split import Split
 
 CUTOFF = 100 * DAY
 USERS, TRACKS, K = 24, 30, 5
@@ -63,8 +64,8 @@ def make_split(
             user=np.array([user for user, _, _ in events], np.int32),
             track=np.array([track for _, track, _ in events], np.int32),
             time=np.array([CUTOFF - int(days * DAY) for _, _, days in events], np.int64),
-            completed=np.array([event not in skipped for event in events], np.bool_),
-            liked=np.array([event in liked for event in events], np.bool_),
+            skipped_at=np.array([0 if event in skipped else NEVER for event in events], np.int64),
+            liked_at=np.array([0 if event in liked else NEVER for event in events], np.int64),
         ),
         features=np.random.default_rng(1).normal(size=(tracks, 8)).astype(np.float16),
         popularity=np.arange(tracks, dtype=np.float32),

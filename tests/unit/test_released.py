@@ -15,11 +15,12 @@ from segue.domain.times import parse_time
 from segue.features.schema import load_schema
 from training.catalogue import EncodedCatalogue, Popularity, encode_catalogue
 from training.data import connect, ingest
+from training.histories import read_plays
 from training.models.autoencoder import TrainedAutoencoder, train_autoencoder
 from training.models.classifier import TrainedClassifier, train_classifier
 from training.models.fit import make_deterministic
 from training.models.hybrid.collaborative import popularity
-from training.past import read_past
+from training.past import past_at
 
 CUTOFF = parse_time("2022-09-01T00:00:00Z")
 FUTURE = 25
@@ -139,7 +140,7 @@ def shares(folder: Path, workspace: Path) -> tuple[NDArray[np.bytes_], NDArray[n
     """Ids, and how popular each track is at the cut-off."""
     encoded = encode(folder, workspace)
     with connect(workspace) as connection:
-        past = read_past(connection, encoded.catalogue, CUTOFF, 365)
+        past = past_at(*read_plays(connection, encoded.catalogue), CUTOFF, 365)
     return encoded.catalogue.ids, popularity(past, encoded.released)
 
 

@@ -15,13 +15,13 @@ The flow::
 ``ingest`` fills a workspace. So does ``open_data``, with other forms of data, too: MovieLens in
 RecBole's atomic files (``movielens``), and lists of who played what with a given split (``given``).
 ``check`` only says what a folder holds, ``render`` draws what any of them answers. ``connect``
-opens a workspace, ``query`` runs a file of ``sql/``, and ``set_cutoffs`` names the times as of
-which the windows are asked for::
+opens a workspace, and ``query`` runs a file of ``sql/``::
 
-    summary = ingest(Path("data"), Path("workspace"))
+    ingest(Path("data"), Path("workspace"))
     with connect(Path("workspace")) as connection:
-        set_cutoffs(connection, [summary.last_event - 30 * DAY])
-        history = query(connection, "windows.sql")
+        plays = query(connection, "plays.sql")
+
+What was known of the plays at a moment, ``training.plays`` says.
 """
 
 from training.data.forms import folder_schema, is_given
@@ -29,7 +29,7 @@ from training.data.ingest import ingest
 from training.data.intake import Progress
 from training.data.movielens import MovieLens, convert_movielens
 from training.data.opening import OpenedData, check, open_data
-from training.data.queries import connect, query, set_cutoffs
+from training.data.queries import connect, query
 from training.data.render import render
 from training.data.summary import FileSummary, Summary
 
@@ -48,5 +48,4 @@ __all__ = [
     "open_data",
     "query",
     "render",
-    "set_cutoffs",
 ]

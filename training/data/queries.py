@@ -2,7 +2,6 @@
 
 import glob
 import os
-from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 
@@ -37,12 +36,6 @@ def connect(
 def query(connection: duckdb.DuckDBPyConnection, name: str) -> pa.Table:
     """The answer of one file of ``sql/``, in its total order, the same on every run."""
     return connection.sql(read_sql(name)).to_arrow_table()
-
-
-def set_cutoffs(connection: duckdb.DuckDBPyConnection, times: Iterable[int]) -> None:
-    """Fill ``cutoffs(as_of)``, which ``windows.sql`` and ``outcomes.sql`` ask about."""
-    cutoffs = pa.table({"as_of": pa.array(sorted(set(times)), pa.int64())})
-    connection.register("cutoffs", cutoffs)
 
 
 def read_sql(name: str) -> str:

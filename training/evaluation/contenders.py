@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
@@ -39,15 +38,13 @@ class PeerRun:
         self._work = work
         self._options = options
 
-    def prepare(
-        self, connection: duckdb.DuckDBPyConnection, encoded: EncodedCatalogue, split: Split
-    ) -> None:
+    def prepare(self, encoded: EncodedCatalogue, split: Split) -> None:
         """Write down what they are fitted on, and the earlier split that they are tuned on."""
         if not self._options.peers:
             return
         folder = self._folder(int(split.cutoff))
         split.save(folder / "now")
-        earlier_split(connection, encoded, split, self._options.seed).save(folder / "earlier")
+        earlier_split(split, self._options.seed).save(folder / "earlier")
         np.save(folder / _FEATURES, encoded.features)
 
     def judge(

@@ -116,7 +116,7 @@ class _Run:
             options.progress("cut-offs", done, len(times))
             last = cutoff == times[-1]
             encoded, split = prepare(connection, schema, cutoff)
-            peer_run.prepare(connection, encoded, split)
+            peer_run.prepare(encoded, split)
             draws = [
                 self._fit(connection, split, encoded, draw, vary=last and not draw, apart=not draw)
                 for draw in range(options.seeds)

@@ -11,10 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from segue.domain.times import DAY, format_time
+from segue.domain.times import format_time
 from segue.domain.users import User
 from segue.features.encoder import FloatArray
-from segue.features.listeners import History
 from segue.features.schema import load_schema
 from segue.models.bundle import Bundle
 from segue.models.cold_start import cold_start_scores
@@ -28,6 +27,7 @@ from segue.ranking.space import track_vectors
 from training.catalogue import EncodedCatalogue
 from training.evaluation.options import Options, silent
 from training.export import BundleWriter, write_catalogue
+from training.histories import history_at
 from training.models.fit import Fitted, fit_models
 from training.progress import Curve, Progress
 from training.protocol.lists import NOTHING, VIEWS, Lists, heard_masks
@@ -198,10 +198,12 @@ class Asked:
 
     def _each(self, days: int) -> Iterator[tuple[Listener, Forbidden]]:
         """Every judged listener, and which tracks they have heard."""
-        for position, heard in zip(self._split.judged, heard_masks(self._split), strict=True):
-            user_id = self._split.users[position].decode()
+        split, cutoff = self._split, int(self._split.cutoff)
+        for position, heard in zip(split.judged.tolist(), heard_masks(split), strict=True):
+            user_id = split.users[position].decode()
             user = self._users.get(user_id, User(user_id))
-            yield Listener(user, _history(self._split, position, days)), heard
+            plays = split.plays.of(position).known_at(cutoff, days)
+            yield Listener(user, history_at(plays, cutoff)), heard
 
 
 def first_of_each(
@@ -211,12 +213,3 @@ def first_of_each(
     nothing of which it has no share."""
     known = np.where(shares > 0, shares, -np.inf)
     return [best(share, k, forbidden, tracks).tracks for share in known]
-
-
-def _history(split: Split, position: np.int32, days: int) -> History:
-    plays = split.plays
-    start, end = np.searchsorted(plays.user, [position, position + 1])
-    start += np.searchsorted(plays.time[start:end], split.cutoff - days * DAY)
-    own = slice(start, end)
-    age = ((split.cutoff - plays.time[own]) / DAY).astype(np.float32)
-    return History(plays.track[own], plays.completed[own], plays.liked[own], age)

@@ -14,9 +14,9 @@ from segue.features.encoder import Encoder, FloatArray
 from segue.models.bundle import LATENTS
 from training.catalogue import EncodedCatalogue
 from training.export import BLOCK, BundleWriter
+from training.histories import read_plays
 from training.models.networks import Balance, DenoisingAutoencoder, LatentSpace, TasteDensity
 from training.progress import Curve, Progress
-from training.slices import read_slices
 
 EPOCHS = 12
 PATIENCE = 4
@@ -28,6 +28,8 @@ WEIGHT_DECAY = 1e-5
 JITTER = 0.2
 MISSING = 0.15
 HELD_OUT = 0.1
+# Days before the cut-off by whose plays a track is favoured.
+MONTH = 30
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,12 @@ def train_autoencoder(
     progress: Progress,
 ) -> TrainedAutoencoder:
     """Fit on nine tenths of the tracks that are out, and stop by the loss on the rest."""
-    (today,) = read_slices(connection, encoded.catalogue, [cutoff])
+    _, plays = read_plays(connection, encoded.catalogue)
+    month = plays.known_at(cutoff, MONTH)
+    played = np.bincount(month.track[month.completed], minlength=len(encoded.catalogue))
     known, groups = encoded.features[encoded.released], input_groups(encoded.encoder)
     space, curve = fit_space(known, groups, device, progress)
-    return TrainedAutoencoder(space, prior(today.completions), curve)
+    return TrainedAutoencoder(space, prior(played), curve)
 
 
 def input_groups(encoder: Encoder) -> NDArray[np.int64]:

@@ -1,7 +1,6 @@
 """Model 2: P(fully played within a week), from what was known before; trained, and written down."""
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import duckdb
@@ -13,23 +12,18 @@ from torch.nn.functional import logsigmoid, softplus
 
 from segue.domain.errors import InvalidData
 from segue.domain.times import DAY, format_time
-from segue.domain.users import User
 from segue.features.encoder import FloatArray
-from segue.features.listeners import (
-    OWN_WIDTH,
-    encode_heard,
-    encode_listener,
-    listener_width,
-    user_columns,
-)
+from segue.features.listeners import OWN_WIDTH, encode_heard, encode_listener, listener_width
 from training.catalogue import EncodedCatalogue
 from training.export import BLOCK, BundleWriter
+from training.histories import history_at, read_plays, read_profiles
 from training.models.networks import ClassifierHead, PreferenceClassifier
+from training.plays import Plays
 from training.progress import Curve, Progress
-from training.slices import Labels, Slice, concatenate, read_labels, read_slices
-from training.users import read_users
 
 WEEK = 7 * DAY
+# Days before a moment that listeners and tracks are known by.
+MONTH = 30
 MAX_WEEKS = 13
 # The rate falls to nothing over the epochs, so few are enough.
 EPOCHS = 6
@@ -121,8 +115,9 @@ def train_classifier(
             break
     progress("classifier", EPOCHS, EPOCHS)
     curve.restore(network)
-    (today,) = read_slices(connection, encoded.catalogue, [cutoff])
-    trends = _trends(today, len(past.catalogue))
+    _, plays = read_plays(connection, encoded.catalogue)
+    month = plays.known_at(cutoff, MONTH)
+    trends = _trends(month, cutoff, len(encoded.catalogue), len(past.catalogue))
     return TrainedClassifier(network.cpu().eval(), trends, curve)
 
 
@@ -145,12 +140,11 @@ def _weeks(
 ) -> Iterator[Week]:
     """The weeks before the cut-off that can teach anything, in the order of time."""
     times = [cutoff - WEEK * week for week in range(MAX_WEEKS, 0, -1)]
-    profiles = _profiles(connection, encoded)
-    slices = read_slices(connection, encoded.catalogue, times)
-    labels = list(read_labels(connection, encoded.catalogue, times))
+    users, plays = read_plays(connection, encoded.catalogue)
+    profiles = read_profiles(connection, encoded.encoder, users.tolist())
     found = 0
-    for done, (slice_, label) in enumerate(zip(slices, labels, strict=True), 1):
-        week = _week(slice_, label, profiles, encoded.features)
+    for done, as_of in enumerate(times, 1):
+        week = _week(plays, as_of, profiles, encoded.features)
         progress("weeks of listening", done, len(times))
         if len(week.owner):
             found += 1
@@ -162,77 +156,61 @@ def _weeks(
         )
 
 
-def _profiles(
-    connection: duckdb.DuckDBPyConnection, encoded: EncodedCatalogue
-) -> Mapping[str, FloatArray]:
-    """Every user's encoded profile; for a user without one, what serving takes in its place."""
-    users = list(read_users(connection).values())
-    nobody, *rows = encoded.encoder.encode_users(
-        user_columns([User(""), *users], encoded.encoder.schema)
-    )
-    profiles: dict[str, FloatArray] = defaultdict(lambda: nobody)
-    profiles.update(zip((user.user_id for user in users), rows, strict=True))
-    return profiles
-
-
-def _week(
-    slice_: Slice,
-    labels: Labels,
-    profiles: Mapping[str, FloatArray],
-    features: NDArray[np.float16],
-) -> Week:
-    known = sorted(set(labels.users) & slice_.histories.keys())
-    row = {user: place for place, user in enumerate(known)}
-    owner = np.array([row.get(user, -1) for user in labels.users], np.int64)
-    taught = owner >= 0
+def _week(plays: Plays, as_of: int, profiles: FloatArray, features: NDArray[np.float16]) -> Week:
+    """The examples of the week from ``as_of`` on. profiles: (users, user_width)."""
+    month = plays.known_at(as_of, MONTH)
+    user, track = plays.completed_in(as_of, as_of + WEEK)
+    listeners = np.intersect1d(user, month.user)
+    taught = np.isin(user, listeners)
+    starts = np.bincount(month.track, minlength=len(features))
     return Week(
-        listeners=_listener_inputs(known, slice_, profiles, features),
-        trends=_trends(slice_, len(features)),
-        plays=torch.from_numpy(slice_.starts / max(slice_.starts.sum(), 1)).float(),
-        heard=_heard(known, slice_),
-        owner=torch.from_numpy(owner[taught]),
-        track=torch.from_numpy(labels.tracks[taught].astype(np.int64)),
+        listeners=_listener_inputs(listeners, month, as_of, profiles, features),
+        trends=_trends(month, as_of, len(features), len(features)),
+        plays=torch.from_numpy(starts / max(starts.sum(), 1)).float(),
+        heard=_heard(listeners, month, as_of, len(features)),
+        owner=torch.from_numpy(np.searchsorted(listeners, user[taught])),
+        track=torch.from_numpy(track[taught].astype(np.int64)),
     )
 
 
-def _heard(users: Sequence[str], slice_: Slice) -> Heard:
-    histories = [slice_.histories[user] for user in users]
-    rows = np.repeat(np.arange(len(users)), [len(history) for history in histories])
-    plays = concatenate(histories)
-    keys, pairs = np.unique(rows * len(slice_.starts) + plays.tracks, return_inverse=True)
+def _heard(listeners: NDArray[np.int32], month: Plays, as_of: int, tracks: int) -> Heard:
+    plays = month.only(np.isin(month.user, listeners))
+    rows = np.searchsorted(listeners, plays.user)
+    keys, pairs = np.unique(rows * tracks + plays.track, return_inverse=True)
     # A pair stands for a track here: so all listeners are summed up at once.
-    _, own = encode_heard(replace(plays, tracks=pairs.astype(np.int32)))
+    _, own = encode_heard(replace(history_at(plays, as_of), tracks=pairs.astype(np.int32)))
     return Heard(torch.from_numpy(keys), torch.from_numpy(own))
 
 
 def _listener_inputs(
-    users: Sequence[str],
-    slice_: Slice,
-    profiles: Mapping[str, FloatArray],
+    listeners: NDArray[np.int32],
+    month: Plays,
+    as_of: int,
+    profiles: FloatArray,
     features: NDArray[np.float16],
 ) -> Tensor:
-    rows = [encode_listener(profiles[user], slice_.histories[user], features) for user in users]
-    width = listener_width(features.shape[1], len(profiles[""]))
+    rows = [
+        encode_listener(profiles[user], history_at(month.of(user), as_of), features)
+        for user in listeners
+    ]
+    width = listener_width(features.shape[1], profiles.shape[1])
     return torch.from_numpy(np.array(rows, np.float32).reshape(len(rows), width))
 
 
-def _trends(slice_: Slice, known: int) -> Tensor:
+def _trends(month: Plays, as_of: int, tracks: int, known: int) -> Tensor:
     """(tracks, TRENDS): how the tracks do at the moment; ``known`` is how many of them were out.
 
     Plays are taken as shares, so that they mean the same for a service that grows; a track's
     completion rate is drawn towards the catalogue's until it has been begun some ten times.
     """
-    begun, ended = slice_.starts, slice_.completions
+    begun = np.bincount(month.track, minlength=tracks)
+    ended = np.bincount(month.track[month.completed], minlength=tracks)
+    recency = history_at(month, as_of).recency(HOT_HALF_LIFE)
+    hot = np.bincount(month.track, recency, tracks)
     overall = ended.sum() / max(begun.sum(), 1)
     rate = (ended + 10 * overall) / (begun + 10) - overall
-    columns = [*(_lift(plays, known) for plays in (ended, begun, _hot(slice_))), rate]
+    columns = [*(_lift(plays, known) for plays in (ended, begun, hot)), rate]
     return torch.from_numpy(np.stack(columns, 1).astype(np.float32))
-
-
-def _hot(slice_: Slice) -> NDArray[np.float64]:
-    plays = concatenate(list(slice_.histories.values()))
-    weights = plays.recency(HOT_HALF_LIFE)
-    return np.bincount(plays.tracks, weights, len(slice_.starts)).astype(np.float64)
 
 
 def _lift(plays: NDArray[np.int64 | np.float64], known: int) -> NDArray[np.float64]:

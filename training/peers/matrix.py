@@ -4,10 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from training.plays import DAY
 from training.protocol.split import Split
-
-# As segue.domain.times has it, which is not there where the long form runs.
-DAY = 24 * 60 * 60 * 1000
 
 
 def full_plays(

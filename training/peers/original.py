@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.peers.matrix import DAY
 from training.peers.peer import SEED, FloatArray, IntArray, Peer, Unsuitable, settings
+from training.plays import DAY
 from training.protocol.split import Split
 
 _LATENT = 128

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.features.encoder import FloatArray
+from training.plays import Plays
 from training.protocol.lists import VIEWS, heard_pairs, pairs_of
-from training.protocol.split import Plays, Split
+from training.protocol.split import Split
 
 Floats = NDArray[np.float64]
 

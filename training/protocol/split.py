@@ -10,20 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-
-@dataclass(frozen=True)
-class Plays:
-    """Plays as arrays over the plays, in the order of (user, time, track).
-
-    user, track: (plays,) int32, positions among the split's users and tracks. time: (plays,) int64,
-    milliseconds since 1970 UTC. completed, liked: (plays,) bool, as far as known at the cut-off.
-    """
-
-    user: NDArray[np.int32]
-    track: NDArray[np.int32]
-    time: NDArray[np.int64]
-    completed: NDArray[np.bool_]
-    liked: NDArray[np.bool_]
+from training.plays import Plays
 
 
 @dataclass(frozen=True)
@@ -31,10 +18,11 @@ class Split:
     """One cut-off.
 
     cutoff: milliseconds since 1970 UTC. users: (users,) bytes, their ids, sorted. plays: all before
-    the cut-off. features: (tracks, width) float16, the numeric and categorical inputs of the
-    encoder, without genres. popularity: (tracks,) float32, what the catalogue says of itself, NaN
-    where it says nothing. artists: (tracks,) int32, numbers of their artists, -1 for none. genres:
-    (pairs, 2) int32, a track and a genre of it each. profiles: (users, width) float32, encoded.
+    the cut-off, as known then. features: (tracks, width) float16, the numeric and categorical
+    inputs of the encoder, without genres. popularity: (tracks,) float32, what the catalogue says of
+    itself, NaN where it says nothing. artists: (tracks,) int32, numbers of their artists, -1 for
+    none. genres: (pairs, 2) int32, a track and a genre of it each. profiles: (users, width)
+    float32, encoded.
 
     judged: (judged,) int32, ascending: the users with a play before the cut-off who fully played
     something after it. Those tracks of ``judged[i]`` are ``outcomes[offsets[i]:offsets[i + 1]]``,

@@ -5,20 +5,15 @@ from dataclasses import replace
 
 import duckdb
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from segue.domain.catalogue import Catalogue
 from segue.domain.errors import InvalidData
 from segue.domain.times import DAY, format_time
-from segue.domain.users import User
-from segue.features.encoder import Encoder
-from segue.features.listeners import user_columns
 from segue.features.schema import Schema
 from training.catalogue import EncodedCatalogue, Popularity, encode_catalogue
-from training.data import query, set_cutoffs
-from training.protocol.split import Plays, Split
-from training.users import read_users
+from training.histories import read_plays, read_profiles
+from training.protocol.split import Split
 
 # So much data must lie on either side of a cut-off. An earlier split takes the same stretch as the
 # real one where the data allows.
@@ -76,36 +71,32 @@ def split_at(
     connection: duckdb.DuckDBPyConnection, encoded: EncodedCatalogue, cutoff: int
 ) -> Split:
     """The split at a cut-off; ``encoded`` is fitted at it. Its positions are the catalogue's."""
-    set_cutoffs(connection, [cutoff])
-    history = _history(connection, encoded.catalogue)
-    named = history.column("user_id").combine_chunks().dictionary_encode()
-    # The rows are in the order of the ids' bytes, so the dictionary is, too.
-    users = _ids(named.dictionary.to_pylist())
-    rows = query(connection, "outcomes.sql")
-    places, tracks = _users(rows, users), _tracks(rows, encoded.catalogue)
-    known = (places >= 0) & (tracks >= 0)
+    everybody, plays = read_plays(connection, encoded.catalogue)
+    known = plays.known_at(cutoff)
+    active, user = np.unique(known.user, return_inverse=True)
+    later, tracks = plays.completed_in(cutoff, cutoff + SPAN)
+    judged = np.isin(later, active)
+    users = everybody[active].tolist()
     return _with_outcomes(
         Split(
             cutoff=np.array(cutoff, np.int64),
-            users=users,
-            plays=_plays(history, named.indices.to_numpy().astype(np.int32)),
+            users=np.array([user_id.encode() for user_id in users], np.bytes_),
+            plays=replace(known, user=user.astype(np.int32)),
             features=_plain_features(encoded),
             popularity=_popularity(connection, encoded.catalogue),
             artists=encoded.catalogue.artists,
             genres=_genres(encoded.catalogue),
-            profiles=_profiles(connection, encoded.encoder, named.dictionary.to_pylist()),
+            profiles=read_profiles(connection, encoded.encoder, users),
             judged=np.empty(0, np.int32),
             offsets=np.zeros(1, np.int64),
             outcomes=np.empty(0, np.int32),
         ),
-        places[known],
-        tracks[known],
+        np.searchsorted(active, later[judged]),
+        tracks[judged],
     )
 
 
-def earlier_split(
-    connection: duckdb.DuckDBPyConnection, encoded: EncodedCatalogue, split: Split, seed: int
-) -> Split:
+def earlier_split(split: Split, seed: int) -> Split:
     """A split wholly before the cut-off of ``split``, with the same positions: to choose settings.
 
     It cuts 30 days earlier where 30 days of plays lie before that, else at the last quarter of the
@@ -118,15 +109,8 @@ def earlier_split(
     cutoff, first = int(split.cutoff), int(times.min())
     enough = cutoff - 2 * SPAN >= first
     earlier = cutoff - (SPAN if enough else (cutoff - first) // 4)
-    set_cutoffs(connection, [earlier])
-    history = _history(connection, encoded.catalogue)
-    past = replace(
-        split,
-        cutoff=np.array(earlier, np.int64),
-        plays=_plays(history, _users(history, split.users)),
-    )
-    after = (times >= earlier) & split.plays.completed
-    return _with_outcomes(past, split.plays.user[after], split.plays.track[after])
+    past = replace(split, cutoff=np.array(earlier, np.int64), plays=split.plays.known_at(earlier))
+    return _with_outcomes(past, *split.plays.completed_in(earlier, cutoff))
 
 
 def _held_out(split: Split, random: np.random.Generator) -> Split:
@@ -138,12 +122,12 @@ def _held_out(split: Split, random: np.random.Generator) -> Split:
     held = np.zeros(len(unique), np.bool_)
     held[order] = rank < np.floor(_HELD_OUT * np.bincount(owner)[owner] + 0.5)
     out = held[of_play]
-    past = replace(split, plays=_select(split.plays, ~out))
+    past = replace(split, plays=split.plays.only(~out))
     chosen = out & split.plays.completed
     return _with_outcomes(past, split.plays.user[chosen], split.plays.track[chosen])
 
 
-def _with_outcomes(split: Split, users: NDArray[np.int32], tracks: NDArray[np.int32]) -> Split:
+def _with_outcomes(split: Split, users: NDArray[np.integer], tracks: NDArray[np.int32]) -> Split:
     """The split with these (user, track) pairs as what came of it, of those who played before."""
     active = np.bincount(split.plays.user, minlength=len(split.users)) > 0
     kept = active[users]
@@ -155,56 +139,6 @@ def _with_outcomes(split: Split, users: NDArray[np.int32], tracks: NDArray[np.in
         offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         outcomes=(pairs % max(split.tracks, 1)).astype(np.int32),
     )
-
-
-def _history(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue) -> pa.Table:
-    """The plays before the one cut-off that is set, with the track's ``position``."""
-    rows = query(connection, "history.sql")
-    positions = _tracks(rows, catalogue)
-    return rows.append_column("position", pa.array(positions)).filter(pa.array(positions >= 0))
-
-
-def _plays(history: pa.Table, users: NDArray[np.int32]) -> Plays:
-    return Plays(
-        user=users,
-        track=history.column("position").to_numpy(),
-        time=history.column("time").to_numpy(),
-        completed=history.column("completed").to_numpy(),
-        liked=history.column("liked").to_numpy(),
-    )
-
-
-def _select(plays: Plays, mask: NDArray[np.bool_]) -> Plays:
-    return Plays(
-        plays.user[mask],
-        plays.track[mask],
-        plays.time[mask],
-        plays.completed[mask],
-        plays.liked[mask],
-    )
-
-
-def _tracks(rows: pa.Table, catalogue: Catalogue) -> NDArray[np.int32]:
-    """(rows,) positions in the catalogue, -1 for an unknown track."""
-    named = rows.column("track_id").combine_chunks().dictionary_encode()
-    places = catalogue.positions(named.dictionary.to_pylist())
-    return places[named.indices.to_numpy()] if len(rows) else np.empty(0, np.int32)
-
-
-def _users(rows: pa.Table, users: NDArray[np.bytes_]) -> NDArray[np.int32]:
-    """(rows,) positions among the users, -1 for a stranger."""
-    if not len(rows) or not len(users):
-        return np.full(len(rows), -1, np.int32)
-    named = rows.column("user_id").combine_chunks().dictionary_encode()
-    wanted = _ids(named.dictionary.to_pylist())
-    places = np.minimum(np.searchsorted(users, wanted), len(users) - 1)
-    found = np.where(users[places] == wanted, places, -1).astype(np.int32)
-    places_of_rows: NDArray[np.int32] = found[named.indices.to_numpy()]
-    return places_of_rows
-
-
-def _ids(texts: list[str]) -> NDArray[np.bytes_]:
-    return np.array([text.encode() for text in texts], np.bytes_)
 
 
 def _plain_features(encoded: EncodedCatalogue) -> NDArray[np.float16]:
@@ -229,11 +163,3 @@ def _genres(catalogue: Catalogue) -> NDArray[np.int32]:
         for genre, tracks in enumerate(catalogue.genres.values())
     ]
     return np.concatenate([np.empty((0, 2), np.int32), *pairs])
-
-
-def _profiles(
-    connection: duckdb.DuckDBPyConnection, encoder: Encoder, user_ids: list[str]
-) -> NDArray[np.float32]:
-    known = read_users(connection)
-    users = [known.get(user_id, User(user_id)) for user_id in user_ids]
-    return encoder.encode_users(user_columns(users, encoder.schema))

@@ -14,9 +14,11 @@ from segue.models.hybrid.model import Hybrid
 from segue.models.hybrid.sources import Votes, summarise, votes_of
 from segue.models.hybrid.statistics import Statistics
 from training.catalogue import EncodedCatalogue
+from training.histories import read_plays
 from training.models.hybrid.collaborative import Tracks, fit_statistics
 from training.models.hybrid.mixture import Example, TrainedMixture, fit_mixture
-from training.past import Past, read_past
+from training.past import Past, past_at
+from training.plays import Plays
 from training.progress import Progress
 
 HISTORY_DAYS = Hybrid.history_days
@@ -66,12 +68,13 @@ def train_hybrid(
     """Learn the mixture at earlier moments, at which the statistics are fitted anew, each time on
     what came before; then fit the statistics at the cut-off. Raises InvalidData without plays."""
     tracks = Tracks.of(encoded)
-    today = read_past(connection, encoded.catalogue, cutoff, HISTORY_DAYS)
+    users, plays = read_plays(connection, encoded.catalogue)
+    today = past_at(users, plays, cutoff, HISTORY_DAYS)
     if not len(today.owner):
         raise InvalidData(f"nobody played anything in the year before {format_time(cutoff)}")
     random = np.random.default_rng(seed)
     examples: list[Example] = []
-    for done, moment in enumerate(_moments(connection, encoded, today, random)):
+    for done, moment in enumerate(_moments(users, plays, today, random)):
         examples += _examples(moment, tracks, today, random)
         progress("hybrid", done + 1, MOMENTS + 2)
     if not examples:
@@ -126,20 +129,17 @@ def _candidates(votes: Votes) -> NDArray[np.intp]:
 
 
 def _moments(
-    connection: duckdb.DuckDBPyConnection,
-    encoded: EncodedCatalogue,
-    today: Past,
-    random: np.random.Generator,
+    users: NDArray[np.str_], plays: Plays, today: Past, random: np.random.Generator
 ) -> Iterator[Moment]:
     reach = int(today.age.max() * DAY)
     if today.age.max() == today.age.min():
         for _ in range(MOMENTS):
-            yield _held_out(today, len(encoded.catalogue), random)
+            yield _held_out(today, random)
         return
     span = min(SPAN, reach // 3)
     for back in range(MOMENTS):
         as_of = today.as_of - span - back * span // 4
-        yield _earlier(read_past(connection, encoded.catalogue, as_of, HISTORY_DAYS), today, span)
+        yield _earlier(past_at(users, plays, as_of, HISTORY_DAYS), today, span)
 
 
 def _earlier(past: Past, today: Past, span: int) -> Moment:
@@ -153,7 +153,8 @@ def _earlier(past: Past, today: Past, span: int) -> Moment:
     return _moment(past, places[today.owner[after]], today.tracks[after], len(past.users))
 
 
-def _held_out(today: Past, tracks: int, random: np.random.Generator) -> Moment:
+def _held_out(today: Past, random: np.random.Generator) -> Moment:
+    tracks = int(today.tracks.max()) + 1
     pairs, of_play = np.unique(
         today.owner.astype(np.int64) * tracks + today.tracks, return_inverse=True
     )

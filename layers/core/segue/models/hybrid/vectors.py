@@ -43,7 +43,9 @@ class Vectors:
         The others are rounded to 1/63 of the greatest number of each; the sums are of integers, so
         that they are the same on every machine.
         """
-        steps = np.maximum(np.abs(others).max(1, keepdims=True, initial=0), np.float32(1e-30)) / ASKED
+        steps = (
+            np.maximum(np.abs(others).max(1, keepdims=True, initial=0), np.float32(1e-30)) / ASKED
+        )
         rounded = np.rint(others / steps)
         if rows is None:
             feeds = {"others": (rounded + ZERO).astype(np.uint8), "numbers": self.numbers}

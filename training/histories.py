@@ -1,0 +1,66 @@
+"""The plays and the profiles of a workspace, as training reads them."""
+
+from collections.abc import Sequence
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from segue.domain.catalogue import Catalogue
+from segue.domain.times import DAY
+from segue.domain.users import User
+from segue.features.encoder import Encoder, FloatArray
+from segue.features.listeners import History, user_columns
+from training.plays import NEVER, Plays
+from training.users import read_users
+
+
+def read_plays(
+    connection: duckdb.DuckDBPyConnection, catalogue: Catalogue
+) -> tuple[NDArray[np.str_], Plays]:
+    """Every play of a track in the catalogue; and the ids of the users with any, (users,), sorted
+    by their bytes."""
+    table = connection.sql(
+        """
+        SELECT user_id, track_id, time, skipped_at, liked_at FROM plays
+        ORDER BY user_id, time, track_id, session_id
+        """
+    ).to_arrow_table()
+    tracks = _positions(table, catalogue)
+    known = tracks >= 0
+    table = table.filter(pa.array(known))
+    named = table.column("user_id").combine_chunks().dictionary_encode()
+    skipped_at, liked_at = (
+        pc.fill_null(table.column(name), NEVER).to_numpy() for name in ("skipped_at", "liked_at")
+    )
+    return np.array(named.dictionary.to_pylist(), np.str_), Plays(
+        user=named.indices.to_numpy().astype(np.int32),
+        track=tracks[known],
+        time=table.column("time").to_numpy(),
+        skipped_at=skipped_at,
+        liked_at=liked_at,
+    )
+
+
+def _positions(plays: pa.Table, catalogue: Catalogue) -> NDArray[np.int32]:
+    """(plays,) positions in the catalogue, -1 for an unknown track."""
+    named = plays.column("track_id").combine_chunks().dictionary_encode()
+    places = catalogue.positions(named.dictionary.to_pylist())
+    return places[named.indices.to_numpy()] if len(plays) else np.empty(0, np.int32)
+
+
+def history_at(plays: Plays, as_of: int) -> History:
+    """Plays that are known at a moment as models see them then."""
+    age = ((as_of - plays.time) / DAY).astype(np.float32)
+    return History(plays.track, plays.completed, plays.liked, age)
+
+
+def read_profiles(
+    connection: duckdb.DuckDBPyConnection, encoder: Encoder, user_ids: Sequence[str]
+) -> FloatArray:
+    """(users, user_width) encoded; of a user without a profile what serving takes in its place."""
+    known = read_users(connection)
+    users = [known.get(user_id, User(user_id)) for user_id in user_ids]
+    return encoder.encode_users(user_columns(users, encoder.schema))
