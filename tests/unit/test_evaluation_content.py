@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from segue.models.sources import SOURCES
 
 from segue.domain.catalogue import Catalogue
 from segue.domain.times import parse_time
 from segue.features.schema import POZYTYWKA, load_schema, parse_schema
 from segue.models.bundle import Bundle
+from segue.models.hybrid.sources import SOURCES
 from tests.unit.test_peers import make_split
 from training.catalogue import EncodedCatalogue, Popularity, encode_catalogue
 from training.data import connect, open_data
