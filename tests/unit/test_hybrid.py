@@ -194,7 +194,43 @@ class TestStatistics:
         assert np.allclose(shares, expected / expected.sum(), atol=5e-3)
 
 
+class TestFollowers:
+    def test_are_what_is_played_soon_after(self) -> None:
+        owner = np.array([0, 0, 0, 0, 0, 0, 1, 1], np.int32)
+        tracks = np.array([1, 2, 2, 3, 4, 5, 1, 3], np.int32)
+        found = fitting.followers_of(owner, tracks, 6)
+
+        def after(track: int) -> dict[int, float]:
+            own = slice(found.offsets[track], found.offsets[track + 1])
+            pairs = zip(found.numbers[own].tolist(), found.shares[own].tolist(), strict=True)
+            return {number: round(share, 3) for number, share in pairs}
+
+        # Fewer than five say as little as five would.
+        assert after(1) == {2: 0.4, 3: 0.4}
+        assert after(2) == {3: 0.4, 4: 0.4, 5: 0.2}
+        assert after(5) == {}
+
+    def test_only_the_most_frequent_are_kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(fitting, "FOLLOWERS", 1)
+        tracks = np.array([0, 2, 0, 1, 0, 2], np.int32)
+        found = fitting.followers_of(np.zeros(6, np.int32), tracks, 3)
+        assert found.numbers[found.offsets[0] : found.offsets[1]].tolist() == [2]
+
+    def test_nothing_follows_where_nothing_was_played(self) -> None:
+        none = np.empty(0, np.int32)
+        assert fitting.followers_of(none, none, 3).offsets.tolist() == [0, 0, 0, 0]
+
+
 class TestSources:
+    def test_the_last_plays_are_followed_by_what_follows_them(self) -> None:
+        # Everybody plays 0, 1, 2 and so on, in this order.
+        statistics = fitting.fit_statistics(tracks_of(20), past_of(np.ones((5, 20), np.bool_)))
+        shares = shares_of(statistics, "follows the last plays", 3, 4)
+        assert set(np.flatnonzero(shares)) == {4, 5, 6, 7}
+        assert shares[[5, 6]].min() > shares[[4, 7]].max()
+        artists = shares_of(statistics, "artist that follows", 7)
+        assert set(statistics.artist[artists > 0].tolist()) == {3, 4}
+
     @given(st.lists(st.integers(0, 599), min_size=1, max_size=40), st.booleans())
     @settings(max_examples=40, deadline=None)
     def test_each_shares_everything_out(
@@ -218,8 +254,9 @@ class TestSources:
 
     def test_an_artist_goes_to_the_tracks_of_that_artist(self, statistics: Statistics) -> None:
         track = int(np.flatnonzero(statistics.artist >= 0)[0])
-        shares = shares_of(statistics, "artist", track)
-        assert np.array_equal(shares > 0, statistics.artist == statistics.artist[track])
+        for source in ("artist of late", "artist by tracks"):
+            shares = shares_of(statistics, source, track)
+            assert np.array_equal(shares > 0, statistics.artist == statistics.artist[track])
 
     def test_a_genre_goes_to_the_tracks_of_that_genre(self, statistics: Statistics) -> None:
         genres = statistics.genres

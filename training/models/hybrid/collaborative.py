@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 
 from segue.domain.genres import TrackGenres
 from segue.features.encoder import FloatArray
-from segue.models.hybrid.statistics import CONFIDENCE, WINDOWS, Neighbours, Patterns, Statistics
+from segue.models.hybrid.statistics import (
+    CONFIDENCE,
+    WINDOWS,
+    Followers,
+    Neighbours,
+    Patterns,
+    Statistics,
+)
 from segue.models.hybrid.statistics import RIDGE as FACTOR_RIDGE
 from training.catalogue import EncodedCatalogue
 from training.models.hybrid.products import vectors_of
@@ -32,6 +39,12 @@ PATTERNS = 128
 # Up to so many listeners or tracks, eigenvectors are exact; beyond, by subspace iteration.
 EXACT = 3_000
 ROUNDS = 4
+
+# What is played within so many plays follows; so many followers are kept of each, and shares are
+# of no fewer than so many.
+REACH = 3
+FOLLOWERS = 16
+FEWEST = 5
 
 # Implicit ALS; it starts near its end, from the broadest patterns.
 FACTORS = 64
@@ -64,12 +77,17 @@ def fit_statistics(tracks: Tracks, past: Past) -> Statistics:
     pairs = sp.csr_array((np.ones_like(counts.data), counts.indices, counts.indptr), counts.shape)
     basis, values, scale = broadest_patterns(pairs)
     start = basis[:, :FACTORS] * np.sqrt(values[:FACTORS]) / scale[:, None]
+    artist = tracks.artist[past.tracks]
+    known = artist >= 0
+    artists = int(tracks.artist.max(initial=-1)) + 1
     return Statistics(
         popularity=popularity(past, tracks.released),
         head=head,
         neighbours=neighbours(logs),
         patterns=Patterns(vectors_of(basis * scale[:, None]), scale**-2),
         factors=vectors_of(factorise(pairs, start)),
+        followers=followers_of(past.owner, past.tracks, len(tracks.artist)),
+        artist_followers=followers_of(past.owner[known], artist[known], artists),
         artist=tracks.artist,
         genres=tracks.genres,
     )
@@ -122,6 +140,27 @@ def neighbours(played: sp.csr_array) -> Neighbours:
     itself = np.minimum((passed**2).sum(1), 1 - 1e-3)
     return Neighbours(
         vectors_of(passed * scale[:, None]), (1 / (scale**2 * (1 - itself))).astype(np.float32)
+    )
+
+
+def followers_of(owner: NDArray[np.integer], numbers: NDArray[np.integer], size: int) -> Followers:
+    """What is played soon after each of ``size`` tracks or artists; owner, numbers: (plays,) in the
+    order of (owner, time)."""
+    found = [np.empty(0, np.int64)]
+    for back in range(1, REACH + 1):
+        first, then = numbers[:-back], numbers[back:]
+        one_after_the_other = (owner[back:] == owner[:-back]) & (first != then)
+        found.append((first.astype(np.int64) * size + then)[one_after_the_other])
+    pairs, counts = np.unique(np.concatenate(found), return_counts=True)
+    rows, followers = np.divmod(pairs, size)
+    totals = np.maximum(np.bincount(rows, counts, size), FEWEST)
+    order = np.lexsort((followers, -counts, rows))
+    begins = np.searchsorted(rows, np.arange(size))
+    kept = order[np.arange(len(order)) - begins[rows[order]] < FOLLOWERS]
+    offsets = np.searchsorted(rows[kept], np.arange(size + 1))
+    shares = counts[kept] / totals[rows[kept]]
+    return Followers(
+        offsets.astype(np.int32), followers[kept].astype(np.int32), shares.astype(np.float32)
     )
 
 

@@ -22,5 +22,11 @@ def write_hybrid(writer: BundleWriter, trained: TrainedHybrid) -> None:
     ):
         writer.array(f"hybrid/{name}.npy", vectors.numbers)
         writer.array(f"hybrid/{name}_scale.npy", vectors.scale)
+    for name, followers in (
+        ("followers", statistics.followers),
+        ("artist_followers", statistics.artist_followers),
+    ):
+        for field in fields(followers):
+            writer.array(f"hybrid/{name}_{field.name}.npy", getattr(followers, field.name))
     for field in fields(gates):
         writer.array(f"hybrid/gates/{field.name}.npy", getattr(gates, field.name))

@@ -1,7 +1,7 @@
 """The mixture inside the hybrid: which sources listeners' plays come from, fitted with PyTorch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,6 +17,8 @@ PRIOR = 2.0
 PRIOR_OF_PARTS = 0.1
 PRIOR_OF_TRAITS = 4.0
 ITERATIONS = 60
+# Less than this a step does not lower the loss of an example for it to be worth another one.
+ENOUGH = 2e-5
 # Examples are fitted in groups of like length, which spares half of the padding.
 GROUP = 100
 # Every so many-th listener is held out, to measure what the others teach.
@@ -101,24 +103,33 @@ def fit_mixture(examples: Sequence[Example]) -> TrainedMixture:
     held = set(users[::HELD_OUT].tolist()) if len(users) > 1 else set()
     known = [example for example in examples if example.user not in held]
     unknown = [example for example in examples if example.user in held]
-    validation = _cost(_fit(known), unknown) if held else 0.0
-    gates = _fit(examples)
+    learnt = _fit(known, _even(examples))
+    validation = _cost(learnt, unknown) if held else 0.0
+    # Those that were held out change little, so this is a short way.
+    gates = _fit(examples, learnt) if held else learnt
     return TrainedMixture(gates, _cost(gates, examples), validation)
 
 
-def _fit(examples: Sequence[Example]) -> Gates:
+def _even(examples: Sequence[Example]) -> Gates:
+    """All sources alike for everybody."""
     traits = np.stack([example.traits for example in examples])
     first = examples[0]
-    network = Mixture(first.shares.shape[1], first.repeats.shape[1], traits.shape[1])
-    scale = Gates(
+    return Gates(
         centre=traits.mean(0),
         spread=np.maximum(traits.std(0), np.float32(1e-6)),
-        shares=np.empty(0, np.float32),
-        repeats=np.empty(0, np.float32),
+        shares=np.zeros((first.shares.shape[1], traits.shape[1]), np.float32),
+        repeats=np.zeros((first.repeats.shape[1], traits.shape[1]), np.float32),
     )
-    groups = _groups(examples, scale)
+
+
+def _fit(examples: Sequence[Example], start: Gates) -> Gates:
+    network, groups = _network(start), _groups(examples, start)
     optimizer = torch.optim.LBFGS(
-        network.parameters(), max_iter=ITERATIONS, history_size=15, line_search_fn="strong_wolfe"
+        network.parameters(),
+        max_iter=ITERATIONS,
+        tolerance_change=ENOUGH,
+        history_size=15,
+        line_search_fn="strong_wolfe",
     )
 
     def closure() -> float:
@@ -134,19 +145,24 @@ def _fit(examples: Sequence[Example]) -> Gates:
         return total + prior.item()
 
     optimizer.step(closure)
-    return Gates(
-        scale.centre,
-        scale.spread,
-        network.shares.detach().numpy(),
-        network.repeats.detach().numpy(),
+    return replace(
+        start,
+        shares=network.shares.detach().numpy().copy(),
+        repeats=network.repeats.detach().numpy().copy(),
     )
+
+
+def _network(gates: Gates) -> Mixture:
+    network = Mixture(len(gates.shares), len(gates.repeats), len(gates.centre))
+    with torch.no_grad():
+        network.shares.copy_(torch.from_numpy(gates.shares))
+        network.repeats.copy_(torch.from_numpy(gates.repeats))
+    return network
 
 
 @torch.no_grad()
 def _cost(gates: Gates, examples: Sequence[Example]) -> float:
-    network = Mixture(len(gates.shares), len(gates.repeats), len(gates.centre))
-    network.shares.copy_(torch.from_numpy(gates.shares))
-    network.repeats.copy_(torch.from_numpy(gates.repeats))
+    network = _network(gates)
     losses = [_losses(network, group) for group in _groups(examples, gates)]
     return torch.cat(losses).mean().item()
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.domain.catalogue import Catalogue
+from segue.domain.ragged import entries
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +44,9 @@ class TrackGenres:
         Three arrays (pairs,): the row in ``tracks``, ascending; the genre's number; and the share
         of the track that falls to the genre, 1 / the number of its genres.
         """
+        rows, places = entries(self.offsets, tracks)
         counts = self.offsets[tracks + 1] - self.offsets[tracks]
-        rows = np.repeat(np.arange(len(tracks)), counts)
-        # The place of a pair in ``numbers``: where its track begins, and how far it is from there.
-        begins = np.repeat(self.offsets[tracks] - np.cumsum(counts) + counts, counts)
-        numbers = self.numbers[begins + np.arange(len(rows))]
-        return rows, numbers, (1 / counts[rows]).astype(np.float32)
+        return rows, self.numbers[places], (1 / counts[rows]).astype(np.float32)
 
     def mix(self, tracks: NDArray[np.integer], weights: NDArray[np.float32]) -> NDArray[np.float32]:
         """(genres,) the share of each genre in the weighted tracks; all 0 where there is none."""

@@ -18,7 +18,7 @@ from segue.models.hybrid.sources import (
     votes_for,
     votes_of,
 )
-from segue.models.hybrid.statistics import Neighbours, Patterns, Statistics
+from segue.models.hybrid.statistics import Followers, Neighbours, Patterns, Statistics
 from segue.models.hybrid.vectors import Vectors
 from segue.models.model import Contributions, Listener, Model
 from segue.models.ranked import Forbidden, Ranked, best
@@ -128,12 +128,18 @@ def read_statistics(bundle: Bundle) -> Statistics:
         numbers, scale = (bundle.array(f"hybrid/{name}{part}.npy") for part in ("", "_scale"))
         return Vectors(numbers, scale, network)
 
+    def followers(name: str) -> Followers:
+        fields_of = ("offsets", "numbers", "shares")
+        return Followers(*(bundle.array(f"hybrid/{name}_{field}.npy") for field in fields_of))
+
     return Statistics(
         popularity=bundle.array("hybrid/popularity.npy"),
         head=bundle.array("hybrid/head.npy"),
         neighbours=Neighbours(vectors("neighbours"), bundle.array("hybrid/neighbours_gain.npy")),
         patterns=Patterns(vectors("patterns"), bundle.array("hybrid/patterns_gain.npy")),
         factors=vectors("factors"),
+        followers=followers("followers"),
+        artist_followers=followers("artist_followers"),
         artist=bundle.catalogue.artists,
         genres=bundle.track_genres,
     )

@@ -32,19 +32,23 @@ OWN = (
     "own plays", "own plays of two months", "own plays of two weeks", "own plays of a day",
     "started", "liked",
 )  # fmt: skip
-BY_ARTIST = ("artist", "artist of late", "artist by tracks")
+TASTE = OWN.index("own plays of two weeks")
+BY_ARTIST = ("artist of late", "artist by tracks", "artist that follows")
 BY_GENRE = ("genre", "genre by excess", "main genre")
 TOGETHER = (
     "neighbours", "neighbours of late", "neighbours in fashion",
     "factors",
     "broad taste", "broad taste in fashion",
 )  # fmt: skip
-SOURCES = COMMON + OWN + BY_ARTIST + BY_GENRE + TOGETHER
+FOLLOWING = ("follows what was played", "follows the last plays")
+SOURCES = COMMON + OWN + BY_ARTIST + BY_GENRE + FOLLOWING + TOGETHER
 
 # After so many days a play tells half as much: one's stock, one's current taste, one's mood.
 _STOCK, _TASTE, _MOOD = 60.0, 14.0, 1.0
 # A heard track is fresh for about a week.
 _FRESH = 7.0
+# What may be followed: so many plays, each by so much more than the one before it.
+_LAST, _FADING = 12, 0.7
 # Where nothing is known, shares are not divided by it.
 _NOTHING = 1e-12
 
@@ -53,7 +57,8 @@ _NOTHING = 1e-12
 class Summary:
     """A listener's different tracks, (n,) ascending positions, and for each of them, (n,) float32:
     full plays in all, with slow, middling and fast forgetting; starts and likes, with slow
-    forgetting; skips likewise; and how fresh the last play is."""
+    forgetting; skips likewise; how fresh the last play is; and how much it is of the last plays of
+    all."""
 
     tracks: NDArray[np.intp]
     plays: FloatArray
@@ -64,6 +69,7 @@ class Summary:
     likes: FloatArray
     skips: FloatArray
     fresh: FloatArray
+    last: FloatArray
 
     @property
     def counts(self) -> FloatArray:
@@ -85,6 +91,8 @@ def summarise(history: History) -> Summary:
     slow = history.recency(_STOCK)
     fresh = np.zeros(len(tracks), np.float32)
     np.maximum.at(fresh, of_play, history.recency(_FRESH))
+    back = np.arange(len(of_play))[::-1]
+    last = np.where(back < _LAST, _FADING**back, 0)
     return Summary(
         tracks=tracks.astype(np.intp),
         plays=total(completed),
@@ -95,6 +103,7 @@ def summarise(history: History) -> Summary:
         likes=total(history.liked * slow),
         skips=total((1 - completed) * slow),
         fresh=fresh,
+        last=total(last),
     )
 
 
@@ -138,7 +147,8 @@ class Votes:
 
 def votes_of(statistics: Statistics, own: Summary, *, all_tracks: bool = False) -> Votes:
     """The votes for all tracks that more than what is the same for everybody, and genres, speak
-    for: the head, what the listener has heard, and the tracks of the artists heard. Or for all."""
+    for: the head, what the listener has heard and what follows, and the tracks of the artists of
+    both. Or for all."""
     plays = _Plays.of(statistics, own, np.ones((1, len(own)), np.float32))
     head = statistics.head
     further = statistics.tail if all_tracks else _of_interest_in_tail(statistics, plays)
@@ -182,8 +192,9 @@ class _Plays:
     """What v listeners have played of the same n tracks, and what follows from it.
 
     tracks: (n,) ascending. counts: (v, len(OWN), n). different: (v, n), 1 for a track fully played.
-    artists: (a,) those of the tracks, ascending; of_artists: (v, len(BY_ARTIST), a) their weights.
-    of_genres: (v, len(BY_GENRE), genres) the weights of genres.
+    artists: (a,) those of the tracks and those that follow, ascending; of_artists: (v,
+    len(BY_ARTIST), a) their weights. of_genres: (v, len(BY_GENRE), genres) the weights of genres.
+    followers: (f,) the tracks that follow, ascending; following: (v, len(FOLLOWING), f).
     """
 
     tracks: NDArray[np.intp]
@@ -192,31 +203,45 @@ class _Plays:
     artists: NDArray[np.int32]
     of_artists: FloatArray
     of_genres: FloatArray
+    followers: NDArray[np.int32]
+    following: FloatArray
 
     @classmethod
     def of(cls, statistics: Statistics, own: Summary, kept: FloatArray) -> Self:
         counts = own.counts * kept[:, None]
-        different = (own.plays > 0) * kept
+        different, last = (own.plays > 0) * kept, own.last * kept
+        weights = np.stack([counts[:, TASTE], last], 1).reshape(-1, len(own))
+        followers = statistics.followers.of(weights, own.tracks)
         return cls(
             own.tracks,
             counts,
             different,
-            *_artists_played(statistics.artist[own.tracks], counts, different),
+            *_artists_played(statistics, own.tracks, counts[:, TASTE], different, last),
             _genres_played(statistics, own.tracks, counts[:, 0]),
+            followers.numbers,
+            followers.weights.reshape(len(kept), len(FOLLOWING), -1),
         )
 
 
 def _artists_played(
-    artist: NDArray[np.int32], counts: FloatArray, different: FloatArray
+    statistics: Statistics,
+    tracks: NDArray[np.intp],
+    taste: FloatArray,
+    different: FloatArray,
+    last: FloatArray,
 ) -> tuple[NDArray[np.int32], FloatArray]:
-    """By plays, by plays of late, and by how many different tracks were played, squared: who plays
-    many of an artist's tracks wants the others."""
-    artists, places = np.unique(artist, return_inverse=True)
-    belongs = (places[:, None] == np.arange(len(artists))).astype(np.float32)
-    weights = np.stack([counts[:, 0], counts[:, 2], different], 1) @ belongs
-    weights[:, 2] **= 2
-    known = artists >= 0
-    return artists[known], weights[:, :, known]
+    """By plays of late; by how many different tracks were played, squared: who plays many of an
+    artist's tracks wants the others; and as what follows the artists of the last plays."""
+    known = statistics.artist[tracks] >= 0
+    of_tracks = statistics.artist[tracks][known]
+    following = statistics.artist_followers.of(last[:, known], of_tracks)
+    artists = np.union1d(of_tracks, following.numbers)
+    weights = np.zeros((len(taste), len(BY_ARTIST), len(artists)), np.float32)
+    belongs = (of_tracks[:, None] == artists).astype(np.float32)
+    weights[:, 0] = taste[:, known] @ belongs
+    weights[:, 1] = (different[:, known] @ belongs) ** 2
+    weights[:, 2, np.searchsorted(artists, following.numbers)] = following.weights
+    return artists, weights
 
 
 def _genres_played(
@@ -237,15 +262,16 @@ def _genres_played(
 
 
 def _of_interest_in_tail(statistics: Statistics, plays: _Plays) -> NDArray[np.int32]:
-    """What the listener has heard, and all tracks of the artists heard, as far as they are in the
-    tail; ascending."""
+    """What the listener has heard, what follows, and all tracks of the artists heard and those that
+    follow them, as far as they are in the tail; ascending."""
     if not len(statistics.tail):
         return statistics.tail
     tracks, artists = statistics.tail_by_artist
     starts, ends = (np.searchsorted(artists, plays.artists, side) for side in ("left", "right"))
     by_artist = [tracks[start:end] for start, end in zip(starts, ends, strict=True)]
-    in_head, _ = _find(statistics.head, plays.tracks)
-    return np.unique(np.concatenate([plays.tracks[~in_head].astype(np.int32), *by_artist]))
+    single = np.union1d(plays.tracks, plays.followers).astype(np.int32)
+    in_head, _ = _find(statistics.head, single)
+    return np.unique(np.concatenate([single[~in_head], *by_artist]))
 
 
 def _find(
@@ -262,15 +288,17 @@ def _vote(
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Fill in (v, len(SOURCES), n) votes, 0 so far, for n tracks, ascending; ``heard`` and
     ``places`` of ``Votes``."""
-    ends = np.cumsum([len(group) for group in (COMMON, OWN, BY_ARTIST, BY_GENRE)])
-    common, own, by_artist, by_genre, together = np.split(votes, ends, 1)
+    ends = np.cumsum([len(group) for group in (COMMON, OWN, BY_ARTIST, BY_GENRE, FOLLOWING)])
+    common, own, by_artist, by_genre, following, together = np.split(votes, ends, 1)
     common[:] = shares = statistics.common_of(tracks)
     recent, fashion = shares[RECENT], shares[WEEK] / shares[YEAR]
     found, places = _find(tracks, plays.tracks)
     own[:, :, places] = plays.counts[:, :, found]
-    _vote_by_artist(statistics, plays, tracks, recent, by_artist)
+    _vote_by_artist(statistics, plays, tracks, shares[YEAR], recent, by_artist)
     _vote_by_genre(statistics, plays, tracks, recent, by_genre)
     _vote_together(statistics, plays, tracks, fashion, together)
+    follows, after = _find(tracks, plays.followers)
+    following[:, :, after] = plays.following[:, :, follows]
     return np.flatnonzero(found), places
 
 
@@ -278,19 +306,23 @@ def _vote_by_artist(
     statistics: Statistics,
     plays: _Plays,
     tracks: NDArray[np.integer],
+    year: FloatArray,
     recent: FloatArray,
     votes: FloatArray,
 ) -> None:
-    """Other tracks of the artists played; among an artist's tracks by the square root of
-    popularity, so that the less played ones have a part."""
-    place = np.full(len(statistics.of_artists) + 1, -1, np.int32)
+    """Tracks of artists: by their popularity among the artist's; where the artist's other tracks
+    are wanted, by the square root of it, so that the less played ones have a part."""
+    popular, roots = statistics.of_artists
     # The last place stands for no artist.
+    place = np.full(len(popular) + 1, -1, np.int32)
     place[plays.artists] = np.arange(len(plays.artists))
     places = place[statistics.artist[tracks]]
     found = np.flatnonzero(places >= 0)
     places = places[found]
-    within = np.sqrt(recent[found]) / statistics.of_artists[plays.artists[places]]
-    votes[:, :, found] = plays.of_artists[:, :, places] * within
+    artists, weights = plays.artists[places], plays.of_artists[:, :, places]
+    weights[:, [0, 2]] *= year[found] / popular[artists]
+    weights[:, 1] *= np.sqrt(recent[found]) / roots[artists]
+    votes[:, :, found] = weights
 
 
 def _vote_by_genre(
@@ -325,7 +357,7 @@ def _vote_together(
     whole = tracks is statistics.head
     inside, places = (slice(None), None) if whole else _find(statistics.head, tracks)
     different = plays.different[:, counted]
-    counts = np.log1p(plays.counts[:, 0, counted]), plays.counts[:, 2, counted]
+    counts = np.log1p(plays.counts[:, 0, counted]), plays.counts[:, TASTE, counted]
     by_neighbours = _by_neighbours(statistics.neighbours, rows, np.concatenate(counts), places)
     votes[:, 0, inside], votes[:, 1, inside] = np.split(by_neighbours, 2)
     votes[:, 3, inside] = _by_factors(statistics, rows, different, places)
@@ -389,12 +421,14 @@ def _totals(statistics: Statistics, plays: _Plays) -> FloatArray:
     genre, excess, main = np.moveaxis(plays.of_genres, 1, 0)
     by_genre = np.stack([genre @ popular, excess @ roots, main @ popular], 1)
     common = np.ones((len(plays.counts), len(COMMON)), np.float32)
-    return np.concatenate([common, plays.counts.sum(2), plays.of_artists.sum(2), by_genre], 1)
+    own, by_artist, following = (
+        votes.sum(2) for votes in (plays.counts, plays.of_artists, plays.following)
+    )
+    return np.concatenate([common, own, by_artist, by_genre, following], 1)
 
 
 def _most(statistics: Statistics, plays: _Plays) -> FloatArray:
-    """(v, len(SOURCES)) the votes that a track of the tail has at most, if the listener has played
-    nothing of its artist."""
+    """(v, len(SOURCES)) the votes that a track of the tail has at most that is not of interest."""
     most = np.zeros((len(plays.counts), len(SOURCES)), np.float32)
     most[:, : len(COMMON)] = statistics.most_common_in_tail
     popular = statistics.most_in_tail_by_genre

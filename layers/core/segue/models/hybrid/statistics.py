@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.domain.genres import TrackGenres
+from segue.domain.ragged import entries
 from segue.features.encoder import FloatArray
 from segue.models.hybrid.vectors import Vectors
 
@@ -53,13 +54,43 @@ class Patterns:
 
 
 @dataclass(frozen=True)
+class Followers:
+    """What is played soon after what, of tracks or of artists.
+
+    offsets: (rows + 1,) int32. numbers, shares: (pairs,) int32 and float32; those at
+    ``offsets[r]:offsets[r + 1]`` follow r, with their shares of all that does, the greatest first.
+    """
+
+    offsets: NDArray[np.int32]
+    numbers: NDArray[np.int32]
+    shares: FloatArray
+
+    def of(self, weights: FloatArray, rows: NDArray[np.integer]) -> "Weighted":
+        """What follows the rows, each of them as much as in each of the (m, n) weights."""
+        of_row, places = entries(self.offsets, rows)
+        numbers, slots = np.unique(self.numbers[places], return_inverse=True)
+        parts = weights[:, of_row] * self.shares[places]
+        sums = [np.bincount(slots, part, len(numbers)) for part in parts]
+        return Weighted(numbers, np.reshape(sums, (len(weights), len(numbers))).astype(np.float32))
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """numbers: (n,) ascending, of tracks or artists. weights: (m, n)."""
+
+    numbers: NDArray[np.int32]
+    weights: FloatArray
+
+
+@dataclass(frozen=True)
 class Statistics:
     """What the sources are computed from.
 
     popularity: (tracks, len(WINDOWS)) float32, each track's share of all full plays, smoothed.
     head: (n,) int32, ascending, the tracks with the most listeners: of these alone it is told what
     goes together, so that neither time nor memory grow with a long tail of tracks that hardly
-    anybody plays. factors: theirs, of implicit ALS. artist: (tracks,) int32, the track's artist, or
+    anybody plays. factors: theirs, of implicit ALS. followers, artist_followers: of all tracks and
+    artists. artist: (tracks,) int32, the track's artist, or
     -1.
     """
 
@@ -68,6 +99,8 @@ class Statistics:
     neighbours: Neighbours
     patterns: Patterns
     factors: Vectors
+    followers: Followers
+    artist_followers: Followers
     artist: NDArray[np.int32]
     genres: TrackGenres
 
@@ -123,11 +156,13 @@ class Statistics:
 
     @cached_property
     def of_artists(self) -> FloatArray:
-        """(artists,) the square roots of the popularity of each artist's tracks, summed up."""
+        """(2, artists) the popularity of each artist's tracks in the year, and the square roots of
+        that of two weeks, summed up."""
         known = self.artist >= 0
-        roots = np.sqrt(self.popularity[known, RECENT])
-        sums = np.bincount(self.artist[known], roots, self.artist.max(initial=-1) + 1)
-        return sums.astype(np.float32)
+        year, recent = (self.popularity[known, window] for window in (YEAR, RECENT))
+        size = self.artist.max(initial=-1) + 1
+        sums = [np.bincount(self.artist[known], of, size) for of in (year, np.sqrt(recent))]
+        return np.stack(sums).astype(np.float32)
 
     @cached_property
     def of_genres(self) -> FloatArray:
