@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -155,15 +156,9 @@ class Asked:
         lists = {diversity: self._no_lists() for diversity in diversities}
         for row, (listener, heard) in enumerate(self._each(model.history_days)):
             for diversity in diversities:
+                ask = partial(rank, model, listener, self.bundle, diversity=diversity)
                 for view, forbidden in (("any", None), ("new", heard)):
-                    found = rank(
-                        model,
-                        listener,
-                        self.bundle,
-                        self._k,
-                        forbidden=forbidden,
-                        diversity=diversity,
-                    ).tracks
+                    found = ask(self._k, forbidden=forbidden).tracks
                     lists[diversity][view][row, : len(found)] = found
             progress(f"asking the {self.models[number]}", row + 1, judged)
         return lists
