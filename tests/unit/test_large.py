@@ -1,4 +1,4 @@
-"""The made-up set that the models' time and memory are measured on."""
+"""The made-up set that the models' time and memory are measured on, and how they do on one."""
 
 from pathlib import Path
 
@@ -6,6 +6,14 @@ import numpy as np
 
 from infra.benchmarks.large import listeners, write
 from infra.progress import silent
+from segue.features.schema import load_schema
+from training.data import connect, open_data
+from training.evaluation.options import Options
+from training.evaluation.own import Asked, fit_bundle
+from training.evaluation.results import Judge
+from training.protocol.lists import Lists
+from training.protocol.metrics import Floats
+from training.protocol.temporal import prepare
 
 
 def lines(path: Path) -> list[str]:
@@ -39,3 +47,25 @@ def test_every_listener_is_trained_on_and_judged_by_different_tracks(tmp_path: P
     assert [len(one) for one in lists] == [40, 40]
     assert all(lists[0][user] and not lists[0][user] & lists[1][user] for user in lists[1])
     assert pairs == sum(len(tracks) for one in lists for tracks in one.values())
+
+
+def test_the_hybrid_is_no_worse_than_any_of_its_sources(tmp_path: Path) -> None:
+    """On listeners without times, who keep to a few clusters of tracks."""
+    write(tmp_path, 600, 800, 7, silent)
+    opened = open_data(tmp_path, tmp_path / "workspace", split="given")
+    assert opened.cutoff is not None
+    with connect(tmp_path / "workspace") as connection:
+        encoded, split = prepare(connection, load_schema(opened.schema), opened.cutoff)
+        judge = Judge(split, encoded.features)
+
+        def ndcg(name: str, lists: Lists) -> Floats:
+            return judge.measures(name, lists)["new"]["ndcg"]
+
+        with fit_bundle(connection, encoded, opened.schema, opened.cutoff, Options()) as (
+            bundle,
+            _,
+        ):
+            asked = Asked(connection, bundle, split, 20)
+            hybrid = ndcg("hybrid", asked.lists(3, silent))
+            for name, lists in asked.sources(silent).items():
+                assert np.nanmean(hybrid) >= np.nanmean(ndcg(name, lists)), name
