@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import duckdb
 import torch
+from threadpoolctl import threadpool_limits
 
 from segue.features.listeners import listener_width
 from segue.models.registry import REGISTRY
@@ -50,15 +52,18 @@ def fit_models(
     where there are no plays to learn from."""
     make_deterministic(seed)
     curves: dict[str, Curve] = {}
-    if encoded.features.shape[1]:
-        autoencoder = train_autoencoder(connection, encoded, cutoff, device, progress)
-        write_autoencoder(writer, autoencoder, encoded.features)
-        classifier = train_classifier(connection, encoded, cutoff, device, progress)
-        encoder = encoded.encoder
-        width = listener_width(encoder.track_width, encoder.user_width)
-        write_classifier(writer, classifier, encoded.features, width)
-        curves = {"autoencoder": autoencoder.curve, "classifier": classifier.curve}
-    hybrid = train_hybrid(connection, encoded, cutoff, seed, progress)
+    # The hybrid draws nothing from PyTorch, so that it may be fitted on a core of its own.
+    with ThreadPoolExecutor(1) as other:
+        fitting = other.submit(train_hybrid, connection.cursor(), encoded, cutoff, seed, progress)
+        if encoded.features.shape[1]:
+            autoencoder = train_autoencoder(connection, encoded, cutoff, device, progress)
+            write_autoencoder(writer, autoencoder, encoded.features)
+            classifier = train_classifier(connection, encoded, cutoff, device, progress)
+            encoder = encoded.encoder
+            width = listener_width(encoder.track_width, encoder.user_width)
+            write_classifier(writer, classifier, encoded.features, width)
+            curves = {"autoencoder": autoencoder.curve, "classifier": classifier.curve}
+        hybrid = fitting.result()
     write_hybrid(writer, hybrid)
     measured = {name: curve.metrics() for name, curve in curves.items()}
     return Fitted({"popularity": {}, **measured, "hybrid": hybrid.mixture.metrics()}, curves)
@@ -69,6 +74,7 @@ def make_deterministic(seed: int) -> None:
     # One thread gives the same sums on every machine; networks this small gain little from more,
     # and lose tenfold where another process holds one of the cores.
     torch.set_num_threads(1)
+    threadpool_limits(1, "blas")
     torch.manual_seed(seed)
     # cuBLAS is deterministic only with a workspace of fixed size.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

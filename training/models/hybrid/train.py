@@ -24,9 +24,10 @@ from training.progress import Progress
 HISTORY_DAYS = Hybrid.history_days
 # The month ahead; shorter where the data is: a third of it.
 SPAN = 30 * DAY
-# Moments to learn from, a quarter of a span apart, and listeners at each.
+# So many listeners to learn from, at as few moments as give them, for the last is most like today:
+# at most so many, a quarter of a span apart.
+LISTENERS = 900
 MOMENTS = 3
-LISTENERS = 600
 # Candidates for the head of a list: so many of each source, beside what was heard.
 CANDIDATES = 20
 # Without times, so much of what each listener played is what they "will" play.
@@ -75,8 +76,10 @@ def train_hybrid(
     random = np.random.default_rng(seed)
     examples: list[Example] = []
     for done, moment in enumerate(_moments(users, plays, today, random)):
-        examples += _examples(moment, tracks, today, random)
+        examples += _examples(moment, tracks, today, LISTENERS - len(examples), random)
         progress("hybrid", done + 1, MOMENTS + 2)
+        if len(examples) == LISTENERS:
+            break
     if not examples:
         raise InvalidData(
             "no listener played anything in two stretches of time before the cut-off; "
@@ -90,9 +93,9 @@ def train_hybrid(
 
 
 def _examples(
-    moment: Moment, tracks: Tracks, today: Past, random: np.random.Generator
+    moment: Moment, tracks: Tracks, today: Past, most: int, random: np.random.Generator
 ) -> Iterator[Example]:
-    users = np.sort(random.permutation(np.unique(moment.user))[:LISTENERS])
+    users = np.sort(random.permutation(np.unique(moment.user))[:most])
     statistics = fit_statistics(tracks, moment.past)
     everybody = np.searchsorted(today.users, moment.past.users[users])
     for user, number in zip(users.tolist(), everybody.tolist(), strict=True):
