@@ -155,12 +155,12 @@ def write_autoencoder(
     latents = latents.float()
     writer.array("autoencoder/prior.npy", trained.prior)
     inputs = {"features": rows[:2].float()}
-    writer.network("autoencoder/encoder.onnx", trained.space, inputs, "latents")
+    writer.network("autoencoder/encoder.onnx", trained.space, inputs, ("latents",))
     inputs = {
         "latents": latents[:8],
         "prior": torch.ones(8),
         "interests": torch.tensor([0, 1, 2]),
         "weights": torch.tensor([0.5, 0.3, 0.2]),
     }
-    writer.network("autoencoder/density.onnx", TasteDensity(), inputs, "scores")
+    writer.network("autoencoder/density.onnx", TasteDensity(), inputs, ("scores",))
     return latents.numpy()

@@ -163,18 +163,15 @@ class PreferenceClassifier(nn.Module):
 
 
 class ClassifierHead(nn.Module):
-    """The classifier as it is exported: one listener against the whole precomputed catalogue."""
+    """The classifier as it is exported: all that depends on the listener, once for a request."""
 
     def __init__(self, classifier: PreferenceClassifier) -> None:
         super().__init__()
         self.listener = classifier.listener
         self.memory = classifier.memory
 
-    def forward(
-        self, listener: Tensor, factors: Tensor, base: Tensor, heard: Tensor, own: Tensor
-    ) -> Tensor:
-        """(width,), (tracks, FACTORS), (tracks,), (n,) different positions, (n, own_width)
-        -> (tracks,) probabilities."""
-        own_factors, habits = self.listener(listener)
-        logits = factors @ own_factors + base
-        return torch.sigmoid(logits.index_add(0, heard, self.memory(habits, own)))
+    def forward(self, listener: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+        """(width,), (n, own_width) -> (FACTORS,), (n,): what the tracks' factors are multiplied by,
+        and what is added for each of the n heard tracks."""
+        factors, habits = self.listener(listener)
+        return factors, self.memory(habits, own)

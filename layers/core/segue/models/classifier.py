@@ -1,7 +1,5 @@
 """Model 2: the probability that the listener plays a track to its end within a week."""
 
-from collections.abc import Mapping
-from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -20,6 +18,8 @@ from segue.models.model import Contributions, Listener, Model
 
 # So many of the tracks that count most are tried out in an explanation.
 MAX_EXPLAINED = 50
+# Smaller ones would overflow on their way to a probability, which is nothing by then.
+LEAST_LOG_ODDS = -80.0
 
 
 class Classifier(Model):
@@ -41,53 +41,52 @@ class Classifier(Model):
         self._network = bundle.session("classifier/head.onnx")
 
     def score(self, listener: Listener) -> FloatArray:
-        catalogue = {"factors": self._factors, "base": self._base}
-        return self._probabilities(listener, catalogue, *encode_heard(listener.history))
+        heard, own = encode_heard(listener.history)
+        factors, memory = self._parts(self._profile(listener), listener.history, own)
+        log_odds = self._factors @ factors + self._base
+        log_odds[heard] += memory
+        probabilities: FloatArray = 1 / (1 + np.exp(-np.maximum(log_odds, LEAST_LOG_ODDS)))
+        return probabilities
 
     def contributions(self, listener: Listener, tracks: NDArray[np.intp]) -> Contributions:
         """How far the log-odds of each track would fall without the plays of a heard track. Beside
         those: how far its popularity puts it above the mean track, and what the listener's profile
         adds to that, were there no play to go by."""
-        history = listener.history
+        history, profile = listener.history, self._profile(listener)
         heard = _most_played(history)
-        whole = self._log_odds(listener, history, tracks)
-        amounts = [
-            whole - self._log_odds(listener, history.only(history.tracks != track), tracks)
-            for track in heard
-        ]
-        silent = self._log_odds(listener, history.only(np.zeros(len(history), np.bool_)), tracks)
+        nothing = history.only(np.zeros(len(history), np.bool_))
+        imagined = [history, nothing, *(history.only(history.tracks != track) for track in heard)]
+        whole, silent, *without = (self._log_odds(profile, one, tracks) for one in imagined)
         base = self._base[tracks]
         return Contributions(
             heard,
-            np.array(amounts, np.float32).reshape(len(heard), len(tracks)),
+            np.array([whole - less for less in without], np.float32).reshape(-1, len(tracks)),
             {"popularity": base - self._base.mean(), "profile": silent - base},
         )
 
     def _log_odds(
-        self, listener: Listener, history: History, tracks: NDArray[np.intp]
+        self, profile: FloatArray, history: History, tracks: NDArray[np.intp]
     ) -> FloatArray:
-        """(tracks,) of the asked-for tracks alone, as if the history had been this."""
-        arrays = {"factors": self._factors, "base": self._base}
-        rows = {name: array[tracks] for name, array in arrays.items()}
+        """(tracks,) of these tracks alone, as if the history had been this."""
         heard, own = encode_heard(history)
-        _, places, known = np.intersect1d(tracks, heard, return_indices=True)
-        imagined = replace(listener, history=history)
-        chances = self._probabilities(imagined, rows, places, own[known])
-        log_odds: FloatArray = np.log(chances) - np.log1p(-np.minimum(chances, 1 - 1e-7))
+        _, places, among = np.intersect1d(tracks, heard, return_indices=True)
+        factors, memory = self._parts(profile, history, own[among])
+        log_odds: FloatArray = self._factors[tracks] @ factors + self._base[tracks]
+        log_odds[places] += memory
         return log_odds
 
-    def _probabilities(
-        self,
-        listener: Listener,
-        rows: Mapping[str, FloatArray],
-        heard: NDArray[np.int64],
-        own: FloatArray,
-    ) -> FloatArray:
-        profile = self._encoder.encode_users(user_columns([listener.user], self._encoder.schema))[0]
-        vector = encode_listener(profile, listener.history, self._features)
-        feeds = {**rows, "listener": vector, "heard": heard, "own": own}
-        scores: FloatArray = self._network.run(["scores"], feeds)[0]
-        return scores
+    def _profile(self, listener: Listener) -> FloatArray:
+        columns = user_columns([listener.user], self._encoder.schema)
+        return self._encoder.encode_users(columns)[0]
+
+    def _parts(
+        self, profile: FloatArray, history: History, own: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """The listener's factors, (FACTORS,), and what the log-odds of heard tracks are more by,
+        (n,), of which these are the ``own``, (n, OWN_WIDTH)."""
+        vector = encode_listener(profile, history, self._features)
+        factors, memory = self._network.run(["factors", "memory"], {"listener": vector, "own": own})
+        return factors, memory
 
 
 def _most_played(history: History) -> NDArray[np.int32]:
