@@ -23,6 +23,9 @@ PLOTS = "plots"
 # Rows of the catalogue at a time, so that memory is for the results.
 BLOCK = 65536
 
+# Inputs and outputs whose length is fixed, and those whose free axis is not the first.
+_VECTORS, _FREE_AXES = ("listener", "factors"), {"leading": 1}
+
 
 class BundleWriter:
     """Collects the files of a bundle, and puts it in place whole or not at all.
@@ -60,7 +63,7 @@ class BundleWriter:
     def network(
         self, name: str, module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str]
     ) -> None:
-        """Export a module to ONNX; the first axis of whatever is not a single vector is free."""
+        """Export a module to ONNX; all but a single vector has a free axis, mostly the first."""
         _export(module, inputs, outputs, self._place(name))
 
     def seal(self, content: Mapping[str, Any]) -> None:
@@ -88,6 +91,7 @@ def _export(
 
     PyTorch's newer exporter makes the same graphs, but takes seconds to load, and more for each.
     """
+    free = [name for name in (*inputs, *outputs) if name not in _VECTORS]
     with warnings.catch_warnings():
         # It warns that it is the older one, and of positions that occur twice, which none here do.
         warnings.simplefilter("ignore")
@@ -97,13 +101,9 @@ def _export(
             path,
             input_names=list(inputs),
             output_names=list(outputs),
-            dynamic_axes={name: {0: name} for name in (*inputs, *outputs) if _is_free(name)},
+            dynamic_axes={name: {_FREE_AXES.get(name, 0): name} for name in free},
             dynamo=False,
         )
-
-
-def _is_free(name: str) -> bool:
-    return name not in ("listener", "factors")
 
 
 def write_catalogue(writer: BundleWriter, encoded: EncodedCatalogue, schema_text: str) -> None:

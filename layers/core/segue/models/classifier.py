@@ -77,7 +77,8 @@ class Classifier(Model):
 
     def _profile(self, listener: Listener) -> FloatArray:
         columns = user_columns([listener.user], self._encoder.schema)
-        return self._encoder.encode_users(columns)[0]
+        profile: FloatArray = self._encoder.encode_users(columns)[0]
+        return profile
 
     def _parts(
         self, profile: FloatArray, history: History, own: FloatArray
