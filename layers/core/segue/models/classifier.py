@@ -1,5 +1,7 @@
 """Model 2: the probability that the listener plays a track to its end within a week."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -42,7 +44,8 @@ class Classifier(Model):
 
     def score(self, listener: Listener) -> FloatArray:
         heard, own = encode_heard(listener.history)
-        factors, memory = self._parts(self._profile(listener), listener.history, own)
+        vector = encode_listener(self._profile(listener), listener.history, self._features)
+        factors, memory = self._parts(vector, own)
         log_odds = self._factors @ factors + self._base
         log_odds[heard] += memory
         probabilities: FloatArray = 1 / (1 + np.exp(-np.maximum(log_odds, LEAST_LOG_ODDS)))
@@ -52,45 +55,57 @@ class Classifier(Model):
         """How far the log-odds of each track would fall without the plays of a heard track. Beside
         those: how far its popularity puts it above the mean track, and what the listener's profile
         adds to that, were there no play to go by."""
-        history, profile = listener.history, self._profile(listener)
-        heard = _most_played(history)
-        nothing = history.only(np.zeros(len(history), np.bool_))
-        imagined = [history, nothing, *(history.only(history.tracks != track) for track in heard)]
-        whole, silent, *without = (self._log_odds(profile, one, tracks) for one in imagined)
+        heard, own = encode_heard(listener.history)
+        tried = _most_played(listener.history, heard)
+        # The listener as they are comes first, then without any play, then without each track's.
+        kept = np.ones((len(tried) + 2, len(heard)), np.bool_)
+        kept[1], kept[np.arange(len(tried)) + 2, tried] = False, False
+        whole, silent, *without = self._log_odds(listener, heard, own, kept, tracks)
         base = self._base[tracks]
         return Contributions(
-            heard,
+            heard[tried].astype(np.int32),
             np.array([whole - less for less in without], np.float32).reshape(-1, len(tracks)),
             {"popularity": base - self._base.mean(), "profile": silent - base},
         )
 
     def _log_odds(
-        self, profile: FloatArray, history: History, tracks: NDArray[np.intp]
-    ) -> FloatArray:
-        """(tracks,) of these tracks alone, as if the history had been this."""
-        heard, own = encode_heard(history)
+        self,
+        listener: Listener,
+        heard: NDArray[np.int64],
+        own: FloatArray,
+        kept: NDArray[np.bool_],
+        tracks: NDArray[np.intp],
+    ) -> Iterator[FloatArray]:
+        """For each row of ``kept``, (rows, heard): (tracks,) of these tracks alone, as if the
+        listener had played those that are kept, and nothing else."""
+        profile = self._profile(listener)
+        # What is heard is looked up, and widened to single precision, once for all rows.
+        features = self._features[heard].astype(np.float32)
+        plays = np.searchsorted(heard, listener.history.tracks).astype(np.int32)
+        history = replace(listener.history, tracks=plays)
+        factors, base = self._factors[tracks], self._base[tracks]
         _, places, among = np.intersect1d(tracks, heard, return_indices=True)
-        factors, memory = self._parts(profile, history, own[among])
-        log_odds: FloatArray = self._factors[tracks] @ factors + self._base[tracks]
-        log_odds[places] += memory
-        return log_odds
+        for row in kept:
+            vector = encode_listener(profile, history.only(row[history.tracks]), features)
+            of_listener, memory = self._parts(vector, own[among])
+            log_odds: FloatArray = factors @ of_listener + base
+            log_odds[places] += np.where(row[among], memory, 0)
+            yield log_odds
 
     def _profile(self, listener: Listener) -> FloatArray:
         columns = user_columns([listener.user], self._encoder.schema)
         profile: FloatArray = self._encoder.encode_users(columns)[0]
         return profile
 
-    def _parts(
-        self, profile: FloatArray, history: History, own: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
-        """The listener's factors, (FACTORS,), and what the log-odds of heard tracks are more by,
-        (n,), of which these are the ``own``, (n, OWN_WIDTH)."""
-        vector = encode_listener(profile, history, self._features)
+    def _parts(self, vector: FloatArray, own: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Of a listener's vector, their factors, (FACTORS,), and what is added to the log-odds of
+        heard tracks, (n,), of which these are the ``own``, (n, OWN_WIDTH)."""
         factors, memory = self._network.run(["factors", "memory"], {"listener": vector, "own": own})
         return factors, memory
 
 
-def _most_played(history: History) -> NDArray[np.int32]:
-    tracks, plays = np.unique(history.tracks, return_inverse=True)
-    weights = np.bincount(plays, history.recency(SLOW_HALF_LIFE), len(tracks))
-    return tracks[np.argsort(-weights, kind="stable")[:MAX_EXPLAINED]]
+def _most_played(history: History, heard: NDArray[np.int64]) -> NDArray[np.intp]:
+    """The places of at most MAX_EXPLAINED among the heard tracks, ascending positions."""
+    plays = np.searchsorted(heard, history.tracks)
+    weights = np.bincount(plays, history.recency(SLOW_HALF_LIFE), len(heard))
+    return np.argsort(-weights, kind="stable")[:MAX_EXPLAINED]
