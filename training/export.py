@@ -4,7 +4,7 @@ import json
 import shutil
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
@@ -22,6 +22,9 @@ from training.catalogue import EncodedCatalogue
 PLOTS = "plots"
 # Rows of the catalogue at a time, so that memory is for the results.
 BLOCK = 65536
+
+# Inputs and outputs whose length is fixed, and those whose free axis is not the first.
+_VECTORS, _FREE_AXES = ("listener", "factors"), {"leading": 1}
 
 
 class BundleWriter:
@@ -58,10 +61,10 @@ class BundleWriter:
         np.save(self._place(name), np.ascontiguousarray(array), allow_pickle=False)
 
     def network(
-        self, name: str, module: nn.Module, inputs: Mapping[str, Tensor], output: str
+        self, name: str, module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str]
     ) -> None:
-        """Export a module to ONNX; the first axis of every input but a single vector is free."""
-        _export(module, inputs, output, self._place(name))
+        """Export a module to ONNX; all but a single vector has a free axis, mostly the first."""
+        _export(module, inputs, outputs, self._place(name))
 
     def seal(self, content: Mapping[str, Any]) -> None:
         """Write the manifest over everything that serving needs; plots are for people alone."""
@@ -81,11 +84,14 @@ class BundleWriter:
         return path
 
 
-def _export(module: nn.Module, inputs: Mapping[str, Tensor], output: str, path: Path) -> None:
+def _export(
+    module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str], path: Path
+) -> None:
     """Export by way of TorchScript.
 
     PyTorch's newer exporter makes the same graphs, but takes seconds to load, and more for each.
     """
+    free = [name for name in (*inputs, *outputs) if name not in _VECTORS]
     with warnings.catch_warnings():
         # It warns that it is the older one, and of positions that occur twice, which none here do.
         warnings.simplefilter("ignore")
@@ -94,14 +100,10 @@ def _export(module: nn.Module, inputs: Mapping[str, Tensor], output: str, path: 
             tuple(inputs.values()),
             path,
             input_names=list(inputs),
-            output_names=[output],
-            dynamic_axes={name: {0: name} for name in (*inputs, output) if _is_free(name)},
+            output_names=list(outputs),
+            dynamic_axes={name: {_FREE_AXES.get(name, 0): name} for name in free},
             dynamo=False,
         )
-
-
-def _is_free(name: str) -> bool:
-    return name not in ("listener", "traits")
 
 
 def write_catalogue(writer: BundleWriter, encoded: EncodedCatalogue, schema_text: str) -> None:

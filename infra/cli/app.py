@@ -6,7 +6,18 @@ import typer
 from typer.core import TyperGroup
 
 import segue
-from infra.cli import data, evaluate, importing, models, report, serve, simulate, stats, train
+from infra.cli import (
+    bench,
+    data,
+    evaluate,
+    importing,
+    models,
+    report,
+    serve,
+    simulate,
+    stats,
+    train,
+)
 from segue.domain.errors import SegueError
 
 
@@ -55,3 +66,4 @@ app.command("serve")(serve.serve)
 app.command("simulate")(simulate.simulate)
 app.command("report")(report.report)
 app.command("stats")(stats.stats)
+app.command("bench")(bench.bench)

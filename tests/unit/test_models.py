@@ -17,12 +17,15 @@ from segue.models.autoencoder import Autoencoder, interests
 from segue.models.bundle import Bundle
 from segue.models.classifier import MAX_EXPLAINED, Classifier
 from segue.models.model import Listener
+from segue.models.ranked import best
 from segue.models.registry import load_model
+from tests.bundles import TRACKS
+from tests.plain import TasteDensity
 from training.catalogue import Popularity, encode_catalogue
 from training.data import connect, ingest
-from training.models.autoencoder import input_groups, prior
+from training.models.autoencoder import input_groups, neighbourhood_totals, prior
 from training.models.classifier import TRENDS, Heard, track_inputs, train_classifier
-from training.models.networks import LATENT, Balance, TasteDensity
+from training.models.networks import LATENT, Balance
 
 HEARD = [5, 9, 9, 40, 41, 77]
 
@@ -87,6 +90,26 @@ def test_of_equally_near_tracks_the_more_played_comes_first_and_near_beats_hot()
     assert scores.argsort(descending=True)[:3].tolist() == [2, 1, 30]
 
 
+def test_the_best_are_those_of_all_tracks(autoencoder: Autoencoder) -> None:
+    """Most tracks are never scored by all coordinates, and none of the best is among them."""
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        played = random.integers(0, TRACKS, random.integers(1, 60)).tolist()
+        listener = Listener(User("someone"), history(played))
+        k, forbidden = int(random.integers(1, 200)), random.random(TRACKS) < 0.2
+        found = autoencoder.best(listener, k, forbidden)
+        expected = best(autoencoder.score(listener), k, forbidden)
+        assert np.allclose(found.scores, expected.scores, atol=1e-5)
+        assert len(np.intersect1d(found.tracks, expected.tracks)) >= k - 1, "but for a tie"
+
+
+def test_in_a_large_catalogue_some_tracks_stand_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    latents, favoured = points(400), torch.rand(400) + 1
+    exact = neighbourhood_totals(latents, favoured)
+    monkeypatch.setattr("training.models.autoencoder.SUMMED", 200)
+    assert torch.allclose(neighbourhood_totals(latents, favoured), exact, rtol=0.1)
+
+
 def test_every_group_of_inputs_weighs_the_same(bundle: Bundle) -> None:
     features = torch.from_numpy(bundle.features.astype(np.float32))
     groups = input_groups(bundle.encoder)
@@ -127,10 +150,12 @@ def test_an_interest_contributes_what_the_density_loses_without_it(
     tracks = np.array([3, 250])
     whole = np.exp(autoencoder.score(listener))
     heard, weights = interests(listener.history)
-    density = bundle.session("autoencoder/density.onnx")
-    feeds = {"latents": bundle.latents, "prior": bundle.array("autoencoder/prior.npy")}
-    rest = {"interests": heard[1:], "weights": weights[1:]}
-    without = np.exp(density.run(["scores"], feeds | rest)[0])
+    latents, prior = (
+        torch.from_numpy(it.copy())
+        for it in (bundle.latents, bundle.array("autoencoder/prior.npy"))
+    )
+    rest = torch.from_numpy(heard[1:]), torch.from_numpy(weights[1:])
+    without = np.exp(TasteDensity()(latents, prior, *rest).numpy())
     amounts = autoencoder.contributions(listener, tracks).amounts
     assert np.allclose(amounts[0], (1 - without / whole)[tracks], atol=1e-4)
 

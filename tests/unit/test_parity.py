@@ -19,9 +19,9 @@ from segue.models.autoencoder import interests
 from segue.models.model import Listener
 from segue.models.registry import load_model
 from tests.bundles import trained_networks
+from tests.plain import TasteDensity
 from tests.unit.conftest import Function, World
 from training.models.classifier import track_inputs
-from training.models.networks import TasteDensity
 
 GOLDEN = ["one play", "repeats", "many plays", "only skips"]
 TOLERANCE = 1e-4

@@ -16,10 +16,11 @@ from segue.domain.times import DAY, parse_time
 from segue.features.listeners import History
 from segue.models.autoencoder import interests
 from segue.models.bundle import MANIFEST, Bundle
+from tests.plain import TasteDensity
 from tests.unit.splits import split_of
 from training.card import CARD, model_card
 from training.catalogue import Popularity
-from training.models.networks import LATENT, TasteDensity
+from training.models.networks import LATENT
 from training.train import sample_listeners, train
 
 

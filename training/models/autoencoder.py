@@ -8,14 +8,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import mse_loss
+from torch.nn.functional import mse_loss, normalize
 
-from segue.features.encoder import Encoder, FloatArray
+from segue.features.encoder import Encoder
+from segue.models.autoencoder import CONCENTRATION, LEADING
 from segue.models.bundle import LATENTS
 from training.catalogue import EncodedCatalogue
 from training.export import BLOCK, BundleWriter
 from training.histories import read_plays
-from training.models.networks import Balance, DenoisingAutoencoder, LatentSpace, TasteDensity
+from training.models.networks import Balance, DenoisingAutoencoder, LatentSpace, LeadingDensity
 from training.progress import Curve, Progress
 
 EPOCHS = 12
@@ -30,6 +31,8 @@ MISSING = 0.15
 HELD_OUT = 0.1
 # Days before the cut-off by whose plays a track is favoured.
 MONTH = 30
+# Up to so many tracks, sums over a track's neighbours are exact.
+SUMMED = 32_768
 
 
 @dataclass(frozen=True)
@@ -137,30 +140,51 @@ def _loss(network: DenoisingAutoencoder, rows: Tensor) -> float:
 
 @torch.no_grad()
 def _latent_space(balance: Balance, network: DenoisingAutoencoder, rows: Tensor) -> LatentSpace:
-    centre = network.encoder(rows).mean(0)
-    return LatentSpace(nn.Sequential(balance, network.encoder), centre).eval()
+    """Turned so that the leading coordinates hold as much of all points as so many can."""
+    latents = network.encoder(rows)
+    centre = latents.mean(0)
+    points = normalize(latents - centre, dim=1)
+    axes = torch.linalg.eigh(points.T @ points).eigenvectors.flip(1)
+    return LatentSpace(nn.Sequential(balance, network.encoder), centre, axes).eval()
 
 
 @torch.no_grad()
 def write_autoencoder(
     writer: BundleWriter, trained: TrainedAutoencoder, features: NDArray[np.float16]
-) -> FloatArray:
-    """The encoder, what it makes of the catalogue, and the network that answers requests; the
-    latents, (tracks, LATENT)."""
+) -> None:
+    """The encoder, what it makes of the catalogue, and the network that answers requests."""
     rows = torch.from_numpy(features)
     latents = torch.cat([trained.space(block.float()) for block in rows.split(BLOCK)])
-    # Half as many bytes; training goes on with the rounded numbers that serving reads.
+    # Half as many bytes; what follows goes by the rounded numbers that serving reads.
     latents = latents.half()
     writer.array(LATENTS, latents.numpy())
-    latents = latents.float()
+    latents, prior = latents.float(), torch.from_numpy(trained.prior)
     writer.array("autoencoder/prior.npy", trained.prior)
+    writer.array("autoencoder/totals.npy", neighbourhood_totals(latents, prior).numpy())
     inputs = {"features": rows[:2].float()}
-    writer.network("autoencoder/encoder.onnx", trained.space, inputs, "latents")
+    writer.network("autoencoder/encoder.onnx", trained.space, inputs, ("latents",))
     inputs = {
-        "latents": latents[:8],
-        "prior": torch.ones(8),
-        "interests": torch.tensor([0, 1, 2]),
+        "interests": latents[:3, :LEADING],
         "weights": torch.tensor([0.5, 0.3, 0.2]),
+        "leading": latents[:8, :LEADING].T,
     }
-    writer.network("autoencoder/density.onnx", TasteDensity(), inputs, "scores")
-    return latents.numpy()
+    writer.network("autoencoder/density.onnx", LeadingDensity(), inputs, ("density",))
+
+
+def neighbourhood_totals(latents: Tensor, prior: Tensor) -> Tensor:
+    """(tracks,) what ``prior x exp(c cos)`` adds up to over all other tracks, for each track.
+
+    latents: (tracks, LATENT). prior: (tracks,). Every track meets every other, so in a catalogue of
+    more than SUMMED tracks so many stand for all, or time would grow with the square.
+    """
+    tracks = torch.arange(len(latents))
+    chosen = torch.linspace(0, len(tracks) - 1, min(len(tracks), SUMMED), dtype=torch.float64)
+    summed = tracks[chosen.long()]
+    others, weights = latents[summed].T, prior[summed]
+    sums = []
+    for rows in tracks.split(BATCH):
+        kernel = torch.exp((CONCENTRATION * latents[rows]) @ others)
+        kernel.masked_fill_(rows[:, None] == summed, 0)
+        sums.append(kernel @ weights)
+    # The only track of a catalogue has no others.
+    return torch.cat(sums).clamp(min=1e-30) * (prior.sum() / weights.sum())

@@ -338,11 +338,6 @@ def write_classifier(
     factors, base = (torch.cat(part) for part in zip(*parts, strict=True))
     writer.array("classifier/factors.npy", factors.numpy())
     writer.array("classifier/base.npy", base.numpy())
-    inputs = {
-        "listener": torch.zeros(listener_width),
-        "factors": factors[:8],
-        "base": base[:8],
-        "heard": torch.tensor([0, 1, 2]),
-        "own": torch.zeros(3, OWN_WIDTH),
-    }
-    writer.network("classifier/head.onnx", ClassifierHead(trained.network), inputs, "scores")
+    head = ClassifierHead(trained.network)
+    inputs = {"listener": torch.zeros(listener_width), "own": torch.zeros(3, OWN_WIDTH)}
+    writer.network("classifier/head.onnx", head, inputs, ("factors", "memory"))

@@ -3,12 +3,11 @@
 import torch
 from torch import Tensor, nn
 
+from segue.models.autoencoder import CONCENTRATION
+
 LATENT = 128
 FACTORS = 32
 HABIT = 16
-
-# How fast a listener's interest fades with the angle: along the cosine from 1 to 0, e times 4.
-CONCENTRATION = 4.0
 
 
 class Balance(nn.Module):
@@ -52,35 +51,32 @@ class DenoisingAutoencoder(nn.Module):
 
 
 class LatentSpace(nn.Module):
-    """The trained encoder as it is exported: from features to points on the unit sphere."""
+    """The trained encoder as it is exported: from features to points on the unit sphere.
 
-    def __init__(self, encoder: nn.Module, centre: Tensor) -> None:
+    centre: (LATENT,). axes: (LATENT, LATENT), orthogonal: the points are turned, which leaves all
+    angles as they are.
+    """
+
+    axes: Tensor
+
+    def __init__(self, encoder: nn.Module, centre: Tensor, axes: Tensor) -> None:
         super().__init__()
         self.encoder = encoder
         self.register_buffer("centre", centre)
+        self.register_buffer("axes", axes)
 
     def forward(self, features: Tensor) -> Tensor:
         """(tracks, width) -> (tracks, LATENT), each of length 1."""
-        return nn.functional.normalize(self.encoder(features) - self.centre, dim=1)
+        return nn.functional.normalize(self.encoder(features) - self.centre, dim=1) @ self.axes
 
 
-class TasteDensity(nn.Module):
-    """How likely a listener's interests lead to each track.
+class LeadingDensity(nn.Module):
+    """How densely a listener's interests lie around each track, by the leading coordinates alone;
+    see ``segue.models.autoencoder``, which makes up for the others."""
 
-    Each interest i, of weight w_i, leads to its neighbours, and never to itself, with chances that
-    fall with the angle (a von Mises-Fisher kernel) and grow with the track's prior p_t:
-    ``P(t|i) = p_t exp(c cos(t, i)) / sum_{s != i} p_s exp(c cos(s, i))`` with c = CONCENTRATION.
-    ``score(t) = log sum_{i != t} w_i P(t|i)``. An interest shares out its own weight and no more,
-    be its neighbourhood crowded or empty, and a track that several interests lead to comes first.
-    """
-
-    def forward(self, latents: Tensor, prior: Tensor, interests: Tensor, weights: Tensor) -> Tensor:
-        """latents (tracks, LATENT), prior (tracks,), interests (n,) positions, weights (n,) ->
-        scores (tracks,)."""
-        kernel = torch.exp(CONCENTRATION * (latents[interests] @ latents.T))
-        kernel = kernel.scatter(1, interests.unsqueeze(1), 0.0)
-        reach = (weights / (kernel @ prior)).unsqueeze(0) @ kernel
-        return torch.log(prior * reach.squeeze(0))
+    def forward(self, interests: Tensor, weights: Tensor, leading: Tensor) -> Tensor:
+        """(n, LEADING), (n,), (LEADING, tracks) -> (tracks,)."""
+        return weights @ torch.exp((CONCENTRATION * interests) @ leading)
 
 
 class TrackTower(nn.Module):
@@ -163,18 +159,15 @@ class PreferenceClassifier(nn.Module):
 
 
 class ClassifierHead(nn.Module):
-    """The classifier as it is exported: one listener against the whole precomputed catalogue."""
+    """The classifier as it is exported: all that depends on the listener, once for a request."""
 
     def __init__(self, classifier: PreferenceClassifier) -> None:
         super().__init__()
         self.listener = classifier.listener
         self.memory = classifier.memory
 
-    def forward(
-        self, listener: Tensor, factors: Tensor, base: Tensor, heard: Tensor, own: Tensor
-    ) -> Tensor:
-        """(width,), (tracks, FACTORS), (tracks,), (n,) different positions, (n, own_width)
-        -> (tracks,) probabilities."""
-        own_factors, habits = self.listener(listener)
-        logits = factors @ own_factors + base
-        return torch.sigmoid(logits.index_add(0, heard, self.memory(habits, own)))
+    def forward(self, listener: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+        """(width,), (n, own_width) -> (FACTORS,), (n,): what the tracks' factors are multiplied by,
+        and what is added for each of the n heard tracks."""
+        factors, habits = self.listener(listener)
+        return factors, self.memory(habits, own)

@@ -87,7 +87,7 @@ def listener_width(track_width: int, user_width: int) -> int:
 
 
 def encode_listener(
-    profile: FloatArray, history: History, features: NDArray[np.float16]
+    profile: FloatArray, history: History, features: NDArray[np.floating]
 ) -> FloatArray:
     """A listener's vector, shape (listener_width,).
 

@@ -7,48 +7,108 @@ from numpy.typing import NDArray
 
 from segue.features.encoder import FloatArray
 from segue.features.listeners import SLOW_HALF_LIFE, History
-from segue.models.bundle import Bundle
+from segue.models.bundle import LATENTS, Bundle
 from segue.models.model import Contributions, Listener, Model
+from segue.models.ranked import Forbidden, Ranked, best
 
 # So many of the listener's strongest tracks count, each as an interest of its own: the more, the
 # longer a request takes, and the fewer, the narrower the list.
 MAX_INTERESTS = 32
 
+# How fast a listener's interest fades with the angle: along the cosine from 1 to 0, e times 4.
+CONCENTRATION = 4.0
+
+# By so many coordinates of the latent space all tracks are looked at, and by all coordinates those
+# that may get on the list. The leading ones tell most of how far tracks are from each other.
+LEADING = 48
+# For each place on the list so many tracks are tried to find out what it takes to get on it.
+TRIED = 4
+# Squared; rounded to half precision, a latent vector may be a little longer than 1.
+_LONGEST = 1.001
+
 
 class Autoencoder(Model):
-    """Scores a track by how densely the listener's interests lie around it; see ``TasteDensity``
-    in ``training/models/networks.py`` for the formula that the network holds."""
+    """Scores a track by how densely the listener's interests lie around it.
+
+    Each interest i, of weight w_i, leads to its neighbours, and never to itself, with chances that
+    fall with the angle (a von Mises-Fisher kernel) and grow with the track's prior p_t:
+    ``P(t|i) = p_t exp(c cos(t, i)) / sum_{s != i} p_s exp(c cos(s, i))`` with c = CONCENTRATION.
+    ``score(t) = log sum_{i != t} w_i P(t|i)``. An interest shares out its own weight and no more,
+    be its neighbourhood crowded or empty, and a track that several interests lead to comes first.
+    The sums over s are computed when the bundle is written.
+    """
 
     history_days: ClassVar[int] = 30
 
     def __init__(self, bundle: Bundle) -> None:
-        self._latents = bundle.latents
+        self._latents: NDArray[np.float16] = bundle.array(LATENTS)
         self._prior = bundle.array("autoencoder/prior.npy")
+        self._totals = bundle.array("autoencoder/totals.npy")
         self._network = bundle.session("autoencoder/density.onnx")
+        # By column: a product with the leading coordinates of all tracks is several times as fast.
+        self._leading = np.ascontiguousarray(self._latents[:, :LEADING].T, np.float32)
+        self._rest = np.sqrt(np.maximum(_LONGEST - (self._leading**2).sum(0), 0))
 
     def score(self, listener: Listener) -> FloatArray:
-        return self._density(*interests(listener.history))
+        heard, weights = interests(listener.history)
+        return _log(self._densities(heard, weights, np.arange(len(self._prior))).sum(0))
+
+    def best(self, listener: Listener, k: int, forbidden: Forbidden | None = None) -> Ranked:
+        """As if all tracks were scored; but only those are that can get among the best."""
+        heard, weights = interests(listener.history)
+        estimates, most = self._estimates(heard, weights)
+        tried = best(estimates, TRIED * k, forbidden).tracks
+        reached = np.sort(self._densities(heard, weights, tried).sum(0))[::-1]
+        bar = reached[k - 1] if len(reached) >= k else 0
+        tracks = np.flatnonzero(most >= bar)
+        scores = _log(self._densities(heard, weights, tracks).sum(0))
+        return best(scores, k, forbidden, tracks)
 
     def contributions(self, listener: Listener, tracks: NDArray[np.intp]) -> Contributions:
         """Each interest's share of the density at each track; they add up to 1 for a track, or to
         0 for one that has no other interest beside it."""
         heard, weights = interests(listener.history)
-        # The density of a single interest is its part in the density of all of them.
-        parts = [
-            np.exp(self._density(heard[[place]], weights[[place]])[tracks])
-            for place in range(len(heard))
-        ]
-        amounts = np.array(parts, np.float32).reshape(len(heard), len(tracks))
-        total = amounts.sum(0)
-        shares = (amounts / np.where(total > 0, total, 1)).astype(np.float32)
+        shares = self._densities(heard, weights, tracks)
+        total = shares.sum(0)
+        shares /= np.where(total > 0, total, np.float32(1))
         return Contributions(heard.astype(np.int32), shares)
 
-    def _density(self, tracks: NDArray[np.int64], weights: FloatArray) -> FloatArray:
-        feeds = {"latents": self._latents, "prior": self._prior}
-        scores: FloatArray = self._network.run(
-            ["scores"], {**feeds, "interests": tracks, "weights": weights}
-        )[0]
-        return scores
+    def _densities(
+        self, heard: NDArray[np.int64], weights: FloatArray, tracks: NDArray[np.intp]
+    ) -> FloatArray:
+        """(n, tracks) ``w_i P(t|i)`` of the n interests."""
+        cosines = self._points(heard) @ self._points(tracks).T
+        shared = (weights / self._totals[heard])[:, None] * self._prior[tracks]
+        densities: FloatArray = np.exp(CONCENTRATION * cosines)
+        densities *= shared
+        densities[heard[:, None] == tracks] = 0
+        return densities
+
+    def _estimates(
+        self, heard: NDArray[np.int64], weights: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Two of (tracks,): the density as the leading coordinates have it, and the most that it
+        can be: the others add to a cosine at most the product of what is left of both vectors."""
+        points = self._leading[:, heard].T
+        shared = weights / self._totals[heard]
+        feeds = {"interests": points, "weights": shared, "leading": self._leading}
+        (estimates,) = self._network.run(["density"], feeds)
+        # Nothing is led to itself.
+        estimates[heard] -= shared * np.exp(CONCENTRATION * (points**2).sum(1))
+        estimates *= self._prior
+        slack = np.float32(CONCENTRATION) * self._rest[heard].max() * self._rest
+        return estimates, estimates * np.exp(slack)
+
+    def _points(self, tracks: NDArray[np.integer]) -> FloatArray:
+        points: FloatArray = self._latents[tracks].astype(np.float32)
+        return points
+
+
+def _log(densities: FloatArray) -> FloatArray:
+    """The logarithm, which of nothing is -inf."""
+    with np.errstate(divide="ignore"):
+        logarithms: FloatArray = np.log(densities)
+    return logarithms
 
 
 def interests(history: History) -> tuple[NDArray[np.int64], FloatArray]:

@@ -30,7 +30,7 @@ from segue.domain.times import parse_time
 from segue.features.encoder import Encoder, FloatArray
 from segue.features.schema import Schema, load_schema
 
-FORMAT = 5
+FORMAT = 6
 MANIFEST = "manifest.json"
 SCHEMA = "schema.toml"
 LATENTS = "autoencoder/latents.npy"

@@ -1,6 +1,6 @@
 """Model 2: the probability that the listener plays a track to its end within a week."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import ClassVar
 
@@ -20,6 +20,8 @@ from segue.models.model import Contributions, Listener, Model
 
 # So many of the tracks that count most are tried out in an explanation.
 MAX_EXPLAINED = 50
+# Smaller ones would overflow on their way to a probability, which is nothing by then.
+LEAST_LOG_ODDS = -80.0
 
 
 class Classifier(Model):
@@ -41,56 +43,69 @@ class Classifier(Model):
         self._network = bundle.session("classifier/head.onnx")
 
     def score(self, listener: Listener) -> FloatArray:
-        catalogue = {"factors": self._factors, "base": self._base}
-        return self._probabilities(listener, catalogue, *encode_heard(listener.history))
+        heard, own = encode_heard(listener.history)
+        vector = encode_listener(self._profile(listener), listener.history, self._features)
+        factors, memory = self._parts(vector, own)
+        log_odds = self._factors @ factors + self._base
+        log_odds[heard] += memory
+        probabilities: FloatArray = 1 / (1 + np.exp(-np.maximum(log_odds, LEAST_LOG_ODDS)))
+        return probabilities
 
     def contributions(self, listener: Listener, tracks: NDArray[np.intp]) -> Contributions:
         """How far the log-odds of each track would fall without the plays of a heard track. Beside
         those: how far its popularity puts it above the mean track, and what the listener's profile
         adds to that, were there no play to go by."""
-        history = listener.history
-        heard = _most_played(history)
-        whole = self._log_odds(listener, history, tracks)
-        amounts = [
-            whole - self._log_odds(listener, history.only(history.tracks != track), tracks)
-            for track in heard
-        ]
-        silent = self._log_odds(listener, history.only(np.zeros(len(history), np.bool_)), tracks)
+        heard, own = encode_heard(listener.history)
+        tried = _most_played(listener.history, heard)
+        # The listener as they are comes first, then without any play, then without each track's.
+        kept = np.ones((len(tried) + 2, len(heard)), np.bool_)
+        kept[1], kept[np.arange(len(tried)) + 2, tried] = False, False
+        whole, silent, *without = self._log_odds(listener, heard, own, kept, tracks)
         base = self._base[tracks]
         return Contributions(
-            heard,
-            np.array(amounts, np.float32).reshape(len(heard), len(tracks)),
+            heard[tried].astype(np.int32),
+            np.array([whole - less for less in without], np.float32).reshape(-1, len(tracks)),
             {"popularity": base - self._base.mean(), "profile": silent - base},
         )
 
     def _log_odds(
-        self, listener: Listener, history: History, tracks: NDArray[np.intp]
-    ) -> FloatArray:
-        """(tracks,) of the asked-for tracks alone, as if the history had been this."""
-        arrays = {"factors": self._factors, "base": self._base}
-        rows = {name: array[tracks] for name, array in arrays.items()}
-        heard, own = encode_heard(history)
-        _, places, known = np.intersect1d(tracks, heard, return_indices=True)
-        imagined = replace(listener, history=history)
-        chances = self._probabilities(imagined, rows, places, own[known])
-        log_odds: FloatArray = np.log(chances) - np.log1p(-np.minimum(chances, 1 - 1e-7))
-        return log_odds
-
-    def _probabilities(
         self,
         listener: Listener,
-        rows: Mapping[str, FloatArray],
         heard: NDArray[np.int64],
         own: FloatArray,
-    ) -> FloatArray:
-        profile = self._encoder.encode_users(user_columns([listener.user], self._encoder.schema))[0]
-        vector = encode_listener(profile, listener.history, self._features)
-        feeds = {**rows, "listener": vector, "heard": heard, "own": own}
-        scores: FloatArray = self._network.run(["scores"], feeds)[0]
-        return scores
+        kept: NDArray[np.bool_],
+        tracks: NDArray[np.intp],
+    ) -> Iterator[FloatArray]:
+        """For each row of ``kept``, (rows, heard): (tracks,) of these tracks alone, as if the
+        listener had played those that are kept, and nothing else."""
+        profile = self._profile(listener)
+        # What is heard is looked up, and widened to single precision, once for all rows.
+        features = self._features[heard].astype(np.float32)
+        plays = np.searchsorted(heard, listener.history.tracks).astype(np.int32)
+        history = replace(listener.history, tracks=plays)
+        factors, base = self._factors[tracks], self._base[tracks]
+        _, places, among = np.intersect1d(tracks, heard, return_indices=True)
+        for row in kept:
+            vector = encode_listener(profile, history.only(row[history.tracks]), features)
+            of_listener, memory = self._parts(vector, own[among])
+            log_odds: FloatArray = factors @ of_listener + base
+            log_odds[places] += np.where(row[among], memory, 0)
+            yield log_odds
+
+    def _profile(self, listener: Listener) -> FloatArray:
+        columns = user_columns([listener.user], self._encoder.schema)
+        profile: FloatArray = self._encoder.encode_users(columns)[0]
+        return profile
+
+    def _parts(self, vector: FloatArray, own: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Of a listener's vector, their factors, (FACTORS,), and what is added to the log-odds of
+        heard tracks, (n,), of which these are the ``own``, (n, OWN_WIDTH)."""
+        factors, memory = self._network.run(["factors", "memory"], {"listener": vector, "own": own})
+        return factors, memory
 
 
-def _most_played(history: History) -> NDArray[np.int32]:
-    tracks, plays = np.unique(history.tracks, return_inverse=True)
-    weights = np.bincount(plays, history.recency(SLOW_HALF_LIFE), len(tracks))
-    return tracks[np.argsort(-weights, kind="stable")[:MAX_EXPLAINED]]
+def _most_played(history: History, heard: NDArray[np.int64]) -> NDArray[np.intp]:
+    """The places of at most MAX_EXPLAINED among the heard tracks, ascending positions."""
+    plays = np.searchsorted(heard, history.tracks)
+    weights = np.bincount(plays, history.recency(SLOW_HALF_LIFE), len(heard))
+    return np.argsort(-weights, kind="stable")[:MAX_EXPLAINED]

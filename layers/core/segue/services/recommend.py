@@ -1,9 +1,11 @@
 """Recommendations: from a user and a model to a list of tracks."""
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from random import Random, SystemRandom
 from typing import Any, Literal
 
@@ -33,6 +35,8 @@ SHORTEST_PLAYLIST, LONGEST_PLAYLIST = 5, 50
 
 # It keeps no state, so that sandboxes started from one snapshot do not draw alike.
 _SYSTEM_RANDOM = SystemRandom()
+
+_TIME = attrgetter("time")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,7 @@ class Recommender:
         as_of = self._moment(query)
         window = Window.before(as_of, max(model.history_days, PLAYLIST_DAYS))
         user, events = self._user_and_events(query, window)
-        plays = label_plays(event for event in events if event.time in window)
+        plays = label_plays(e for e in events if window.start <= e.time < window.end)
         heard = _latest(plays, as_of, model.history_days)
         listener = Listener(user, history_of(heard, bundle.catalogue, as_of))
         k = query.k or playlist_length(_latest(plays, as_of, PLAYLIST_DAYS))
@@ -189,8 +193,9 @@ def playlist_length(plays: list[Play]) -> int:
 
 
 def _latest(plays: list[Play], as_of: int, days: int) -> list[Play]:
-    window = Window.before(as_of, days)
-    return [play for play in plays if play.time in window]
+    """Those of the last days; all are in the order of time, and before ``as_of``."""
+    start = Window.before(as_of, days).start
+    return plays[bisect_left(plays, start, key=_TIME) :]
 
 
 @contextmanager

@@ -1,0 +1,133 @@
+"""A large made-up catalogue: the tracks of a trained bundle, and a long tail of made-up ones."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infra.demo.randomness import Floats, Ints, Rng, stream
+from segue.domain.catalogue import Catalogue
+from segue.models.bundle import SCHEMA, Bundle
+from segue.models.hybrid.statistics import WINDOWS
+from training.catalogue import EncodedCatalogue
+from training.export import BundleWriter, write_catalogue
+
+# The hybrid's arrays that have a row for every track of the catalogue; all others are of its head.
+_POPULARITY, _HEAD = "hybrid/popularity.npy", "hybrid/head.npy"
+
+# Audiences follow Zipf's law, but for the first few tracks, which are about equally popular.
+_FLATTENED = 10
+# The share of the tail that is by artists of the head; the other artists have so many tracks.
+_BY_ARTISTS_OF_HEAD = 0.2
+_TRACKS_PER_ARTIST = 10
+# Days that the oldest tracks of the tail have been out. What came out lately was played lately.
+_OLDEST = 2_000
+# Ids are numbers of 19 digits.
+_FIRST_ID, _LARGEST_STEP = 10**18, 2**40
+
+
+@dataclass(frozen=True)
+class _Tail:
+    """The made-up tracks. like: (tail,) a track of the head that each takes after. artists: (tail,)
+    numbers. shares: (tail, len(WINDOWS)) of all full plays of each window."""
+
+    like: Ints
+    artists: NDArray[np.int32]
+    shares: Floats
+
+
+def write_large_bundle(out: Path, trained: Bundle, tracks: int, seed: int) -> None:
+    """A bundle of popularity and the hybrid at ``out``, with so many tracks in the catalogue.
+
+    Its head is the trained bundle's, with everything that the hybrid learnt of it. Nothing is known
+    of the tail but popularity, artists and genres, as of any track outside the head.
+    """
+    random = stream(seed)
+    old_head = trained.array(_HEAD)
+    new_head = np.sort(random.choice(tracks, len(old_head), replace=False)).astype(np.int32)
+    tail = _tail(trained, tracks - len(old_head), random)
+    with BundleWriter(out) as writer:
+        _write_catalogue(writer, trained, new_head, tail, random)
+        _write_hybrid(writer, trained, new_head, tail)
+        manifest = trained.manifest
+        models = [{"id": number, "name": manifest.models[number]["name"]} for number in (0, 3)]
+        content = {name: manifest.content[name] for name in ("schema_hash", "cutoff")}
+        writer.seal(content | {"models": models, "seed": seed})
+        writer.place()
+
+
+def _tail(trained: Bundle, size: int, random: Rng) -> _Tail:
+    head = trained.array(_HEAD)
+    like = random.integers(0, len(head), size)
+    artists = trained.catalogue.artists[head[like]]
+    others = random.random(size) >= _BY_ARTISTS_OF_HEAD
+    number = max(others.sum() // _TRACKS_PER_ARTIST, 1)
+    artists[others] = len(trained.catalogue.artist_ids) + random.integers(0, number, others.sum())
+    return _Tail(like, artists, _tail_shares(len(head), size, random))
+
+
+def _tail_shares(head: int, size: int, random: Rng) -> Floats:
+    """(size, len(WINDOWS)); by the Zipf law that the head begins."""
+    appeal = 1 / (np.arange(head + size) + _FLATTENED)
+    of_year = random.permutation(appeal[head:]) / appeal.sum()
+    year = WINDOWS[-1]
+    out = random.uniform(1, _OLDEST, size)[:, None]
+    days = np.array(WINDOWS)
+    # A track's plays of the year fell evenly on the days that it was out.
+    shares: Floats = of_year[:, None] * np.minimum(days, out) / np.minimum(year, out) * year / days
+    return shares
+
+
+def _write_catalogue(
+    writer: BundleWriter, trained: Bundle, new_head: NDArray[np.int32], tail: _Tail, random: Rng
+) -> None:
+    old, old_head = trained.catalogue, trained.array(_HEAD)
+    outside = _outside(new_head, len(tail.like))
+    # For every new track the old one that it is, or takes after.
+    origin = np.empty(len(new_head) + len(outside), np.int32)
+    origin[new_head], origin[outside] = old_head, old_head[tail.like]
+    popularity, artists = old.popularity[origin], old.artists[origin]
+    popularity[outside] = tail.shares[:, -1] / tail.shares[:, -1].max() * popularity.min()
+    artists[outside] = tail.artists
+    ids = _FIRST_ID + np.cumsum(random.integers(1, _LARGEST_STEP, len(origin)))
+    catalogue = Catalogue(
+        ids=ids.astype(f"S{len(str(_FIRST_ID))}"),
+        explicit=old.explicit[origin],
+        popularity=popularity,
+        artists=artists,
+        genres={name: _members(own, origin, len(old)) for name, own in old.genres.items()},
+        artist_ids=np.arange(artists.max() + 1).astype("S22"),
+    )
+    nothing = np.zeros((len(origin), 0), np.float16)
+    encoded = EncodedCatalogue(catalogue, trained.encoder, nothing, np.ones(len(origin), np.bool_))
+    write_catalogue(writer, encoded, (trained.path / SCHEMA).read_text(encoding="utf-8"))
+
+
+def _members(old: NDArray[np.int32], origin: NDArray[np.int32], tracks: int) -> NDArray[np.int32]:
+    """The new tracks of a genre, from its old ones; tracks: how many old ones there are."""
+    is_of = np.zeros(tracks, np.bool_)
+    is_of[old] = True
+    return np.flatnonzero(is_of[origin]).astype(np.int32)
+
+
+def _write_hybrid(
+    writer: BundleWriter, trained: Bundle, new_head: NDArray[np.int32], tail: _Tail
+) -> None:
+    popularity = np.empty((len(new_head) + len(tail.like), len(WINDOWS)), np.float32)
+    # What is left for the head.
+    popularity[new_head] = trained.array(_POPULARITY)[trained.array(_HEAD)]
+    popularity[new_head] *= (1 - tail.shares.sum(0)) / popularity[new_head].sum(0)
+    popularity[_outside(new_head, len(tail.like))] = tail.shares
+    writer.array(_POPULARITY, popularity)
+    writer.array(_HEAD, new_head)
+    for name in trained.manifest.files:
+        if name.startswith("hybrid/") and name not in (_POPULARITY, _HEAD):
+            writer.bytes(name, (trained.path / name).read_bytes())
+
+
+def _outside(head: NDArray[np.int32], size: int) -> NDArray[np.intp]:
+    """(size,) the positions outside the head, ascending."""
+    outside = np.ones(len(head) + size, np.bool_)
+    outside[head] = False
+    return np.flatnonzero(outside)

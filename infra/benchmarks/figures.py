@@ -1,0 +1,82 @@
+"""What a benchmark measured, beside what it should be."""
+
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from infra.cli.output import markdown_table
+
+_HEADING = "what", "measured", "target", "met", "ratio"
+_PACKAGES = "numpy", "onnxruntime"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One row of the table.
+
+    median, low, high: of all measurements, in ``unit``; from low to high lie 80 % of them. target:
+    the most that the median should be; None where nothing is demanded. ratio: how many times as
+    much as ``ratio_to``.
+    """
+
+    what: str
+    unit: str
+    median: float
+    low: float
+    high: float
+    target: float | None = None
+    ratio: float | None = None
+    ratio_to: str = ""
+
+    @classmethod
+    def of(cls, what: str, unit: str, measured: Sequence[float], **further: Any) -> Self:
+        """The figure of one or many measurements."""
+        low, median, high = np.percentile(measured, [10, 50, 90]).tolist()
+        return cls(what, unit, median, low, high, **further)
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the target is met; None where there is none."""
+        return None if self.target is None else self.median <= self.target
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``segue bench --json`` writes it."""
+        return asdict(self) | {"met": self.met}
+
+    def cells(self) -> tuple[str, ...]:
+        """As the table shows it."""
+        spread = f" ({self.low:.2f}-{self.high:.2f})" if self.low != self.high else ""
+        return (
+            self.what,
+            f"{self.median:.2f}{spread} {self.unit}",
+            "" if self.target is None else f"{self.target:.4g} {self.unit}",
+            {None: "", True: "yes", False: "no"}[self.met],
+            "" if self.ratio is None else f"{self.ratio:.2f} x {self.ratio_to}",
+        )
+
+
+def table(figures: Iterable[Figure]) -> list[str]:
+    """The lines of the table, in Markdown."""
+    return markdown_table(_HEADING, [figure.cells() for figure in figures])
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    return {
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[0],
+        "versions": {"python": platform.python_version()} | {it: version(it) for it in _PACKAGES},
+    }
+
+
+def _cpu_model() -> str:
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())
