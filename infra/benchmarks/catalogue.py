@@ -1,6 +1,6 @@
 """A large made-up catalogue: the tracks of a trained bundle, and a long tail of made-up ones."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +8,13 @@ from numpy.typing import NDArray
 
 from infra.demo.randomness import Floats, Ints, Rng, stream
 from segue.domain.catalogue import Catalogue
+from segue.domain.ragged import entries
 from segue.models.bundle import SCHEMA, Bundle
-from segue.models.hybrid.statistics import WINDOWS
+from segue.models.hybrid.model import read_followers
+from segue.models.hybrid.statistics import WINDOWS, Followers
 from training.catalogue import EncodedCatalogue
 from training.export import BundleWriter, write_catalogue
+from training.models.hybrid.export import write_followers
 
 # The hybrid's arrays that have a row for every track of the catalogue; all others are of its head.
 _POPULARITY, _HEAD = "hybrid/popularity.npy", "hybrid/head.npy"
@@ -121,9 +124,31 @@ def _write_hybrid(
     popularity[_outside(new_head, len(tail.like))] = tail.shares
     writer.array(_POPULARITY, popularity)
     writer.array(_HEAD, new_head)
+    followers = _renumbered(trained, new_head, len(popularity))
+    write_followers(writer, "followers", followers)
+    artists = read_followers(trained, "artist_followers")
+    none = np.full(max(tail.artists.max() + 2 - len(artists.offsets), 0), artists.offsets[-1])
+    offsets = np.concatenate([artists.offsets, none])
+    write_followers(writer, "artist_followers", replace(artists, offsets=offsets))
+    written = {path.relative_to(writer.path).as_posix() for path in writer.path.rglob("*.*")}
     for name in trained.manifest.files:
-        if name.startswith("hybrid/") and name not in (_POPULARITY, _HEAD):
+        if name.startswith("hybrid/") and name not in written:
             writer.bytes(name, (trained.path / name).read_bytes())
+
+
+def _renumbered(trained: Bundle, new_head: NDArray[np.int32], tracks: int) -> Followers:
+    """What follows the head's tracks, as far as it is of the head, in their new places."""
+    old, old_head = read_followers(trained, "followers"), trained.array(_HEAD)
+    new = np.full(len(old.offsets), -1, np.int32)
+    new[old_head] = new_head
+    rows, places = entries(old.offsets, old_head)
+    known = new[old.numbers[places]] >= 0
+    rows, places = rows[known], places[known]
+    lengths = np.zeros(tracks + 1, np.int32)
+    lengths[1 + new_head] = np.bincount(rows, minlength=len(new_head))
+    return Followers(
+        np.cumsum(lengths, dtype=np.int32), new[old.numbers[places]], old.shares[places]
+    )
 
 
 def _outside(head: NDArray[np.int32], size: int) -> NDArray[np.intp]:

@@ -128,18 +128,20 @@ def read_statistics(bundle: Bundle) -> Statistics:
         numbers, scale = (bundle.array(f"hybrid/{name}{part}.npy") for part in ("", "_scale"))
         return Vectors(numbers, scale, network)
 
-    def followers(name: str) -> Followers:
-        fields_of = ("offsets", "numbers", "shares")
-        return Followers(*(bundle.array(f"hybrid/{name}_{field}.npy") for field in fields_of))
-
     return Statistics(
         popularity=bundle.array("hybrid/popularity.npy"),
         head=bundle.array("hybrid/head.npy"),
         neighbours=Neighbours(vectors("neighbours"), bundle.array("hybrid/neighbours_gain.npy")),
         patterns=Patterns(vectors("patterns"), bundle.array("hybrid/patterns_gain.npy")),
         factors=vectors("factors"),
-        followers=followers("followers"),
-        artist_followers=followers("artist_followers"),
+        followers=read_followers(bundle, "followers"),
+        artist_followers=read_followers(bundle, "artist_followers"),
         artist=bundle.catalogue.artists,
         genres=bundle.track_genres,
     )
+
+
+def read_followers(bundle: Bundle, name: str) -> Followers:
+    """What follows tracks ("followers") or artists ("artist_followers"). Raises BundleCorrupt."""
+    names = [field.name for field in fields(Followers)]
+    return Followers(*(bundle.array(f"hybrid/{name}_{field}.npy") for field in names))
