@@ -49,7 +49,12 @@ def _figures(
     folder: Path, data: Path | None, bundle: Path | None, tracks: int, repeats: int
 ) -> Iterator["Figure"]:
     from infra.benchmarks.catalogue import write_large_bundle
-    from infra.benchmarks.serving import measure_large, measure_memory, measure_models
+    from infra.benchmarks.serving import (
+        LARGE_MEMORY_TARGET,
+        measure_large,
+        measure_memory,
+        measure_models,
+    )
     from infra.benchmarks.training import measure_training
     from infra.demo import generate
     from segue.models.bundle import Bundle
@@ -66,4 +71,4 @@ def _figures(
     write_large_bundle(folder / "large", trained, tracks, _SEED)
     large = Bundle.open(folder / "large")
     yield from measure_large(large, repeats, _SEED)
-    yield from measure_memory(large, _SEED)
+    yield from measure_memory(large, _SEED, LARGE_MEMORY_TARGET)

@@ -24,7 +24,7 @@ from tests.plain import TasteDensity
 from training.catalogue import Popularity, encode_catalogue
 from training.data import connect, ingest
 from training.models.autoencoder import input_groups, neighbourhood_totals, prior
-from training.models.classifier import TRENDS, Heard, track_inputs, train_classifier
+from training.models.classifier import TRENDS, track_inputs, train_classifier
 from training.models.networks import LATENT, Balance
 
 HEARD = [5, 9, 9, 40, 41, 77]
@@ -225,18 +225,6 @@ def test_what_plays_of_one_track_come_to() -> None:
     assert np.allclose(skipped, [0, 0, 0, np.log1p(0.5), 0, 0.5])
     fast = np.log1p(2 + 2.0**-14)
     assert np.allclose(enjoyed, [np.log1p(2.5), fast, np.log1p(2), 0, 1, 1])
-
-
-def test_pairs_are_found_among_the_heard() -> None:
-    own_of = torch.tensor([[2.0], [7.0]]).repeat(1, OWN_WIDTH)
-    heard = Heard(torch.tensor([2, 7]), own_of)
-    found, own = heard.find(torch.tensor([[0, 2], [7, 9]]))
-    assert found.tolist() == [[False, True], [True, False]]
-    assert own.tolist() == [[2] * OWN_WIDTH, [7] * OWN_WIDTH]
-    nothing = Heard(torch.empty(0, dtype=torch.int64), torch.empty(0, OWN_WIDTH))
-    found, own = nothing.find(torch.tensor([0, 5]))
-    assert not found.any()
-    assert own.shape == (0, OWN_WIDTH)
 
 
 def test_the_classifier_does_without_any_feature(

@@ -42,22 +42,16 @@ HOT_HALF_LIFE = 3.0
 
 @dataclass(frozen=True)
 class Heard:
-    """The tracks that each listener heard in the month before: arrays over (listener, track) pairs.
+    """The tracks that each listener heard in the month before: arrays over (listener, track) pairs,
+    each of which is there once.
 
-    keys: (pairs,) int64, ascending, ``row of the listener * tracks + track``. own: (pairs,
-    OWN_WIDTH), what the plays come to.
+    owner, track: (pairs,) int64, rows of listeners and tracks. own: (pairs, OWN_WIDTH), what the
+    plays come to.
     """
 
-    keys: Tensor
+    owner: Tensor
+    track: Tensor
     own: Tensor
-
-    def find(self, keys: Tensor) -> tuple[Tensor, Tensor]:
-        """Which of the keys, of any shape, are among the pairs, and the ``own`` of those."""
-        if not len(self.keys):
-            return torch.zeros_like(keys, dtype=torch.bool), self.own
-        places = torch.searchsorted(self.keys, keys).clamp(max=len(self.keys) - 1)
-        found = self.keys[places] == keys
-        return found, self.own[places[found]]
 
 
 @dataclass(frozen=True)
@@ -179,7 +173,8 @@ def _heard(listeners: NDArray[np.int32], month: Plays, as_of: int, tracks: int) 
     keys, pairs = np.unique(rows * tracks + plays.track, return_inverse=True)
     # A pair stands for a track here: so all listeners are summed up at once.
     _, own = encode_heard(replace(history_at(plays, as_of), tracks=pairs.astype(np.int32)))
-    return Heard(torch.from_numpy(keys), torch.from_numpy(own))
+    owner, track = np.divmod(keys.astype(np.int64), tracks)
+    return Heard(*map(torch.from_numpy, (owner, track, own)))
 
 
 def _listener_inputs(
@@ -274,33 +269,35 @@ def _loss(
     whole batch. As often as noise brings a track to a listener, so much less a play of it counts;
     with that correction the network's own answer is the probability itself, whatever the noise.
     """
-    owner, track, played = _pairs(week, chosen, _draw(week, generator))
-    rows, place = torch.unique(track, return_inverse=True)
+    drawn = _draw(week, generator)
+    hearer, heard, own = _of(chosen, week, week.heard.owner, week.heard.track, week.heard.own)
+    player, played = _of(chosen, week, week.owner, week.track)
+    rows, column = torch.unique(torch.cat([heard, played, drawn]), return_inverse=True)
+    of_heard, of_played, of_drawn = column.split([len(heard), len(played), len(drawn)])
     factors, habits = network.listener(week.listeners[chosen].to(device))
     tracks, base = network.track(track_inputs(features[rows], week.trends[rows]).to(device))
-    logits = (factors @ tracks.T + base)[owner.to(device), place.to(device)]
-    heard, own = week.heard.find(chosen[owner] * len(features) + track)
-    memory = network.memory(habits[owner[heard].to(device)], own.to(device))
-    logits = logits.index_put((heard.to(device),), memory, accumulate=True)
-    frequency = DRAWN_EVENLY / len(features) + DRAWN_BY_PLAYS * week.plays
-    odds = logsigmoid(logits) - (frequency[track] + heard).log().to(device)
-    return softplus(torch.where(played.to(device), -odds, odds)).sum()
+    memory = network.memory(habits[hearer.to(device)], own.to(device))
+    logits = factors @ tracks.T + base
+    logits = logits.index_put((hearer.to(device), of_heard.to(device)), memory, accumulate=True)
+    # How often noise brings a track to a listener: by the draws, and once if it was heard.
+    noise = DRAWN_EVENLY / len(features) + DRAWN_BY_PLAYS * week.plays[rows]
+    noise = noise.repeat(len(chosen), 1)
+    noise[hearer, of_heard] += 1
+    everybody = torch.arange(len(chosen)).repeat_interleave(len(drawn))
+    owner = torch.cat([player, hearer, everybody])
+    column = torch.cat([of_played, of_heard, of_drawn.repeat(len(chosen))])
+    odds = logsigmoid(logits[owner.to(device), column.to(device)])
+    odds = odds - noise[owner, column].log().to(device)
+    return softplus(-odds[: len(player)]).sum() + softplus(odds[len(player) :]).sum()
 
 
-def _pairs(week: Week, chosen: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The batch's pairs: the row within ``chosen``, the track, and whether the pair was played;
-    those that were, those that were heard before, and each listener with each drawn track."""
+def _of(chosen: Tensor, week: Week, owner: Tensor, *columns: Tensor) -> tuple[Tensor, ...]:
+    """Of pairs, those of the chosen listeners: their owners' places in ``chosen``; the columns."""
     place = torch.full((len(week.listeners),), -1)
     place[chosen] = torch.arange(len(chosen))
-    earlier = torch.div(week.heard.keys, len(week.plays), rounding_mode="floor")
-    owner = torch.cat([place[week.owner], place[earlier]])
-    track = torch.cat([week.track, week.heard.keys % len(week.plays)])
-    within = owner >= 0
-    played = torch.arange(len(owner)) < len(week.owner)
-    owner = torch.cat([owner[within], torch.arange(len(chosen)).repeat_interleave(len(drawn))])
-    track = torch.cat([track[within], drawn.repeat(len(chosen))])
-    noise = torch.zeros(len(chosen) * len(drawn), dtype=torch.bool)
-    return owner, track, torch.cat([played[within], noise])
+    places = place[owner]
+    within = places >= 0
+    return places[within], *(column[within] for column in columns)
 
 
 def _draw(week: Week, generator: torch.Generator | None) -> Tensor:
