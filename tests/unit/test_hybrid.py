@@ -18,8 +18,9 @@ from segue.features.listeners import History
 from segue.models.bundle import Bundle
 from segue.models.hybrid.gates import REPEATS, TRAITS, Gates, repeats, traits
 from segue.models.hybrid.model import Hybrid, read_gates, read_statistics
-from segue.models.hybrid.sources import COMMON, SOURCES, Votes, summarise, votes_of
+from segue.models.hybrid.sources import COMMON, SOURCES, Votes, votes_of
 from segue.models.hybrid.statistics import WINDOWS, Statistics
+from segue.models.hybrid.summary import summarise
 from segue.models.model import Listener
 from segue.models.ranked import best
 from tests.bundles import TRACKS, tiny_bundle

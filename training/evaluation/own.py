@@ -19,7 +19,8 @@ from segue.features.schema import load_schema
 from segue.models.bundle import Bundle
 from segue.models.cold_start import cold_start_scores
 from segue.models.hybrid.model import Hybrid, read_statistics
-from segue.models.hybrid.sources import SOURCES, summarise, votes_of
+from segue.models.hybrid.sources import SOURCES, votes_of
+from segue.models.hybrid.summary import summarise
 from segue.models.model import Listener
 from segue.models.ranked import Forbidden, best
 from segue.models.registry import REGISTRY, load_model

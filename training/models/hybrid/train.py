@@ -11,8 +11,9 @@ from segue.domain.errors import InvalidData
 from segue.domain.times import DAY, format_time
 from segue.models.hybrid.gates import REPEATS, repeats, traits
 from segue.models.hybrid.model import Hybrid
-from segue.models.hybrid.sources import Votes, summarise, votes_of
+from segue.models.hybrid.sources import Votes, votes_of
 from segue.models.hybrid.statistics import Statistics
+from segue.models.hybrid.summary import summarise
 from training.catalogue import EncodedCatalogue
 from training.histories import read_plays
 from training.models.hybrid.collaborative import Tracks, fit_statistics

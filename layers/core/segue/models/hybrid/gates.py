@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from segue.features.encoder import FloatArray
 from segue.features.listeners import History
-from segue.models.hybrid.sources import Summary
 from segue.models.hybrid.statistics import Statistics
+from segue.models.hybrid.summary import Summary
 
 # What lets a track be repeated more or less than its share says: that it was heard, how fresh the
 # last play is, how often it was skipped, how often it was fully played.

@@ -10,15 +10,9 @@ from segue.features.encoder import FloatArray
 from segue.features.listeners import History
 from segue.models.bundle import Bundle
 from segue.models.hybrid.gates import Gates, repeats, traits
-from segue.models.hybrid.sources import (
-    COMMON,
-    Summary,
-    Votes,
-    summarise,
-    votes_for,
-    votes_of,
-)
+from segue.models.hybrid.sources import COMMON, Votes, votes_for, votes_of
 from segue.models.hybrid.statistics import Followers, Neighbours, Patterns, Statistics
+from segue.models.hybrid.summary import Summary, summarise
 from segue.models.hybrid.vectors import Vectors
 from segue.models.model import Contributions, Listener, Model
 from segue.models.ranked import Forbidden, Ranked, best
