@@ -1,6 +1,8 @@
 """What the evaluation says of the autoencoder's content: what its inputs bring, how tracks that
 nobody has played fare, and whether what lies near is alike."""
 
+import gzip
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,11 +12,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from segue.adapters.memory import (
+    FixedClock,
+    MemoryModelStore,
+    MemorySessionStore,
+    MemoryUserStore,
+)
 from segue.domain.catalogue import Catalogue
+from segue.domain.events import parse_event
 from segue.domain.times import parse_time
 from segue.features.schema import POZYTYWKA, load_schema, parse_schema
 from segue.models.bundle import Bundle
 from segue.models.hybrid.sources import SOURCES
+from segue.services.recommend import Query, Recommender
 from tests.unit.test_peers import make_split
 from training.catalogue import EncodedCatalogue, Popularity, encode_catalogue
 from training.data import connect, open_data
@@ -24,8 +34,9 @@ from training.evaluation.altered import ColdJudge, hold_out, judge_cold, only
 from training.evaluation.likeness import NEAREST, examples, in_words, likeness_rows
 from training.evaluation.options import Options, silent
 from training.evaluation.own import Asked, first_of_each
-from training.protocol.lists import check_lists, heard_masks
+from training.protocol.lists import VIEWS, check_lists, heard_masks
 from training.protocol.temporal import prepare
+from training.users import read_users
 
 CUTOFF = parse_time("2022-08-25T00:00:00Z")
 K = 5
@@ -116,6 +127,30 @@ class TestSources:
         heard = list(heard_masks(split))
         for mask, own in zip(heard, found["own plays"]["any"], strict=True):
             assert mask[own[own >= 0]].all()
+
+
+def test_the_evaluation_asks_for_what_the_service_answers(
+    workspace: Path, bundle: Bundle, data_path: Path
+) -> None:
+    with gzip.open(data_path / "sessions.jsonl.gz", "rt") as rows:
+        events = {parse_event(json.loads(row)) for row in rows}
+    with connect(workspace) as connection:
+        _, split = prepare(connection, load_schema(), CUTOFF)
+        users, asked = read_users(connection), Asked(connection, bundle, split, K)
+        lists = {number: asked.lists(number, silent) for number in asked.models}
+    service = Recommender(
+        MemorySessionStore(events),
+        MemoryUserStore(dict(users)),
+        MemoryModelStore(bundle),
+        FixedClock(CUTOFF),
+    )
+    for row, position in enumerate(split.judged[:15].tolist()):
+        user_id = split.users[position].decode()
+        for number in asked.models:
+            for view in VIEWS:
+                served = service.recommend(Query(user_id, number, k=K, novelty=view)).tracks
+                expected = bundle.catalogue.track_ids(lists[number][view][row])
+                assert list(served) == expected, (user_id, number, view)
 
 
 class TestCold:
