@@ -7,6 +7,7 @@ from typing import Any
 
 import duckdb
 import torch
+from threadpoolctl import threadpool_limits
 
 from segue.features.listeners import listener_width
 from segue.models.registry import REGISTRY
@@ -58,7 +59,9 @@ def fit_models(
         width = listener_width(encoder.track_width, encoder.user_width)
         write_classifier(writer, classifier, encoded.features, width)
         curves = {"autoencoder": autoencoder.curve, "classifier": classifier.curve}
-    hybrid = train_hybrid(connection, encoded, cutoff, seed, progress)
+    # The matrices are so small that further threads of BLAS mostly wait, and burn time as they do.
+    with threadpool_limits(1, "blas"):
+        hybrid = train_hybrid(connection, encoded, cutoff, seed, progress)
     write_hybrid(writer, hybrid)
     measured = {name: curve.metrics() for name, curve in curves.items()}
     return Fitted({"popularity": {}, **measured, "hybrid": hybrid.mixture.metrics()}, curves)
