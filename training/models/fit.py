@@ -52,8 +52,9 @@ def fit_models(
     where there are no plays to learn from."""
     make_deterministic(seed)
     curves: dict[str, Curve] = {}
-    # The hybrid draws nothing from PyTorch, so that it may be fitted on a core of its own.
-    with ThreadPoolExecutor(1) as other:
+    # The hybrid draws nothing from PyTorch, so that it may be fitted on a core of its own. Its
+    # matrices are so small that further threads of BLAS mostly wait, and burn time as they do.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(1) as other:
         fitting = other.submit(train_hybrid, connection.cursor(), encoded, cutoff, seed, progress)
         if encoded.features.shape[1]:
             autoencoder = train_autoencoder(connection, encoded, cutoff, device, progress)
@@ -74,7 +75,6 @@ def make_deterministic(seed: int) -> None:
     # One thread gives the same sums on every machine; networks this small gain little from more,
     # and lose tenfold where another process holds one of the cores.
     torch.set_num_threads(1)
-    threadpool_limits(1, "blas")
     torch.manual_seed(seed)
     # cuBLAS is deterministic only with a workspace of fixed size.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
