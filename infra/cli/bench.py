@@ -49,8 +49,11 @@ def _figures(
     folder: Path, data: Path | None, bundle: Path | None, tracks: int, repeats: int
 ) -> Iterator["Figure"]:
     from infra.benchmarks.catalogue import write_large_bundle
+    from infra.benchmarks.explaining import measure_explanations
+    from infra.benchmarks.listeners import make_listeners
     from infra.benchmarks.serving import (
         LARGE_MEMORY_TARGET,
+        LISTENERS,
         measure_large,
         measure_memory,
         measure_models,
@@ -67,6 +70,7 @@ def _figures(
         yield from measure_training(data, bundle)
     trained = Bundle.open(bundle)
     yield from measure_models(trained, repeats, _SEED)
+    yield from measure_explanations(trained, make_listeners(trained, LISTENERS, _SEED))
     yield from measure_memory(trained, _SEED)
     write_large_bundle(folder / "large", trained, tracks, _SEED)
     large = Bundle.open(folder / "large")

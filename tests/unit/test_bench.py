@@ -19,6 +19,8 @@ FIGURES = [
     "model 2 (classifier), 600 tracks",
     "model 3 (hybrid), 600 tracks",
     "model 3, explaining 20 tracks, 600 tracks",
+    "explanations: the heard track named is that of the whole counterfactual",
+    "explanations: correlation with the whole counterfactual",
     "memory, 600 tracks",
     "memory but for mapped files, 600 tracks",
     "model 3 (hybrid), 3,000 tracks",
