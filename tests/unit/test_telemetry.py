@@ -107,7 +107,7 @@ class TestExperiments:
             raise ValueError
 
         for model in ("autoencoder.Autoencoder", "classifier.Classifier"):
-            monkeypatch.setattr(f"segue.models.{model}.score", fail)
+            monkeypatch.setattr(f"segue.models.{model}.best", fail)
         world.play("1", world.tracks(0, 10))
         ab_test.call("POST", "/perform_ab_test", {"user_id": 1})
         assert output.metrics()["Model failures"] == 1
