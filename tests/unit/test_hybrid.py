@@ -65,6 +65,10 @@ def whole(statistics: Statistics, plays: History) -> FloatArray:
     return votes.shares[:, np.argsort(votes.tracks)]
 
 
+def traits_of(statistics: Statistics, plays: History) -> FloatArray:
+    return traits(statistics, plays, summarise(plays))
+
+
 def played(seed: int, listeners: int = 30, tracks: int = 12) -> sp.csr_array:
     draws = np.random.default_rng(seed).random((listeners, tracks)) < 0.3
     # No track is without a listener.
@@ -277,8 +281,8 @@ class TestTraits:
         self, statistics: Statistics
     ) -> None:
         alike = np.flatnonzero(statistics.artist == statistics.artist[0])
-        narrow = traits(statistics, history(*alike))
-        wide = traits(statistics, history(*range(len(alike))))
+        narrow = traits_of(statistics, history(*alike))
+        wide = traits_of(statistics, history(*range(len(alike))))
         assert narrow.shape == (TRAITS,)
         assert narrow[GENRES] < wide[GENRES]
         assert narrow[ARTISTS] == pytest.approx(1 / len(alike))
@@ -290,7 +294,7 @@ class TestTraits:
             np.zeros(4, np.bool_),
             np.array([20, 9, 2, 1], np.float32),
         )
-        assert traits(statistics, plays)[KNOWN] == 0.5
+        assert traits_of(statistics, plays)[KNOWN] == 0.5
 
     def test_finds_nothing_where_no_track_has_a_genre_or_an_artist(
         self, statistics: Statistics
@@ -300,7 +304,7 @@ class TestTraits:
             genres=TrackGenres((), np.zeros(len(statistics) + 1, np.int64), np.empty(0, np.int32)),
             artist=np.full_like(statistics.artist, -1),
         )
-        found = traits(bare, history(3, 5))
+        found = traits_of(bare, history(3, 5))
         assert found[[GENRES, ARTISTS]].tolist() == [0, 0]
 
 
@@ -317,7 +321,7 @@ def trained_and_served(bundle: Bundle, plays: History) -> tuple[FloatArray, Floa
         shares, factors = network(
             torch.tensor(whole(statistics, plays).T[None].copy()),
             torch.tensor(counts[None]),
-            torch.tensor(gates.scaled(traits(statistics, plays))[None]),
+            torch.tensor(gates.scaled(traits_of(statistics, plays))[None]),
         )
     return (shares * factors)[0].numpy(), Hybrid(bundle).score(Listener(User("1"), plays))
 
@@ -422,7 +426,7 @@ class TestServing:
     ) -> None:
         own = history(3, 9, 9, 27)
         gates = read_gates(bundle)
-        parts = gates.parts(gates.scaled(traits(statistics, own)))
+        parts = gates.parts(gates.scaled(traits_of(statistics, own)))
         expected = parts @ whole(statistics, own)[:, 100]
         score = Hybrid(bundle).score(Listener(User("1"), own))[100]
         assert score == pytest.approx(expected, rel=1e-4)
@@ -441,7 +445,7 @@ class TestExplanations:
         found = model.contributions(listener, tracks)
         assert sorted(found.heard.tolist()) == sorted(set(heard))
         gates, statistics = read_gates(bundle), read_statistics(bundle)
-        scaled = gates.scaled(traits(statistics, listener.history))
+        scaled = gates.scaled(traits_of(statistics, listener.history))
         rest = listener.history.only(listener.history.tracks != 9)
         own = summarise(rest)
         votes = votes_of(statistics, own, all_tracks=True)

@@ -117,7 +117,7 @@ def _example(moment: Moment, statistics: Statistics, user: int, number: int) -> 
         repeats=counts,
         chosen=np.isin(tracks, moment.chosen(user)),
         heard=heard,
-        traits=traits(statistics, history),
+        traits=traits(statistics, history, own),
         user=number,
     )
 

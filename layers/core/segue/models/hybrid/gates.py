@@ -67,15 +67,15 @@ def repeats(own: Summary) -> FloatArray:
     return np.stack([heard, own.fresh, np.log1p(own.skips), np.log1p(own.plays)], 1)
 
 
-def traits(statistics: Statistics, history: History) -> FloatArray:
-    """(TRAITS,) float32; the first is 1."""
-    tracks = np.unique(history.tracks)
+def traits(statistics: Statistics, history: History, own: Summary) -> FloatArray:
+    """(TRAITS,) float32, of a history and its summary; the first is 1."""
+    tracks = own.tracks
     return np.array(
         [
             1.0,
             np.log1p(len(history)) / 5.0,
             1 - len(tracks) / len(history),
-            np.isin(tracks, statistics.chart).mean(),
+            statistics.in_chart[tracks].mean(),
             1 - history.completed.mean(),
             _width_in_genres(statistics, history),
             _width_in_artists(statistics, tracks),
@@ -95,7 +95,7 @@ def _width_in_genres(statistics: Statistics, history: History) -> float:
     return float(-(shares * np.log(shares)).sum() / np.log(max(len(statistics.genres.names), 2)))
 
 
-def _width_in_artists(statistics: Statistics, tracks: NDArray[np.int32]) -> float:
+def _width_in_artists(statistics: Statistics, tracks: NDArray[np.intp]) -> float:
     """How many artists there are to a track."""
     artists = statistics.artist[tracks]
     artists = artists[artists >= 0]

@@ -91,7 +91,7 @@ class Hybrid(Model):
         )
 
     def _mixture(self, history: History, own: Summary) -> _Mixture:
-        scaled = self._gates.scaled(traits(self._statistics, history))
+        scaled = self._gates.scaled(traits(self._statistics, history, own))
         return _Mixture(self._gates.parts(scaled), self._gates.readiness(scaled, repeats(own)))
 
 
@@ -100,7 +100,8 @@ def _shares(votes: Votes, mixture: _Mixture, kept: FloatArray | None = None) -> 
     shares = np.zeros_like(votes.votes[:, 0])
     # Not a matrix product: in that, the last digit of a sum depends on how many others there are.
     for place, weights in enumerate(votes.weights(mixture.parts).T):
-        shares += weights[:, None] * votes.votes[:, place]
+        if weights.any():
+            shares += weights[:, None] * votes.votes[:, place]
     factors = mixture.own[votes.heard]
     shares[:, votes.places] *= factors if kept is None else factors ** kept[:, votes.heard]
     return shares

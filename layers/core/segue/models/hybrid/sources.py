@@ -273,10 +273,8 @@ def _vote_by_genre(
     votes: FloatArray,
 ) -> None:
     """What is played of the genres played."""
-    rows, genres, parts = statistics.genre_pairs(tracks)
-    for listener, of_genres in enumerate(plays.of_genres):
-        for row, weights in enumerate(of_genres):
-            votes[listener, row] = np.bincount(rows, weights[genres] * parts, len(tracks))
+    weights = plays.of_genres.reshape(-1, plays.of_genres.shape[2])
+    votes[:] = statistics.by_genre(tracks, weights).reshape(votes.shape)
     votes *= recent
     votes[:, 1] /= np.sqrt(recent)
 

@@ -149,10 +149,12 @@ class Statistics:
         return sums
 
     @cached_property
-    def chart(self) -> NDArray[np.intp]:
-        """(CHART,) the most played tracks of the month."""
+    def in_chart(self) -> NDArray[np.bool_]:
+        """(tracks,) whether a track is one of the CHART most played ones of the month."""
         month = self.popularity[:, MONTH]
-        return np.argpartition(-month, min(CHART, len(month) - 1))[:CHART]
+        found = np.zeros(len(month), np.bool_)
+        found[np.argpartition(-month, min(CHART, len(month) - 1))[:CHART]] = True
+        return found
 
     @cached_property
     def of_artists(self) -> FloatArray:
@@ -174,15 +176,33 @@ class Statistics:
         sums = [np.bincount(genres, parts * of, size) for of in (recent, np.sqrt(recent))]
         return np.stack(sums).astype(np.float32)
 
-    def genre_pairs(
-        self, tracks: NDArray[np.integer]
-    ) -> tuple[NDArray[np.intp], NDArray[np.int32], FloatArray]:
-        """The pairs of the tracks and their genres; see ``TrackGenres.pairs``."""
-        return self._genres_of_head if tracks is self.head else self.genres.pairs(tracks)
+    def by_genre(self, tracks: NDArray[np.integer], weights: FloatArray) -> FloatArray:
+        """(m, n): for each of the (m, genres) weights, the mean of those of a track's genres, 0 for
+        a track of none. Many tracks have the same genres, so in the head it is found once for all.
+        """
+        if tracks is self.head:
+            examples, like = self._genre_sets
+            return self._by_genre(examples, weights)[:, like]
+        return self._by_genre(tracks, weights)
+
+    def _by_genre(self, tracks: NDArray[np.integer], weights: FloatArray) -> FloatArray:
+        rows, genres, parts = self.genres.pairs(tracks)
+        means = [np.bincount(rows, of[genres] * parts, len(tracks)) for of in weights]
+        return np.reshape(means, (len(weights), len(tracks))).astype(np.float32)
 
     @cached_property
-    def _genres_of_head(self) -> tuple[NDArray[np.intp], NDArray[np.int32], FloatArray]:
-        return self.genres.pairs(self.head)
+    def _genre_sets(self) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
+        """A track of the head for each set of genres, and for each track of the head, which of
+        these has the same genres."""
+        rows, genres, _ = self.genres.pairs(self.head)
+        # Sums of numbers drawn at random tell sets apart.
+        draws = np.random.default_rng(0).integers(
+            2**63, size=len(self.genres.names), dtype=np.int64
+        )
+        sums = np.zeros(len(self.head), np.int64)
+        np.add.at(sums, rows, draws[genres])
+        _, examples, like = np.unique(sums, return_index=True, return_inverse=True)
+        return self.head[examples], like
 
     @cached_property
     def tail_by_artist(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
