@@ -54,8 +54,12 @@ def fit_models(
     curves: dict[str, Curve] = {}
     # The hybrid draws nothing from PyTorch, so that it may be fitted on a core of its own. Its
     # matrices are so small that further threads of BLAS mostly wait, and burn time as they do.
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(1) as other:
-        fitting = other.submit(train_hybrid, connection.cursor(), encoded, cutoff, seed, progress)
+    with (
+        threadpool_limits(1, "blas"),
+        connection.cursor() as of_its_own,
+        ThreadPoolExecutor(1) as other,
+    ):
+        fitting = other.submit(train_hybrid, of_its_own, encoded, cutoff, seed, progress)
         if encoded.features.shape[1]:
             autoencoder = train_autoencoder(connection, encoded, cutoff, device, progress)
             write_autoencoder(writer, autoencoder, encoded.features)
