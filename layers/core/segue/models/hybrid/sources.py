@@ -87,8 +87,8 @@ class Votes:
 
 def votes_of(statistics: Statistics, own: Summary, *, all_tracks: bool = False) -> Votes:
     """The votes for all tracks that more than what is the same for everybody, and genres, speak
-    for: the head, what the listener has heard and what follows, and the tracks of the artists of
-    both. Or for all."""
+    for: the head, what the listener has heard and what follows, and the tracks of the artists
+    heard. Or for all."""
     plays = _Plays.of(statistics, own, np.ones((1, len(own)), np.float32))
     head = statistics.head
     further = statistics.tail if all_tracks else _of_interest_in_tail(statistics, plays)
@@ -202,12 +202,13 @@ def _genres_played(
 
 
 def _of_interest_in_tail(statistics: Statistics, plays: _Plays) -> NDArray[np.int32]:
-    """What the listener has heard, what follows, and all tracks of the artists heard and those that
-    follow them, as far as they are in the tail; ascending."""
+    """What the listener has heard, what follows, and all tracks of the artists heard, as far as
+    they are in the tail; ascending."""
     if not len(statistics.tail):
         return statistics.tail
     tracks, artists = statistics.tail_by_artist
-    starts, ends = (np.searchsorted(artists, plays.artists, side) for side in ("left", "right"))
+    heard = plays.artists[plays.of_artists[0, :2].any(0)]
+    starts, ends = (np.searchsorted(artists, heard, side) for side in ("left", "right"))
     by_artist = [tracks[start:end] for start, end in zip(starts, ends, strict=True)]
     single = np.union1d(plays.tracks, plays.followers).astype(np.int32)
     in_head, _ = _find(statistics.head, single)
@@ -372,6 +373,8 @@ def _most(statistics: Statistics, plays: _Plays) -> FloatArray:
     popular = statistics.most_in_tail_by_genre
     genre, excess, main = np.moveaxis(plays.of_genres, 1, 0)
     by_genre = np.stack([genre * popular, excess * np.sqrt(popular), main * popular], 1)
+    by_artist = plays.of_artists[:, -1] * statistics.most_in_tail_by_artist[plays.artists]
+    most[:, SOURCES.index(BY_ARTIST[-1])] = by_artist.max(1, initial=0)
     start = SOURCES.index(BY_GENRE[0])
     most[:, start : start + len(BY_GENRE)] = by_genre.max(2, initial=0)
     return most

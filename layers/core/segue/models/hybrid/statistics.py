@@ -212,6 +212,17 @@ class Statistics:
         return tracks, self.artist[tracks]
 
     @cached_property
+    def most_in_tail_by_artist(self) -> FloatArray:
+        """(artists,) the greatest share that a track of the tail has of its artist's popularity in
+        the year."""
+        tracks, artists = self.tail_by_artist
+        tracks, artists = tracks[artists >= 0], artists[artists >= 0]
+        popular = self.of_artists[0]
+        most = np.zeros(len(popular), np.float32)
+        np.maximum.at(most, artists, self.popularity[tracks, YEAR] / popular[artists])
+        return most
+
+    @cached_property
     def most_in_tail_by_genre(self) -> FloatArray:
         """(genres,) the greatest popularity of two weeks of any track of the tail."""
         rows, genres, _ = self.genres.pairs(self.tail)
