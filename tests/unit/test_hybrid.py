@@ -431,6 +431,18 @@ class TestServing:
         score = Hybrid(bundle).score(Listener(User("1"), own))[100]
         assert score == pytest.approx(expected, rel=1e-4)
 
+    def test_a_catalogue_without_genres_or_artists_is_no_fault(self, bundle: Bundle) -> None:
+        pairs = past_of(played(8, listeners=30, tracks=20).toarray() > 0)
+        bare = replace(
+            tracks_of(20),
+            artist=np.full(20, -1, np.int32),
+            genres=TrackGenres((), np.zeros(21, np.int64), np.empty(0, np.int32)),
+        )
+        model = hybrid_of(fitting.fit_statistics(bare, pairs), bundle, 1, 1.0)
+        listener = Listener(User("1"), history(1, 2, 2))
+        assert len(model.best(listener, 5).tracks) == 5
+        assert np.isfinite(model.contributions(listener, np.array([3, 1])).amounts).all()
+
     def test_a_listener_who_only_skips_is_no_fault(self, bundle: Bundle) -> None:
         listener = Listener(User("1"), history(3, 5, completed=False))
         assert np.isfinite(Hybrid(bundle).score(listener)).all()

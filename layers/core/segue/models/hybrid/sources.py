@@ -274,7 +274,8 @@ def _vote_by_genre(
     votes: FloatArray,
 ) -> None:
     """What is played of the genres played."""
-    weights = plays.of_genres.reshape(-1, plays.of_genres.shape[2])
+    listeners, rows, genres = plays.of_genres.shape
+    weights = plays.of_genres.reshape(listeners * rows, genres)
     votes[:] = statistics.by_genre(tracks, weights).reshape(votes.shape)
     votes *= recent
     votes[:, 1] /= np.sqrt(recent)
