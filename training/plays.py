@@ -63,9 +63,17 @@ class Plays:
         The different pairs, ascending: users and tracks, each (pairs,).
         """
         then = self.only((self.time >= start) & (self.time < end) & (self.skipped_at >= end))
-        tracks = int(then.track.max(initial=0)) + 1
-        pairs = np.unique(then.user.astype(np.int64) * tracks + then.track)
-        return (pairs // tracks).astype(np.int32), (pairs % tracks).astype(np.int32)
+        users, tracks, _ = then.pairs()
+        return users, tracks
+
+    def pairs(self) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.intp]]:
+        """The different pairs, ascending: users and tracks, each (pairs,); and which of these each
+        play is of, (plays,)."""
+        tracks = int(self.track.max(initial=0)) + 1
+        pairs, of_play = np.unique(
+            self.user.astype(np.int64) * tracks + self.track, return_inverse=True
+        )
+        return (pairs // tracks).astype(np.int32), (pairs % tracks).astype(np.int32), of_play
 
     def of(self, user: int) -> "Plays":
         """Those of one user."""

@@ -8,7 +8,7 @@ import scipy.sparse as sp
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from segue.domain.catalogue import Catalogue
 from segue.domain.genres import TrackGenres
@@ -28,7 +28,7 @@ from training.models.hybrid import collaborative as fitting
 from training.models.hybrid.collaborative import Tracks
 from training.models.hybrid.mixture import Example, Mixture, fit_mixture
 from training.models.hybrid.products import vectors_of
-from training.past import Past
+from training.plays import DAY, NEVER, Plays
 
 # Places in ``traits``.
 GENRES, ARTISTS, KNOWN = 5, 6, 7
@@ -76,19 +76,16 @@ def played(seed: int, listeners: int = 30, tracks: int = 12) -> sp.csr_array:
     return sp.csr_array(draws.astype(np.float32))
 
 
-def past_of(pairs: NDArray[np.bool_], age: float = 5.0) -> Past:
+def plays_of(user: NDArray[np.integer], track: NDArray[np.integer], age: ArrayLike) -> Plays:
+    """Full plays so many days before the moment 0."""
+    never = np.full(len(user), NEVER)
+    time = -np.broadcast_to(np.multiply(age, DAY), len(user)).astype(np.int64)
+    return Plays(user.astype(np.int32), track.astype(np.int32), time, never, never)
+
+
+def past_of(pairs: NDArray[np.bool_], age: float = 5.0) -> Plays:
     """Everybody has fully played their tracks once."""
-    owner, tracks = np.nonzero(pairs)
-    plays = len(owner)
-    return Past(
-        as_of=0,
-        users=np.array([str(user) for user in range(len(pairs))]),
-        owner=owner.astype(np.int32),
-        tracks=tracks.astype(np.int32),
-        completed=np.ones(plays, np.bool_),
-        liked=np.zeros(plays, np.bool_),
-        age=np.full(plays, age, np.float32),
-    )
+    return plays_of(*np.nonzero(pairs), age)
 
 
 def tracks_of(tracks: int, genres: int = 4) -> Tracks:
@@ -109,16 +106,8 @@ def tracks_of(tracks: int, genres: int = 4) -> Tracks:
 
 class TestPopularity:
     def test_is_a_share_of_the_plays_of_each_window(self) -> None:
-        past = Past(
-            as_of=0,
-            users=np.array(["1"]),
-            owner=np.zeros(101, np.int32),
-            tracks=np.array([0] * 100 + [1], np.int32),
-            completed=np.ones(101, np.bool_),
-            liked=np.zeros(101, np.bool_),
-            age=np.array([200.0] * 100 + [0.5], np.float32),
-        )
-        shares = fitting.popularity(past, np.ones(3, np.bool_))
+        past = plays_of(np.zeros(101), np.array([0] * 100 + [1]), np.array([200.0] * 100 + [0.5]))
+        shares = fitting.popularity(past, 0, np.ones(3, np.bool_))
         assert shares.shape == (3, len(WINDOWS))
         assert np.allclose(shares.sum(0), 1)
         day, year = shares[:, 0], shares[:, -1]
@@ -179,7 +168,7 @@ class TestNeighbours:
 
 class TestStatistics:
     def test_nobody_has_played_anything(self) -> None:
-        found = fitting.fit_statistics(tracks_of(9), past_of(np.zeros((3, 9), np.bool_)))
+        found = fitting.fit_statistics(tracks_of(9), past_of(np.zeros((3, 9), np.bool_)), 0)
         assert np.allclose(whole(found, history(3, 4)).sum(1), 1, atol=1e-3)
 
     def test_the_head_is_of_the_tracks_with_the_most_listeners(
@@ -187,12 +176,12 @@ class TestStatistics:
     ) -> None:
         monkeypatch.setattr(fitting, "HEAD", 2)
         pairs = np.array([[1, 0, 1, 0, 1], [0, 0, 1, 0, 1], [0, 1, 1, 0, 0]], np.bool_)
-        assert fitting.fit_statistics(tracks_of(5), past_of(pairs)).head.tolist() == [2, 4]
+        assert fitting.fit_statistics(tracks_of(5), past_of(pairs), 0).head.tolist() == [2, 4]
 
     def test_factors_are_those_that_the_plays_were_factorised_by(self) -> None:
         """Folding a listener in is the last half of a sweep of ALS."""
         pairs = played(5, listeners=60, tracks=20)
-        statistics = fitting.fit_statistics(tracks_of(20), past_of(pairs.toarray() > 0))
+        statistics = fitting.fit_statistics(tracks_of(20), past_of(pairs.toarray() > 0), 0)
         factors = statistics.factors.at(slice(None))
         expected = np.maximum(factors @ fitting._solve(pairs, factors)[7], 0)
         shares = shares_of(statistics, "factors", *np.flatnonzero(pairs[[7]].toarray()[0]))
@@ -229,7 +218,7 @@ class TestFollowers:
 class TestSources:
     def test_the_last_plays_are_followed_by_what_follows_them(self) -> None:
         # Everybody plays 0, 1, 2 and so on, in this order.
-        statistics = fitting.fit_statistics(tracks_of(20), past_of(np.ones((5, 20), np.bool_)))
+        statistics = fitting.fit_statistics(tracks_of(20), past_of(np.ones((5, 20), np.bool_)), 0)
         shares = shares_of(statistics, "follows the last plays", 3, 4)
         assert set(np.flatnonzero(shares)) == {4, 5, 6, 7}
         assert shares[[5, 6]].min() > shares[[4, 7]].max()
@@ -337,7 +326,7 @@ def long_tail() -> Statistics:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fitting, "HEAD", LARGE // 10)
         return fitting.fit_statistics(
-            tracks_of(LARGE), past_of(random.random((80, LARGE)) < appeal)
+            tracks_of(LARGE), past_of(random.random((80, LARGE)) < appeal), 0
         )
 
 
@@ -438,7 +427,7 @@ class TestServing:
             artist=np.full(20, -1, np.int32),
             genres=TrackGenres((), np.zeros(21, np.int64), np.empty(0, np.int32)),
         )
-        model = hybrid_of(fitting.fit_statistics(bare, pairs), bundle, 1, 1.0)
+        model = hybrid_of(fitting.fit_statistics(bare, pairs, 0), bundle, 1, 1.0)
         listener = Listener(User("1"), history(1, 2, 2))
         assert len(model.best(listener, 5).tracks) == 5
         assert np.isfinite(model.contributions(listener, np.array([3, 1])).amounts).all()

@@ -23,6 +23,7 @@ from tests.bundles import TRACKS
 from tests.plain import TasteDensity
 from training.catalogue import Popularity, encode_catalogue
 from training.data import connect, ingest
+from training.histories import read_plays
 from training.models.autoencoder import input_groups, neighbourhood_totals, prior
 from training.models.classifier import TRENDS, track_inputs, train_classifier
 from training.models.networks import LATENT, Balance
@@ -237,8 +238,9 @@ def test_the_classifier_does_without_any_feature(
     with connect(tmp_path) as connection:
         schema = parse_schema('name = "plain"')
         encoded = encode_catalogue(connection, schema, Popularity(connection, cutoff))
+        _, plays = read_plays(connection, encoded.catalogue)
         trained = train_classifier(
-            connection, encoded, cutoff, torch.device("cpu"), progress=lambda *_: None
+            connection, plays, encoded, cutoff, torch.device("cpu"), progress=lambda *_: None
         )
     assert encoded.features.shape[1] == 0
     track = track_inputs(torch.from_numpy(encoded.features), trained.trends)

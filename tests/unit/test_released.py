@@ -20,7 +20,6 @@ from training.models.autoencoder import TrainedAutoencoder, train_autoencoder
 from training.models.classifier import TrainedClassifier, train_classifier
 from training.models.fit import make_deterministic
 from training.models.hybrid.collaborative import popularity
-from training.past import past_at
 
 CUTOFF = parse_time("2022-09-01T00:00:00Z")
 FUTURE = 25
@@ -107,8 +106,9 @@ def fit(folder: Path, workspace: Path) -> tuple[Any, TrainedAutoencoder, Trained
     device = torch.device("cpu")
     with connect(workspace) as connection:
         make_deterministic(7)
-        autoencoder = train_autoencoder(connection, encoded, CUTOFF, device, quietly)
-        classifier = train_classifier(connection, encoded, CUTOFF, device, quietly)
+        _, plays = read_plays(connection, encoded.catalogue)
+        autoencoder = train_autoencoder(plays, encoded, CUTOFF, device, quietly)
+        classifier = train_classifier(connection, plays, encoded, CUTOFF, device, quietly)
     return encoded.encoder.to_json(), autoencoder, classifier
 
 
@@ -140,8 +140,9 @@ def shares(folder: Path, workspace: Path) -> tuple[NDArray[np.bytes_], NDArray[n
     """Ids, and how popular each track is at the cut-off."""
     encoded = encode(folder, workspace)
     with connect(workspace) as connection:
-        past = past_at(*read_plays(connection, encoded.catalogue), CUTOFF, 365)
-    return encoded.catalogue.ids, popularity(past, encoded.released)
+        _, plays = read_plays(connection, encoded.catalogue)
+    past = plays.known_at(CUTOFF, 365)
+    return encoded.catalogue.ids, popularity(past, CUTOFF, encoded.released)
 
 
 def test_what_comes_out_later_does_not_change_how_popular_tracks_are(

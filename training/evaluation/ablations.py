@@ -14,6 +14,7 @@ from training.catalogue import EncodedCatalogue
 from training.evaluation.options import Options
 from training.evaluation.own import AUTOENCODER, Asked, Own, bundle_of
 from training.export import BundleWriter
+from training.histories import read_plays
 from training.models.autoencoder import train_autoencoder, write_autoencoder
 from training.models.fit import Fitted, make_deterministic
 from training.protocol.split import Split
@@ -79,7 +80,8 @@ def ablated(
     def fit(writer: BundleWriter) -> Fitted:
         make_deterministic(options.seed)
         device = torch.device("cpu")
-        trained = train_autoencoder(connection, seen, cutoff, device, options.progress)
+        _, plays = read_plays(connection, seen.catalogue)
+        trained = train_autoencoder(plays, seen, cutoff, device, options.progress)
         write_autoencoder(writer, trained, seen.features)
         return Fitted({AUTOENCODER: trained.curve.metrics()}, {AUTOENCODER: trained.curve})
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import duckdb
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,8 +14,8 @@ from segue.models.autoencoder import CONCENTRATION, LEADING
 from segue.models.bundle import LATENTS
 from training.catalogue import EncodedCatalogue
 from training.export import BLOCK, BundleWriter
-from training.histories import read_plays
 from training.models.networks import Balance, DenoisingAutoencoder, LatentSpace, LeadingDensity
+from training.plays import Plays
 from training.progress import Curve, Progress
 
 EPOCHS = 12
@@ -48,14 +47,13 @@ class TrainedAutoencoder:
 
 
 def train_autoencoder(
-    connection: duckdb.DuckDBPyConnection,
+    plays: Plays,
     encoded: EncodedCatalogue,
     cutoff: int,
     device: torch.device,
     progress: Progress,
 ) -> TrainedAutoencoder:
     """Fit on nine tenths of the tracks that are out, and stop by the loss on the rest."""
-    _, plays = read_plays(connection, encoded.catalogue)
     month = plays.known_at(cutoff, MONTH)
     played = np.bincount(month.track[month.completed], minlength=len(encoded.catalogue))
     known, groups = encoded.features[encoded.released], input_groups(encoded.encoder)

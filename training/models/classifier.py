@@ -82,12 +82,14 @@ class TrainedClassifier:
 
 def train_classifier(
     connection: duckdb.DuckDBPyConnection,
+    plays: Plays,
     encoded: EncodedCatalogue,
     cutoff: int,
     device: torch.device,
     progress: Progress,
 ) -> TrainedClassifier:
-    """Fit on the weeks before the cut-off; the last of them, a fifth, tell when to stop."""
+    """Fit on the weeks before the cut-off; the last of them, a fifth, tell when to stop. plays: of
+    the whole catalogue; what is learnt from is read by the tracks that were out."""
     past = encoded.past()
     weeks = list(_weeks(connection, past, cutoff, progress))
     later = max(1, round(len(weeks) / 5))
@@ -109,7 +111,6 @@ def train_classifier(
             break
     progress("classifier", EPOCHS, EPOCHS)
     curve.restore(network)
-    _, plays = read_plays(connection, encoded.catalogue)
     month = plays.known_at(cutoff, MONTH)
     trends = _trends(month, cutoff, len(encoded.catalogue), len(past.catalogue))
     return TrainedClassifier(network.cpu().eval(), trends, curve)

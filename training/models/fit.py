@@ -14,6 +14,7 @@ from segue.features.listeners import listener_width
 from segue.models.registry import REGISTRY
 from training.catalogue import EncodedCatalogue
 from training.export import BundleWriter
+from training.histories import read_plays
 from training.models.autoencoder import train_autoencoder, write_autoencoder
 from training.models.classifier import train_classifier, write_classifier
 from training.models.hybrid.export import write_hybrid
@@ -51,19 +52,16 @@ def fit_models(
     autoencoder and the classifier to see: popularity and the hybrid are left. Raises InvalidData
     where there are no plays to learn from."""
     make_deterministic(seed)
+    _, plays = read_plays(connection, encoded.catalogue)
     curves: dict[str, Curve] = {}
     # The hybrid draws nothing from PyTorch, so that it may be fitted on a core of its own. Its
     # matrices are so small that further threads of BLAS mostly wait, and burn time as they do.
-    with (
-        threadpool_limits(1, "blas"),
-        connection.cursor() as of_its_own,
-        ThreadPoolExecutor(1) as other,
-    ):
-        fitting = other.submit(train_hybrid, of_its_own, encoded, cutoff, seed, progress)
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(1) as other:
+        fitting = other.submit(train_hybrid, plays, encoded, cutoff, seed, progress)
         if encoded.features.shape[1]:
-            autoencoder = train_autoencoder(connection, encoded, cutoff, device, progress)
+            autoencoder = train_autoencoder(plays, encoded, cutoff, device, progress)
             write_autoencoder(writer, autoencoder, encoded.features)
-            classifier = train_classifier(connection, encoded, cutoff, device, progress)
+            classifier = train_classifier(connection, plays, encoded, cutoff, device, progress)
             encoder = encoded.encoder
             width = listener_width(encoder.track_width, encoder.user_width)
             write_classifier(writer, classifier, encoded.features, width)

@@ -20,8 +20,9 @@ from segue.models.hybrid.statistics import (
 )
 from segue.models.hybrid.statistics import RIDGE as FACTOR_RIDGE
 from training.catalogue import EncodedCatalogue
+from training.histories import history_at
 from training.models.hybrid.products import vectors_of
-from training.past import Past
+from training.plays import Plays
 
 # So many plays of a window are spread as those of the next longer one; those of the year evenly.
 SMOOTHING = 50.0
@@ -68,8 +69,8 @@ class Tracks:
         return cls(catalogue.artists, TrackGenres.of(catalogue), encoded.released)
 
 
-def fit_statistics(tracks: Tracks, past: Past) -> Statistics:
-    """The statistics at the moment of ``past``."""
+def fit_statistics(tracks: Tracks, past: Plays, as_of: int) -> Statistics:
+    """The statistics at a moment, by the plays that were known then."""
     counts = _played(past, len(tracks.artist))
     head = _head(counts)
     counts = sp.csr_array(counts[:, head])
@@ -77,23 +78,23 @@ def fit_statistics(tracks: Tracks, past: Past) -> Statistics:
     pairs = sp.csr_array((np.ones_like(counts.data), counts.indices, counts.indptr), counts.shape)
     basis, values, scale = broadest_patterns(pairs)
     start = basis[:, :FACTORS] * np.sqrt(values[:FACTORS]) / scale[:, None]
-    artist = tracks.artist[past.tracks]
+    artist = tracks.artist[past.track]
     known = artist >= 0
     artists = int(tracks.artist.max(initial=-1)) + 1
     return Statistics(
-        popularity=popularity(past, tracks.released),
+        popularity=popularity(past, as_of, tracks.released),
         head=head,
         neighbours=neighbours(logs),
         patterns=Patterns(vectors_of(basis * scale[:, None]), scale**-2),
         factors=vectors_of(factorise(pairs, start)),
-        followers=followers_of(past.owner, past.tracks, len(tracks.artist)),
-        artist_followers=followers_of(past.owner[known], artist[known], artists),
+        followers=followers_of(past.user, past.track, len(tracks.artist)),
+        artist_followers=followers_of(past.user[known], artist[known], artists),
         artist=tracks.artist,
         genres=tracks.genres,
     )
 
 
-def popularity(past: Past, released: NDArray[np.bool_]) -> FloatArray:
+def popularity(past: Plays, as_of: int, released: NDArray[np.bool_]) -> FloatArray:
     """(tracks, len(WINDOWS)) each track's share of the full plays of each window, smoothed by the
     next longer window, so that a quiet day says little.
 
@@ -102,20 +103,22 @@ def popularity(past: Past, released: NDArray[np.bool_]) -> FloatArray:
     """
     shares = np.full(len(released), 1 / max(int(released.sum()), 1))
     columns = []
+    age = history_at(past, as_of).age
     for days in reversed(WINDOWS):
-        done = past.completed & (past.age <= days)
-        plays = np.bincount(past.tracks[done], minlength=len(released))
+        done = past.completed & (age <= days)
+        plays = np.bincount(past.track[done], minlength=len(released))
         shares = (plays + SMOOTHING * shares) / (plays.sum() + SMOOTHING)
         columns.append(shares)
     return np.stack(columns[::-1], 1).astype(np.float32)
 
 
-def _played(past: Past, tracks: int) -> sp.csr_array:
-    """(users, tracks) how often each user fully played each track."""
+def _played(past: Plays, tracks: int) -> sp.csr_array:
+    """(users, tracks) how often each user with a past fully played each track."""
+    users, owner = np.unique(past.user, return_inverse=True)
     done = past.completed
     ones = np.ones(done.sum(), np.float32)
-    shape = len(past.users), tracks
-    return sp.coo_array((ones, (past.owner[done], past.tracks[done])), shape).tocsr()
+    shape = len(users), tracks
+    return sp.coo_array((ones, (owner[done], past.track[done])), shape).tocsr()
 
 
 def _head(counts: sp.csr_array) -> NDArray[np.int32]:

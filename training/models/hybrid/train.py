@@ -3,22 +3,21 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
 from segue.domain.errors import InvalidData
 from segue.domain.times import DAY, format_time
+from segue.features.listeners import History
 from segue.models.hybrid.gates import REPEATS, repeats, traits
 from segue.models.hybrid.model import Hybrid
 from segue.models.hybrid.sources import Votes, votes_of
 from segue.models.hybrid.statistics import Statistics
 from segue.models.hybrid.summary import summarise
 from training.catalogue import EncodedCatalogue
-from training.histories import read_plays
+from training.histories import history_at
 from training.models.hybrid.collaborative import Tracks, fit_statistics
 from training.models.hybrid.mixture import Example, TrainedMixture, fit_mixture
-from training.past import Past, past_at
 from training.plays import Plays
 from training.progress import Progress
 
@@ -37,17 +36,22 @@ HELD_OUT = 0.2
 
 @dataclass(frozen=True)
 class Moment:
-    """What was known at a moment, and what each of its users fully played after it.
+    """What was known at a moment, and what those who had played something fully played after it.
 
-    user, track: (pairs,) int64, positions in ``past.users`` and in the catalogue, ascending.
+    user, track: (pairs,) int32, as in ``past``, ascending.
     """
 
-    past: Past
-    user: NDArray[np.int64]
-    track: NDArray[np.int64]
+    as_of: int
+    past: Plays
+    user: NDArray[np.int32]
+    track: NDArray[np.int32]
 
-    def chosen(self, user: int) -> NDArray[np.int64]:
-        """The tracks of one of the users, ascending."""
+    def history(self, user: int) -> History:
+        """The plays of a user."""
+        return history_at(self.past.of(user), self.as_of)
+
+    def chosen(self, user: int) -> NDArray[np.int32]:
+        """The tracks of a user, ascending."""
         start, end = np.searchsorted(self.user, [user, user + 1])
         return self.track[start:end]
 
@@ -61,23 +65,18 @@ class TrainedHybrid:
 
 
 def train_hybrid(
-    connection: duckdb.DuckDBPyConnection,
-    encoded: EncodedCatalogue,
-    cutoff: int,
-    seed: int,
-    progress: Progress,
+    plays: Plays, encoded: EncodedCatalogue, cutoff: int, seed: int, progress: Progress
 ) -> TrainedHybrid:
     """Learn the mixture at earlier moments, at which the statistics are fitted anew, each time on
     what came before; then fit the statistics at the cut-off. Raises InvalidData without plays."""
     tracks = Tracks.of(encoded)
-    users, plays = read_plays(connection, encoded.catalogue)
-    today = past_at(users, plays, cutoff, HISTORY_DAYS)
-    if not len(today.owner):
+    today = plays.known_at(cutoff, HISTORY_DAYS)
+    if not len(today):
         raise InvalidData(f"nobody played anything in the year before {format_time(cutoff)}")
     random = np.random.default_rng(seed)
     examples: list[Example] = []
-    for done, moment in enumerate(_moments(users, plays, today, random)):
-        examples += _examples(moment, tracks, today, LISTENERS - len(examples), random)
+    for done, moment in enumerate(_moments(plays, today, cutoff, random)):
+        examples += _examples(moment, tracks, LISTENERS - len(examples), random)
         progress("hybrid", done + 1, MOMENTS + 2)
         if len(examples) == LISTENERS:
             break
@@ -88,23 +87,22 @@ def train_hybrid(
         )
     mixture = fit_mixture(examples)
     progress("hybrid", MOMENTS + 1, MOMENTS + 2)
-    trained = TrainedHybrid(mixture, fit_statistics(tracks, today))
+    trained = TrainedHybrid(mixture, fit_statistics(tracks, today, cutoff))
     progress("hybrid", MOMENTS + 2, MOMENTS + 2)
     return trained
 
 
 def _examples(
-    moment: Moment, tracks: Tracks, today: Past, most: int, random: np.random.Generator
+    moment: Moment, tracks: Tracks, most: int, random: np.random.Generator
 ) -> Iterator[Example]:
     users = np.sort(random.permutation(np.unique(moment.user))[:most])
-    statistics = fit_statistics(tracks, moment.past)
-    everybody = np.searchsorted(today.users, moment.past.users[users])
-    for user, number in zip(users.tolist(), everybody.tolist(), strict=True):
-        yield _example(moment, statistics, user, number)
+    statistics = fit_statistics(tracks, moment.past, moment.as_of)
+    for user in users.tolist():
+        yield _example(moment, statistics, user)
 
 
-def _example(moment: Moment, statistics: Statistics, user: int, number: int) -> Example:
-    history = moment.past.history(user)
+def _example(moment: Moment, statistics: Statistics, user: int) -> Example:
+    history = moment.history(user)
     own = summarise(history)
     votes = votes_of(statistics, own)
     places = _candidates(votes)
@@ -118,7 +116,7 @@ def _example(moment: Moment, statistics: Statistics, user: int, number: int) -> 
         chosen=np.isin(tracks, moment.chosen(user)),
         heard=heard,
         traits=traits(statistics, history, own),
-        user=number,
+        user=user,
     )
 
 
@@ -133,45 +131,27 @@ def _candidates(votes: Votes) -> NDArray[np.intp]:
 
 
 def _moments(
-    users: NDArray[np.str_], plays: Plays, today: Past, random: np.random.Generator
+    plays: Plays, today: Plays, cutoff: int, random: np.random.Generator
 ) -> Iterator[Moment]:
-    reach = int(today.age.max() * DAY)
-    if today.age.max() == today.age.min():
+    if today.time.min() == today.time.max():
         for _ in range(MOMENTS):
-            yield _held_out(today, random)
+            yield _held_out(today, cutoff, random)
         return
-    span = min(SPAN, reach // 3)
+    span = min(SPAN, (cutoff - int(today.time.min())) // 3)
     for back in range(MOMENTS):
-        as_of = today.as_of - span - back * span // 4
-        yield _earlier(past_at(users, plays, as_of, HISTORY_DAYS), today, span)
+        as_of = cutoff - span - back * span // 4
+        # What happened then, as far as that is known today.
+        after = today.completed & (today.time >= as_of) & (today.time < as_of + span)
+        yield _moment(as_of, plays.known_at(as_of, HISTORY_DAYS), today.only(after))
 
 
-def _earlier(past: Past, today: Past, span: int) -> Moment:
-    """What happened in the ``span`` from the past's moment on, as far as that is known today."""
-    age = (today.as_of - past.as_of) / DAY
-    after = today.completed & (today.age <= age) & (today.age > age - span / DAY)
-    # Both lists of users are sorted; somebody who is new since has no history to go by.
-    places = np.minimum(np.searchsorted(past.users, today.users), max(len(past.users) - 1, 0))
-    known = np.isin(today.users, past.users)
-    after &= known[today.owner]
-    return _moment(past, places[today.owner[after]], today.tracks[after], len(past.users))
+def _held_out(today: Plays, cutoff: int, random: np.random.Generator) -> Moment:
+    users, _, of_play = today.pairs()
+    held = (random.random(len(users)) < HELD_OUT)[of_play]
+    return _moment(cutoff, today.only(~held), today.only(held & today.completed))
 
 
-def _held_out(today: Past, random: np.random.Generator) -> Moment:
-    tracks = int(today.tracks.max()) + 1
-    pairs, of_play = np.unique(
-        today.owner.astype(np.int64) * tracks + today.tracks, return_inverse=True
-    )
-    held = (random.random(len(pairs)) < HELD_OUT)[of_play]
-    past = today.only(~held)
-    future = held & today.completed
-    return _moment(past, today.owner[future], today.tracks[future], len(today.users))
-
-
-def _moment(
-    past: Past, user: NDArray[np.integer], track: NDArray[np.integer], users: int
-) -> Moment:
-    """The different pairs of those who have a past."""
-    active = np.bincount(past.owner, minlength=users) > 0
-    pairs = np.unique(np.stack([user, track], 1)[active[user]].astype(np.int64), axis=0)
-    return Moment(past, pairs[:, 0], pairs[:, 1])
+def _moment(as_of: int, past: Plays, future: Plays) -> Moment:
+    """Of those who have a past."""
+    users, tracks, _ = future.only(np.isin(future.user, past.user)).pairs()
+    return Moment(as_of, past, users, tracks)
