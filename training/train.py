@@ -10,7 +10,6 @@ from typing import Any
 import duckdb
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
 
 from segue.domain.errors import InvalidData
 from segue.domain.times import DAY, format_time
@@ -103,10 +102,7 @@ def _judge(
     judge, asked = Judge(split, encoded.features), Asked(connection, bundle, split, K)
     found = {}
     for number, name in asked.models.items():
-        # The matrices of a request are small: see fit_models.
-        with threadpool_limits(1, "blas"):
-            lists = asked.lists(number, progress)
-        measures = judge.measures(name, lists)["any"]
+        measures = judge.measures(name, asked.lists(number, progress))["any"]
         found[name] = {
             "listeners": len(split.judged),
             "drawn_from": len(everybody.judged),

@@ -11,6 +11,7 @@ import duckdb
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from segue.domain.times import format_time
 from segue.domain.users import User
@@ -32,7 +33,7 @@ from training.export import BundleWriter, write_catalogue
 from training.histories import history_at
 from training.models.fit import Fitted, fit_models
 from training.progress import Curve, Progress
-from training.protocol.lists import NOTHING, VIEWS, Lists, heard_masks
+from training.protocol.lists import Lists, empty_lists, forbidden_by_view, heard_masks
 from training.protocol.split import Split
 from training.users import read_users
 
@@ -154,23 +155,27 @@ class Asked:
         self, number: int, diversities: Sequence[float], progress: Progress
     ) -> dict[float, Lists]:
         model, judged = load_model(number, self.bundle), len(self._split.judged)
-        lists = {diversity: self._no_lists() for diversity in diversities}
-        for row, (listener, heard) in enumerate(self._each(model.history_days)):
-            for diversity in diversities:
-                ask = partial(rank, model, listener, self.bundle, diversity=diversity)
-                for view, forbidden in (("any", None), ("new", heard)):
-                    found = ask(self._k, forbidden=forbidden).tracks
-                    lists[diversity][view][row, : len(found)] = found
-            progress(f"asking the {self.models[number]}", row + 1, judged)
+        lists: dict[float, Lists] = {
+            diversity: empty_lists(self._split, self._k) for diversity in diversities
+        }
+        # The matrices of a request are so small that more threads mostly wait; see fit_models.
+        with threadpool_limits(1, "blas"):
+            for row, (listener, heard) in enumerate(self._each(model.history_days)):
+                for diversity in diversities:
+                    ask = partial(rank, model, listener, self.bundle, diversity=diversity)
+                    for view, forbidden in forbidden_by_view(heard):
+                        found = ask(self._k, forbidden=forbidden).tracks
+                        lists[diversity][view][row, : len(found)] = found
+                progress(f"asking the {self.models[number]}", row + 1, judged)
         return lists
 
     def sources(self, progress: Progress) -> dict[str, Lists]:
         """What each source of the hybrid alone recommends in both views, by its name."""
-        statistics, judged = read_statistics(self.bundle), len(self._split.judged)
-        lists = {name: self._no_lists() for name in SOURCES}
+        statistics, judged = self.bundle.derived(read_statistics), len(self._split.judged)
+        lists: dict[str, Lists] = {name: empty_lists(self._split, self._k) for name in SOURCES}
         for row, (listener, heard) in enumerate(self._each(Hybrid.history_days)):
             votes = votes_of(statistics, summarise(listener.history), all_tracks=True)
-            for view, forbidden in (("any", None), ("new", heard)):
+            for view, forbidden in forbidden_by_view(heard):
                 firsts = first_of_each(votes.shares, votes.tracks, forbidden, self._k)
                 for name, found in zip(SOURCES, firsts, strict=True):
                     lists[name][view][row, : len(found)] = found
@@ -187,10 +192,6 @@ class Asked:
                 else cold_start_scores(listener.user, self.bundle.catalogue)
             )
             progress(f"asking the {self.models[number]}", done, len(self._split.judged))
-
-    def _no_lists(self) -> Lists:
-        shape = len(self._split.judged), self._k
-        return {view: np.full(shape, NOTHING, np.int32) for view in VIEWS}
 
     def _each(self, days: int) -> Iterator[tuple[Listener, Forbidden]]:
         """Every judged listener, and which tracks they have heard."""

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.features.encoder import FloatArray
-from segue.models.ranked import best
+from segue.models.ranked import Forbidden, best
 from training.protocol.split import Split
 
 # "any": every track counts. "new": what the listener ever started before the cut-off neither
@@ -20,15 +20,25 @@ Lists = Mapping[str, NDArray[np.int32]]
 
 def lists_of(split: Split, scores: Iterable[FloatArray], k: int) -> dict[str, NDArray[np.int32]]:
     """The lists that follow from scores, (tracks,) for each judged listener in turn."""
-    lists = {view: np.full((len(split.judged), k), NOTHING, np.int32) for view in VIEWS}
+    lists = empty_lists(split, k)
     for row, (scored, heard) in enumerate(zip(scores, heard_masks(split), strict=True)):
-        for view, forbidden in (("any", None), ("new", heard)):
+        for view, forbidden in forbidden_by_view(heard):
             found = best(scored, k, forbidden).tracks
             lists[view][row, : len(found)] = found
     return lists
 
 
-def heard_masks(split: Split) -> Iterator[NDArray[np.bool_]]:
+def empty_lists(split: Split, k: int) -> dict[str, NDArray[np.int32]]:
+    """Lists with NOTHING on them, to be filled row by row."""
+    return {view: np.full((len(split.judged), k), NOTHING, np.int32) for view in VIEWS}
+
+
+def forbidden_by_view(heard: Forbidden) -> tuple[tuple[str, Forbidden | None], ...]:
+    """What must not be on a listener's list in each view; heard: see ``heard_masks``."""
+    return ("any", None), ("new", heard)
+
+
+def heard_masks(split: Split) -> Iterator[Forbidden]:
     """(tracks,) which tracks each judged listener ever started."""
     starts = np.searchsorted(split.plays.user, split.judged, "left")
     ends = np.searchsorted(split.plays.user, split.judged, "right")
