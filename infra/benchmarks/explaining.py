@@ -6,15 +6,14 @@ import numpy as np
 
 from infra.benchmarks.figures import Figure
 from infra.benchmarks.listeners import MadeUp
+from infra.benchmarks.serving import EXPLAINED, HYBRID
 from segue.domain.plays import label_plays
 from segue.features.encoder import FloatArray
 from segue.features.listeners import history_of
 from segue.models.bundle import Bundle
-from segue.models.hybrid.model import Hybrid
 from segue.models.model import Listener
+from segue.models.registry import load_model
 from segue.ranking.lists import rank
-
-_K = 20
 
 
 def measure_explanations(bundle: Bundle, listeners: Sequence[MadeUp]) -> Iterator[Figure]:
@@ -31,11 +30,12 @@ def measure_explanations(bundle: Bundle, listeners: Sequence[MadeUp]) -> Iterato
 
 
 def _both(bundle: Bundle, listener: MadeUp) -> tuple[FloatArray, FloatArray]:
-    """(heard, _K) what each heard track adds to each listed one, as explained and computed anew."""
+    """What each heard track adds to each listed one, as explained and computed anew: two of (heard,
+    EXPLAINED)."""
     catalogue, cutoff = bundle.catalogue, bundle.manifest.cutoff
     history = history_of(label_plays(listener.events), catalogue, cutoff)
-    model, whole = Hybrid(bundle), Listener(listener.user, history)
-    tracks = rank(model, whole, bundle, _K).tracks
+    model, whole = load_model(HYBRID, bundle), Listener(listener.user, history)
+    tracks = rank(model, whole, bundle, EXPLAINED).tracks
     found = model.contributions(whole, tracks)
     rest = [
         model.score(Listener(listener.user, history.only(history.tracks != track)))[tracks]

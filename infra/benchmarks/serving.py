@@ -26,29 +26,29 @@ LARGE_TARGET = 12.0
 # Times the bytes of the arrays of so many tracks.
 LARGE_MEMORY_TARGET = 1.2
 
-_HYBRID = 3
+HYBRID = 3
 _STREAMING = "streaming the hybrid's vectors"
 
 
 def measure_models(bundle: Bundle, repeats: int, seed: int) -> Iterator[Figure]:
     """Every model of the bundle, and what explanations add to the hybrid."""
     models = bundle.manifest.models
-    list_alone = Query("", _HYBRID, k=EXPLAINED)
+    list_alone = Query("", HYBRID, k=EXPLAINED)
     queries = [Query("", number) for number in models]
     queries += [list_alone, replace(list_alone, explain=True)]
     times, streaming = _measure(bundle, queries, repeats, seed)
     for (number, model), measured in zip(models.items(), times, strict=False):
         what = f"model {number} ({model['name']}), {_size(bundle)}"
         yield _request_figure(what, measured, streaming, TARGETS[number])
-    what = f"model {_HYBRID}, explaining {EXPLAINED} tracks, {_size(bundle)}"
+    what = f"model {HYBRID}, explaining {EXPLAINED} tracks, {_size(bundle)}"
     added = [longer - shorter for longer, shorter in zip(times[-1], times[-2], strict=True)]
     yield _request_figure(what, added, streaming, EXPLAINING_TARGET)
 
 
 def measure_large(bundle: Bundle, repeats: int, seed: int) -> Iterator[Figure]:
     """The hybrid over a large catalogue, and how often it has to look at all of it."""
-    times, streaming = _measure(bundle, [Query("", _HYBRID)], repeats, seed)
-    what = f"model {_HYBRID} (hybrid), {_size(bundle)}"
+    times, streaming = _measure(bundle, [Query("", HYBRID)], repeats, seed)
+    what = f"model {HYBRID} (hybrid), {_size(bundle)}"
     yield _request_figure(what, times[0], streaming, LARGE_TARGET)
     share = 100 * float(np.mean(list(_whole_catalogues(bundle, seed))))
     yield Figure.of("requests for which it looked at every track", "%", [share])
@@ -125,5 +125,5 @@ def _whole_catalogues(bundle: Bundle, seed: int) -> Iterator[bool]:
     service = recommender(bundle, listeners)
     for one in listeners:
         with patch("segue.models.hybrid.model.votes_of", wraps=votes_of) as called:
-            service.recommend(Query(one.user.user_id, _HYBRID))
+            service.recommend(Query(one.user.user_id, HYBRID))
         yield any(call.kwargs.get("all_tracks") for call in called.mock_calls)

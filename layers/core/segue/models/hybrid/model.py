@@ -43,7 +43,7 @@ class Hybrid(Model):
     history_days: ClassVar[int] = 365
 
     def __init__(self, bundle: Bundle) -> None:
-        self._statistics = read_statistics(bundle)
+        self._statistics = bundle.derived(read_statistics)
         self._gates = read_gates(bundle)
 
     def score(self, listener: Listener) -> FloatArray:
@@ -116,7 +116,6 @@ def read_gates(bundle: Bundle) -> Gates:
 
 def read_statistics(bundle: Bundle) -> Statistics:
     """What the sources are computed from. Raises BundleCorrupt."""
-
     network = bundle.session("hybrid/products.onnx")
 
     def vectors(name: str) -> Vectors:

@@ -43,24 +43,26 @@ class Vectors:
         The others are rounded to 1/63 of the greatest number of each; the sums are of integers, so
         that they are the same on every machine.
         """
-        steps = (
-            np.maximum(np.abs(others).max(1, keepdims=True, initial=0), np.float32(1e-30)) / ASKED
-        )
-        rounded = np.rint(others / steps)
+        asked, steps = _rounded(others, ASKED)
         if rows is None:
-            feeds = {"others": (rounded + ZERO).astype(np.uint8), "numbers": self.numbers}
+            feeds = {"others": (asked + ZERO).astype(np.uint8), "numbers": self.numbers}
             (whole,) = self.network.run(["products"], feeds)
             # Sums of so many bytes are exact in a float.
             sums, scale = whole.astype(np.float32), self.scale
         else:
-            sums, scale = rounded @ self.numbers[:, rows].astype(np.float32), self.scale[rows]
-        products: FloatArray = sums * scale * steps
+            sums, scale = asked @ self.numbers[:, rows].astype(np.float32), self.scale[rows]
+        products: FloatArray = sums * scale * steps[:, None]
         return products
 
 
 def rounded(vectors: FloatArray) -> tuple[NDArray[np.int8], FloatArray]:
     """``numbers`` and ``scale`` of (n, width) vectors, each rounded to 1/127 of its greatest
     number."""
-    scale = np.maximum(np.abs(vectors).max(1, initial=0), np.float32(1e-30)) / KEPT
-    numbers = np.rint(vectors / scale[:, None]).astype(np.int8)
-    return np.ascontiguousarray(numbers.T), scale.astype(np.float32)
+    numbers, scale = _rounded(vectors, KEPT)
+    return np.ascontiguousarray(numbers.T.astype(np.int8)), scale
+
+
+def _rounded(vectors: FloatArray, most: int) -> tuple[FloatArray, FloatArray]:
+    """(n, width) whole numbers from -most to most, and (n,) what they are multiples of."""
+    steps = np.maximum(np.abs(vectors).max(1, initial=0), np.float32(1e-30)) / most
+    return np.rint(vectors / steps[:, None]), steps.astype(np.float32)
