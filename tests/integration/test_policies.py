@@ -87,6 +87,7 @@ class Deployment:
 
     def invoke(self, function_id: str, event: Mapping[str, Any]) -> Any:
         self.running = function_id
+        self.calls.setdefault(function_id, set())
         if function_id not in self.handlers:
             self.handlers[function_id] = self._started(function_id)
         # Maintenance without its time would leave off at a place that is drawn by lot.
@@ -94,7 +95,7 @@ class Deployment:
         return self.handlers[function_id](dict(event), context)
 
     def note(self, operation: str, asked: Mapping[str, Any]) -> None:
-        noted = self.calls.setdefault(self.running, set())
+        noted = self.calls[self.running]
         if "TableName" in asked or "RequestItems" in asked:
             for table in asked.get("RequestItems") or [asked["TableName"]]:
                 arn = f"arn:aws:dynamodb:::table/{table}"
@@ -177,13 +178,15 @@ def _ask_everything(deployment: Deployment, track: str) -> None:
     deployment.invoke("MaintenanceFunction", SCHEDULED)
     deployment.ask(sample("report"))
     deployment.invoke("AbReportFunction", SCHEDULED)
+    for name in ("explorer", "asset"):
+        deployment.ask(sample(name))
     for name in ("erase_user", "delete_results"):
         deployment.ask(sample(name))
 
 
 def grants(deployment: Deployment, function_id: str) -> list[Grant]:
     """What the function's own policies allow."""
-    policies = TEMPLATE.resources(FUNCTION)[function_id]["Properties"]["Policies"]
+    policies = TEMPLATE.resources(FUNCTION)[function_id]["Properties"].get("Policies", [])
     return [it for policy in policies for it in _granted(policy, deployment)]
 
 

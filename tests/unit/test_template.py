@@ -63,6 +63,8 @@ class TestReader:
             ("GET", "/users/{user_id}/export", "EventsFunction"),
             ("DELETE", "/users/{user_id}", "EventsFunction"),
             ("GET", "/ab_test/report", "AbReportFunction"),
+            ("GET", "/", "PagesFunction"),
+            ("GET", "/assets/{file}", "PagesFunction"),
         ]
 
     def test_gives_a_function_the_global_environment_and_its_own(self, template: Template) -> None:
@@ -91,6 +93,7 @@ class TestReader:
             "AbTestFunction": ["ModelsLayer"],
             "EventsFunction": ["ModelsLayer"],
             "AbReportFunction": ["StatsLayer"],
+            "PagesFunction": [],
             "MaintenanceFunction": [],
         }
 
@@ -484,7 +487,7 @@ def events(template: Template) -> Iterator[dict[str, Any]]:
 
 def allow_statements(template: Template) -> Iterator[dict[str, Any]]:
     for function in template.resources(FUNCTION).values():
-        for policy in function["Properties"]["Policies"]:
+        for policy in function["Properties"].get("Policies", []):
             assert isinstance(policy, dict), "a managed policy by name may allow anything"
             yield from policy["Statement"]
     for policy in template.resources("AWS::IAM::ManagedPolicy").values():
