@@ -1,4 +1,4 @@
-"""The explorer's files, as they are in ``explorer/``; nothing else can be asked for."""
+"""The files of the pages, and Swagger UI's, which Powertools brings; nothing else can be had."""
 
 from collections.abc import Iterator
 from hashlib import sha256
@@ -10,6 +10,10 @@ from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
 from segue.domain.errors import UnknownRoute
 
+_SWAGGER = (
+    "openapi/swagger_ui/swagger-ui-bundle.min.js",
+    "openapi/swagger_ui/swagger-ui.min.css",
+)
 _TYPES = {
     "css": "text/css; charset=utf-8",
     "html": "text/html; charset=utf-8",
@@ -50,7 +54,9 @@ def asset_response(name: str, event: APIGatewayProxyEvent) -> Response[str]:
 
 
 def _assets() -> Iterator[tuple[str, Asset]]:
-    for file in files(__package__).joinpath("explorer").iterdir():
+    folders = [files(__package__).joinpath(name) for name in ("explorer", "docs")]
+    swagger = [files("aws_lambda_powertools.event_handler").joinpath(it) for it in _SWAGGER]
+    for file in [*(file for folder in folders for file in folder.iterdir()), *swagger]:
         text = file.read_text(encoding="utf-8")
         tag = f'"{sha256(text.encode()).hexdigest()[:32]}"'
         yield file.name, Asset(_TYPES[file.name.rpartition(".")[2]], text, tag)
