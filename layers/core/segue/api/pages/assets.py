@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from hashlib import sha256
-from importlib.resources import files
+from pathlib import Path
 from typing import NamedTuple
 
 from aws_lambda_powertools.event_handler import Response
@@ -10,11 +10,13 @@ from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
 from segue.domain.errors import UnknownRoute
 
+FOLDER = Path(__file__).parent / "explorer"
+
 _TYPES = {
-    "css": "text/css; charset=utf-8",
-    "html": "text/html; charset=utf-8",
-    "js": "text/javascript; charset=utf-8",
-    "svg": "image/svg+xml",
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
 }
 # Nothing from elsewhere, nothing inline, and no page of another site may frame this one.
 _SAFE = {
@@ -50,10 +52,10 @@ def asset_response(name: str, event: APIGatewayProxyEvent) -> Response[str]:
 
 
 def _assets() -> Iterator[tuple[str, Asset]]:
-    for file in files(__package__).joinpath("explorer").iterdir():
+    for file in FOLDER.iterdir():
         text = file.read_text(encoding="utf-8")
         tag = f'"{sha256(text.encode()).hexdigest()[:32]}"'
-        yield file.name, Asset(_TYPES[file.name.rpartition(".")[2]], text, tag)
+        yield file.name, Asset(_TYPES[file.suffix], text, tag)
 
 
 # Read when the function starts: a name that is not among them is never looked for on the disk.
