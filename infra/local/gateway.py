@@ -269,7 +269,7 @@ async def _send(response: Response, scope: Message, send: Send) -> None:
     kind = "websocket.http" if scope["type"] == "websocket" else "http"
     with_body = scope.get("method") != "HEAD"
     pairs = [(name, value) for name, value in response.headers if name != "content-length"]
-    if response.status != HTTPStatus.NO_CONTENT:
+    if response.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
         pairs.append(("content-length", str(len(response.body))))
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs]
     start = {"type": f"{kind}.response.start", "status": response.status, "headers": headers}

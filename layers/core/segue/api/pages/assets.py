@@ -2,23 +2,24 @@
 
 from collections.abc import Iterator
 from hashlib import sha256
-from importlib.resources import files
+from pathlib import Path
 from typing import NamedTuple
 
+from aws_lambda_powertools import event_handler
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
 from segue.domain.errors import UnknownRoute
 
-_SWAGGER = (
-    "openapi/swagger_ui/swagger-ui-bundle.min.js",
-    "openapi/swagger_ui/swagger-ui.min.css",
-)
+FOLDER = Path(__file__).parent / "explorer"
+# Of Powertools, which every function has in its layer.
+_SWAGGER = Path(event_handler.__file__).parent / "openapi" / "swagger_ui"
+
 _TYPES = {
-    "css": "text/css; charset=utf-8",
-    "html": "text/html; charset=utf-8",
-    "js": "text/javascript; charset=utf-8",
-    "svg": "image/svg+xml",
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
 }
 # Nothing from elsewhere, nothing inline, and no page of another site may frame this one.
 _SAFE = {
@@ -54,12 +55,10 @@ def asset_response(name: str, event: APIGatewayProxyEvent) -> Response[str]:
 
 
 def _assets() -> Iterator[tuple[str, Asset]]:
-    folders = [files(__package__).joinpath(name) for name in ("explorer", "docs")]
-    swagger = [files("aws_lambda_powertools.event_handler").joinpath(it) for it in _SWAGGER]
-    for file in [*(file for folder in folders for file in folder.iterdir()), *swagger]:
+    for file in (*FOLDER.iterdir(), *_SWAGGER.glob("swagger-ui*.min.*")):
         text = file.read_text(encoding="utf-8")
         tag = f'"{sha256(text.encode()).hexdigest()[:32]}"'
-        yield file.name, Asset(_TYPES[file.name.rpartition(".")[2]], text, tag)
+        yield file.name, Asset(_TYPES[file.suffix], text, tag)
 
 
 # Read when the function starts: a name that is not among them is never looked for on the disk.
