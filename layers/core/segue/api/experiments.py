@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from segue.services.experiment import Pending
 
 _Days = Annotated[int, Meta(ge=1, le=365)]
+_Bit = Annotated[int, Meta(ge=0, le=1)]
 _GOES_BEFORE = Meta(description="Goes before what Accept says")
 
 COLUMNS = ("created_at", "user_id", "group", "model", "recomm_successful")
@@ -153,7 +154,7 @@ class ExperimentsAnswer(Struct):
 class OutcomeAnswer(Struct, rename={"successful": "Successful recommendation"}):
     """1 where a recommended track was played to its end in the window, else 0."""
 
-    successful: Literal[0, 1]
+    successful: _Bit
 
 
 class PendingAnswer(Struct):
@@ -170,7 +171,7 @@ class ResultRow(Struct):
     user_id: int | str
     group: str
     model: str
-    recomm_successful: Literal[0, 1]
+    recomm_successful: _Bit
     tracks: tuple[str, ...]
     as_of: str
     settled_at: str

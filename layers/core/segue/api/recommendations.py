@@ -94,7 +94,7 @@ class LiveAnswer(Struct):
     recommendation_id: str | None
     user_id: int | str
     experiment: str
-    side: Literal["live", "replay"]
+    side: str
     epoch: int
     group: str
     model: str
