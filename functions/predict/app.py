@@ -25,7 +25,7 @@ def predict(model_id: str) -> Response[str]:
 
 @app.get("/tracks/<track_id>/similar")
 def similar(track_id: str) -> Response[str]:
-    return json_response(recommender.similar(parse_similar(track_id, app.current_event)))
+    return json_response(recommender.similar(parse_similar(track_id, app.current_event)).tracks)
 
 
 @app.get("/models")

@@ -68,6 +68,14 @@ class UserStore(Protocol):
         ...
 
 
+class Availability(Protocol):
+    """Which tracks may be recommended. Raises StoreUnavailable."""
+
+    def unavailable(self) -> frozenset[str]:
+        """The ids of the tracks that must be on no list."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Refused:
     """What should be served and is not, and why; ``version`` is None where even that is unknown."""
