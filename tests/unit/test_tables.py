@@ -25,10 +25,12 @@ from tests.unit.test_evaluation import by_catalogue, by_plays
 from training import frames
 from training.data import connect, ingest
 from training.evaluation import evaluate as evaluating
+from training.evaluation.answer import Roles
 from training.evaluation.evaluate import evaluate
+from training.evaluation.evaluations import write_evaluations
 from training.evaluation.options import Options
 from training.evaluation.own import Own
-from training.evaluation.results import bootstrap
+from training.evaluation.results import CutoffResults, Results, bootstrap
 from training.protocol.metrics import PER_LISTENER
 from training.tables import EVALUATIONS, RECORDS, Column
 
@@ -270,7 +272,7 @@ def judged(
 
 
 class TestEvaluations:
-    """Two models by one seed each way, so that seeds matter; a peer that knows nothing new."""
+    """Of a stand-in that ranks otherwise by each seed, one that does not, and chance."""
 
     def test_their_means_are_those_reported(
         self, judged: tuple[dict[str, Any], pd.DataFrame]
@@ -337,6 +339,39 @@ class TestEvaluations:
         keys = ["user_id", "model", "view", "cutoff", "seed"]
         assert not evaluations.duplicated(keys).any()
         assert evaluations["hit"].notna().all()
+
+    def test_leave_out_whom_nobody_judged_and_a_peer_where_it_failed(self, tmp_path: Path) -> None:
+        def results(cutoff: int, *names: str) -> CutoffResults:
+            # Of two listeners, the second heard nothing new; no list has two tracks.
+            values = {"any": np.array([1.0, 0.5]), "new": np.array([1.0, np.nan])}
+            measures = {
+                view: dict.fromkeys(PER_LISTENER, one) | {"diversity": np.full(2, np.nan)}
+                for view, one in values.items()
+            }
+            return CutoffResults(
+                cutoff=cutoff,
+                listeners=np.array([b"a", "łucja".encode()]),
+                plays=np.array([3, 30]),
+                kinds=np.array([3, 0]),
+                measures=dict.fromkeys(names, measures),
+                alone={},
+                played=values,
+            )
+
+        both = Results([results(0, "hybrid", "EASE"), results(DAY, "hybrid")])
+        file = tmp_path / "evaluations.parquet"
+        write_evaluations(both, Roles(["hybrid"], ["EASE"], []), SEED, file)
+        found = frames.evaluations(file)
+        keys = found[["role", "view", "user_id", "kind", "seed"]].itertuples(index=False, name=None)
+        few, chart = ("a", "few plays", SEED), ("łucja", "chart", SEED)
+        assert list(keys) == [
+            *[("ours", "any", *one) for one in (few, chart, few, chart)],
+            *[("ours", "new", *few)] * 2,
+            *[("peer", "any", *one) for one in (few, chart)],
+            ("peer", "new", *few),
+        ]
+        assert found["cutoff"].dt.day.tolist() == [1, 1, 2, 2, 1, 2, 1, 1, 1]
+        assert found["diversity"].isna().all()
 
     def test_a_file_that_cannot_be_written_is_named_before_anything_is_read(
         self, tmp_path: Path
