@@ -13,6 +13,7 @@ from infra.cli import (
     importing,
     models,
     report,
+    results,
     serve,
     simulate,
     stats,
@@ -59,6 +60,7 @@ def root(
 
 app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")
+app.add_typer(results.app, name="results")
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("import")(importing.import_data)

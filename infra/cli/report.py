@@ -24,6 +24,8 @@ Url = Annotated[
     ),
 ]
 LOCAL_URL = "http://127.0.0.1:8000"
+Experiment = Annotated[str, typer.Option(metavar="NAME", help="Which one.")]
+Live = Annotated[bool, typer.Option("--live", help="Of what listeners were shown, not of replays.")]
 
 Document = Mapping[str, Any]
 
@@ -32,10 +34,8 @@ _ABSENT = "-"
 
 def report(
     url: Url = LOCAL_URL,
-    experiment: Annotated[str, typer.Option(metavar="NAME", help="Which one.")] = "default",
-    live: Annotated[
-        bool, typer.Option("--live", help="Of what listeners were shown, not of replays.")
-    ] = False,
+    experiment: Experiment = "default",
+    live: Live = False,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Save the page for a browser.")
     ] = None,
