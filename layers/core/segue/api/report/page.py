@@ -8,17 +8,21 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from segue.api.report import html
-from segue.api.report.drawn import beliefs, difference, evidence, is_withheld, rates
+from segue.api.report import markup
 from segue.api.report.numerals import NO_BREAK, count, percent1
 from segue.api.report.numerals import difference as difference_between
-from segue.api.report.tables import (
+from segue.api.report.sections import (
+    beliefs,
     breakdown,
     covariate,
+    difference,
+    evidence,
     guardrails,
+    is_withheld,
     off_policy,
     one_look,
     power,
+    rates,
     sample_ratio,
 )
 
@@ -42,7 +46,7 @@ def page(report: Document) -> str:
     sections = f'<div class="grid2">{"".join(_sections(report))}</div>'
     # A number and its unit stay in one line.
     body = f"{_header(report)}{sections}{_FOOTER}".replace(" %", f"{NO_BREAK}%")
-    return html.document(title, _STYLE, body)
+    return markup.document(title, _STYLE, body)
 
 
 def _header(report: Document) -> str:
@@ -105,7 +109,7 @@ def _extent(course: Document, report: Document) -> str:
 
 def _facts(experiment: Document) -> str:
     last = experiment["last_settled"]
-    return html.facts(
+    return markup.facts(
         {
             "Users with an outcome": count(experiment["users"]),
             "Attempt": f"no. {experiment['epoch']}",
