@@ -174,6 +174,25 @@ class TestFigures:
         for name, value in at_a_known_share(oracle).items():
             assert found[name] == pytest.approx(value, rel=1e-5, abs=1e-8)
 
+    def test_the_lift_is_told_with_an_interval_that_agrees_with_the_verdict(self) -> None:
+        arms = tuple(Arm(group, 1, 1 / 3) for group in "ABC")
+        tally = counted(A=(100, 500), B=(160, 500), C=(105, 500))
+        better, alike = document(experiment(arms), tally)["comparisons"]
+        assert better["lift"] == pytest.approx(0.6)
+        assert 0 < better["lift_cs"][0] < 0.6 < better["lift_cs"][1]
+        assert alike["lift_cs"][0] < 0 < alike["lift"] < alike["lift_cs"][1]
+
+    def test_over_a_rate_of_nothing_there_is_no_lift_and_its_interval_is_open(self) -> None:
+        (found,) = document(experiment(), counted(A=(0, 200), B=(30, 200)))["comparisons"]
+        assert found["lift"] is None
+        assert found["lift_cs"][0] > 0
+        assert found["lift_cs"][1] is None
+
+    def test_models_have_names(self) -> None:
+        arms = (Arm("A", 1, 0.5), Arm("B", 9, 0.5))
+        found = document(experiment(arms), counted())["arms"]
+        assert [(arm["model_id"], arm["model"]) for arm in found] == [(1, "autoencoder"), (9, None)]
+
     @pytest.mark.parametrize("mode", Mode)
     def test_an_arm_has_a_share_where_one_is_allotted(self, mode: Mode) -> None:
         found = document(experiment(mode=mode), counted(A=(6, 20), B=(14, 20)))["arms"]
