@@ -1,20 +1,23 @@
-"""The sections of the report's page, each a heading, a sentence to read it by, and what is shown.
+"""The sections of the report's page: each has a heading, a line to read it by, and figures.
 
 A section that the report has no figures for is an empty text.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
 from segue.api.report.charts import Axes, Band, Interval, Line, intervals, lines
-from segue.api.report.markup import section, table
+from segue.api.report.markup import EVERY_LOOK, ONE_LOOK, section, table
 from segue.api.report.numerals import (
     MINUS,
+    NO_BREAK,
     axis_points,
     count,
+    extent,
     figure,
+    in_unit,
     interval,
     loss,
     p_value,
@@ -23,147 +26,221 @@ from segue.api.report.numerals import (
     points,
     power_of_ten,
     ratio,
+    relative,
     signed,
 )
 
 Document = Mapping[str, Any]
 
+# Guardrails' figures that are shares of something.
+_SHARES = ("failed_calls", "skip_rate")
+
 
 def rates(report: Document) -> str:
     """Each arm's rate of success; of interleaved lists, how many each arm won."""
-    arms = report["arms"]
-    if arms[0]["interval"] is None:
-        won = [[arm_name(place, it), count(it["users"])] for place, it in enumerate(arms)]
+    arms = list(enumerate(report["arms"]))
+    if report["experiment"]["mode"] == "interleave":
+        won = [[arm_name(place, arm), count(arm["users"])] for place, arm in arms]
         note = "Of the interleaved lists that were not a draw."
-        return section("Lists won", note, table(["arm", "lists"], won))
+        return section("Lists won", note, table("Lists won", ["arm", "lists"], won))
     rows = [
         [
-            arm_name(place, it),
-            ratio((it["successes"], it["users"])),
-            percent1(it["rate"]),
-            interval(it["interval"], percent1),
+            arm_name(place, arm),
+            ratio((arm["successes"], arm["users"])),
+            percent1(arm["rate"]),
+            interval(arm["interval"], percent1) if arm["users"] else "-",
         ]
-        for place, it in enumerate(arms)
+        for place, arm in arms
     ]
     drawn = [
-        Interval(it["group"], place, it["rate"], *it["interval"]) for place, it in enumerate(arms)
+        Interval(arm["group"], place, arm["rate"], *arm["interval"])
+        for place, arm in arms
+        if arm["users"]
     ]
-    chart = intervals("Each arm's rate of success with its 95 % interval", percent, drawn, None)
-    heads = ["arm", "successes / users", "rate", "95 % interval"]
     return section(
-        "Rates", "Users who fully played a recommended track.", chart, table(heads, rows)
+        "Success rates",
+        "How many users fully played a recommended track.",
+        intervals("Each arm's rate of success with its 95 % interval", percent, drawn),
+        table("Success rates", ["arm", "successes / users", "rate", "95 % interval"], rows),
+        looks=ONE_LOOK,
     )
 
 
 def beliefs(report: Document) -> str:
     """The posterior densities of the rates."""
     densities = report["densities"]
-    if densities is None or not report["experiment"]["users"]:
+    if densities is None:
         return ""
     curves = [
         Line(place, list(zip(densities["rates"], curve, strict=True)))
         for place, curve in enumerate(densities["groups"].values())
     ]
     axes = Axes("rate", percent, percent, y_ticks=False)
-    legend = "".join(f"<li>{arm_name(place, it)}</li>" for place, it in enumerate(report["arms"]))
+    legend = "".join(f"<li>{arm_name(place, arm)}</li>" for place, arm in enumerate(report["arms"]))
     return section(
-        "Beliefs",
-        "How likely each rate is, from uniform priors. For reading; the evidence decides.",
+        "Where the true rates may lie",
+        "The higher the curve, the likelier the rate (from uniform priors). For reading: "
+        "the evidence decides.",
         f'<ul class="legend">{legend}</ul>',
         lines("How likely each rate of each arm is", axes, curves),
+        looks=ONE_LOOK,
     )
 
 
-def difference(course: Document, report: Document) -> str:
-    """The observed difference and its confidence sequence, over the users so far."""
-    known = [it for it in course["points"] if it.get("rate_A") is not None]
-    known = [it for it in known if it["rate_B"] is not None]
-    if not known:
+def difference(course: Document, comparison: Document | None, report: Document) -> str:
+    """The difference and the relative lift with their intervals; the former over the users, too.
+
+    ``comparison``: the pair's figures by now, where the arms' rates can be compared.
+    """
+    known = [
+        point
+        for point in course["points"]
+        if point.get("rate_A") is not None and point["rate_B"] is not None
+    ]
+    if comparison is None or not known:
         return ""
-    # The first few users could mean anything; drawn in full, that would flatten all the rest.
-    reach = max(abs(it[end]) for it in known[len(known) // 8 :] for end in ("low", "high"))
-    band = [(it["users"], _clip(it["low"], reach), _clip(it["high"], reach)) for it in known]
-    observed = [(it["users"], _clip(it["rate_B"] - it["rate_A"], reach)) for it in known]
-    series = _series(course, report)
-    meaning = (
-        "but while users are being lost, that is not what the arms make."
-        if is_withheld(report)
-        else "the shade holds the true difference at every look."
-    )
-    axes = Axes("users", count, axis_points, 0.0, "no difference", x_least_step=1.0)
-    title = "The difference and its confidence sequence over the users so far"
+    title = f"Difference, {pair_name(course)}"
+    chart = _difference_chart(known, _series(course, report))
+    if is_withheld(report):
+        note = "What was observed. While users are being lost, that is not what the arms make."
+        return section(title, note, chart)
+    rows = [
+        [
+            "difference",
+            points(comparison["rate_B"] - comparison["rate_A"]),
+            extent(comparison["cs"]),
+        ],
+        [
+            "relative lift",
+            "-" if comparison["lift"] is None else relative(comparison["lift"]),
+            extent(comparison["lift_cs"], relative),
+        ],
+    ]
     return section(
-        f"Difference, {pair_name(course)}",
-        f"The line is what was observed; {meaning}",
-        lines(title, axes, [Line(series, observed)], [Band(series, band)]),
+        title,
+        "Drawn is what was observed, and the range that holds the true difference. The lift is the "
+        f"difference in percent of the rate of {escape(course['control'])}.",
+        chart,
+        table(title, ["", "observed", "95 % interval"], rows),
+        looks=EVERY_LOOK,
     )
+
+
+def _difference_chart(known: Sequence[Document], series: int) -> str:
+    """Over the users so far; of a single moment, its interval."""
+    now = known[-1]
+    if len(known) == 1:
+        observed = now["rate_B"] - now["rate_A"]
+        row = Interval("now", series, observed, now["low"], now["high"])
+        return intervals("The difference with its interval", axis_points, [row], 0.0)
+    # The first few users could mean anything; drawn in full, that would flatten all the rest.
+    reach: float = max(
+        abs(point[end]) for point in known[len(known) // 8 :] for end in ("low", "high")
+    )
+
+    def clip(value: float) -> float:
+        return max(-reach, min(value, reach))
+
+    band = [(point["users"], clip(point["low"]), clip(point["high"])) for point in known]
+    line = [(point["users"], clip(point["rate_B"] - point["rate_A"])) for point in known]
+    axes = Axes("users", count, axis_points, 0.0, "no difference", x_least_step=1.0)
+    title = "The difference and the range of the true one, over the users so far"
+    return lines(title, axes, [Line(series, line)], [Band(series, band)])
 
 
 def evidence(course: Document, report: Document) -> str:
     """The evidence that decides over the users so far, on a logarithmic axis."""
     if not course["points"]:
         return ""
-    decisive = course["decisive"]
-    over_users = [(it["users"], it["log_evidence"] / math.log(10)) for it in course["points"]]
-    mark = f"a decision takes {decisive:g}"
-    axes = Axes(
-        "users",
-        count,
-        power_of_ten,
-        math.log10(decisive),
-        mark,
-        mark_label_at_start=True,
-        x_least_step=1.0,
-        y_least_step=1.0,
-    )
-    line = Line(_series(course, report), over_users)
+    decisive = math.log10(course["decisive"])
+    over_users = [
+        (point["users"], point["log_evidence"] / math.log(10)) for point in course["points"]
+    ]
+    series = _series(course, report)
+    if len(over_users) == 1:
+        ((_, now),) = over_users
+        row = Interval("now", series, now, min(now, 0.0), max(now, 0.0))
+        title = "The evidence, beside what a decision takes"
+        chart = intervals(title, power_of_ten, [row], decisive, x_least_step=1.0)
+    else:
+        axes = Axes(
+            "users",
+            count,
+            power_of_ten,
+            decisive,
+            f"a decision takes {course['decisive']:g}",
+            mark_label_at_start=True,
+            x_least_step=1.0,
+            y_least_step=1.0,
+        )
+        chart = lines("The evidence over the users so far", axes, [Line(series, over_users)])
     return section(
         f"Evidence, {pair_name(course)}",
-        "Two bettors began with a half each, one on either arm; this is what the one ahead owns. "
-        "Look as often as you like.",
-        lines("The evidence over the users so far", axes, [line]),
+        f"How strongly the outcomes speak for the arm that is ahead. At {course['decisive']:g} "
+        "(dashed) it is declared better: of tests of equal arms, at most 1 in 20 ever gets there.",
+        chart,
+        looks=EVERY_LOOK,
     )
 
 
 def guardrails(report: Document) -> str:
     """Each watched figure of each arm beside the control's."""
-    rows = [
-        [
-            f"{_spaced(it['figure'])}, {escape(it['arm'])}",
-            f'<span class="{it["state"]}">{it["state"]}</span>',
-            figure(it["mean_control"]),
-            figure(it["mean_arm"]),
-            "-" if it["interval"] is None else interval(it["interval"], signed),
-            f"{it['better']}, within {it['margin']:g} {it['unit']}".rstrip(),
-        ]
-        for it in report.get("guardrails", ())
-    ]
+    several = len(report["arms"]) > 2
+    rows = [_guardrail(rail, several=several) for rail in report.get("guardrails", ())]
     if not rows:
         return ""
-    heads = ["figure", "state", "control", "arm", "difference", "better is"]
-    note = "What a better arm must not worsen. The intervals hold at every look."
-    return section("Guardrails", note, table(heads, rows), wide=True)
+    heads = ["figure", "control", "arm", "difference"]
+    return section(
+        "Guardrails",
+        "What must not get worse. Held: it has surely not worsened by more than it may. Broken: "
+        "it surely has.",
+        table("Guardrails", heads, rows),
+        looks=EVERY_LOOK,
+        wide=True,
+    )
+
+
+def _guardrail(rail: Document, *, several: bool) -> list[str]:
+    form, change = _forms(rail)
+    arm = f", {escape(rail['arm'])}" if several else ""
+    state, css = rail["state"], rail["state"].split()[0]
+    rule = f"{rail['better']} is better; may worsen by {change(rail['margin']).lstrip('+')}"
+    known = rail["mean_control"] is not None and rail["mean_arm"] is not None
+    return [
+        f'{_spaced(rail["figure"])}{arm}: <b class="{css}">{state}</b><small>{rule}</small>',
+        "-" if rail["mean_control"] is None else form(rail["mean_control"]),
+        "-" if rail["mean_arm"] is None else form(rail["mean_arm"]),
+        interval(rail["interval"], change) if known and rail["interval"] else "-",
+    ]
+
+
+def _forms(rail: Document) -> tuple[Callable[[float], str], Callable[[float], str]]:
+    """How the figure reads, and how a difference of it does."""
+    if rail["figure"] in _SHARES:
+        return percent, axis_points
+    return in_unit(figure, rail["unit"]), in_unit(signed, rail["unit"])
 
 
 def breakdown(found: Document, report: Document) -> str:
     """The difference in each segment of a trait."""
-    arm, trait = escape(found["arm"]), _spaced(found["trait"])
-    place = [it["group"] for it in report["arms"]].index(found["arm"])
+    arm, trait = escape(found["arm"]), escape(_spaced(found["trait"]))
+    series, title = _series(found, report), f"By {trait}, {pair_name(found)}"
     drawn = [
-        Interval(it["value"], place, it["difference"], *it["interval"]) for it in found["segments"]
+        Interval(segment["value"], series, segment["difference"], *segment["interval"])
+        for segment in found["segments"]
     ]
-    verdict = "differ" if found["p_holm"] < 0.05 else "do not differ significantly"
-    note = (
-        f"Difference of {arm} from the control, 95 % intervals. The segments {verdict} "
-        f"(p = {p_value(found['p_holm'])}, adjusted by Holm; one look)."
-    )
-    counts = [[escape(it["value"]), ratio(it["A"]), ratio(it["B"])] for it in found["segments"]]
-    chart = intervals(f"The difference by {trait}", axis_points, drawn, 0.0)
+    counts = [
+        [escape(segment["value"]), ratio(segment["A"]), ratio(segment["B"])]
+        for segment in found["segments"]
+    ]
+    verdict = "differ" if found["p_holm"] < 0.05 else "do not differ by more than chance may do"
     return section(
-        f"By {escape(trait)}, {pair_name(found)}",
-        note,
-        chart,
-        table(["segment", "control", arm], counts),
+        title,
+        f"The difference among users of each kind, with 95 % intervals. These {verdict} "
+        f"(p = {p_value(found['p_holm'])}, adjusted by Holm).",
+        intervals(f"The difference by {found['trait']}", axis_points, drawn, 0.0),
+        table(title, ["segment", escape(found["control"]), arm], counts),
+        looks=ONE_LOOK,
     )
 
 
@@ -172,39 +249,49 @@ def sample_ratio(report: Document) -> str:
     found = report.get("sample_ratio")
     if found is None:
         return ""
-    total = sum(it["assigned"] for it in report["arms"]) or 1
+    total = sum(arm["assigned"] for arm in report["arms"]) or 1
     rows = [
         [
-            arm_name(place, it),
-            percent1(it["share"]),
-            percent1(it["assigned"] / total),
-            count(it["assigned"]),
+            arm_name(place, arm),
+            percent1(arm["share"]),
+            percent1(arm["assigned"] / total),
+            count(arm["assigned"]),
         ]
-        for place, it in enumerate(report["arms"])
+        for place, arm in enumerate(report["arms"])
     ]
     state = "Off: users are being lost" if found["off"] else "As allotted"
-    note = f"{state} (p = {p_value(found['p'])}, E = {figure(found['E'])})."
-    note += " Users who still await their outcome count, too."
-    return section("Shares of users", note, table(["arm", "allotted", "found", "users"], rows))
+    title = "Shares of users"
+    return section(
+        title,
+        f"{state} (p = {p_value(found['p'])}, E = {figure(found['E'])}). Users who still await "
+        "their outcome count, too.",
+        table(title, ["arm", "allotted", "found", "users"], rows),
+    )
 
 
 def power(found: Document) -> str:
     """How many users it takes, and the part of them that there is."""
     rows = [
-        [points(it["difference"]), count(it["users"]), percent(round(min(it["done"], 1), 2))]
-        for it in found["needed"]
+        [points(gain["difference"]), count(gain["users"]), percent(round(min(gain["done"], 1), 2))]
+        for gain in found["needed"]
     ]
     if not rows:
         return ""
     detectable = found["detectable_difference"]
     shown = "no gain yet" if detectable is None else f"a gain of {points(detectable)}"
-    note = f"These users can show {shown}, at one look with 80 % power."
-    heads = ["gain", "users it takes", "done"]
-    return section(f"Power so far, {pair_name(found)}", note, table(heads, rows))
+    title = f"How many users it takes, {pair_name(found)}"
+    return section(
+        title,
+        f"These users can show {shown}, with a power of 80 %.",
+        table(title, ["gain", "users it takes", "done"], rows),
+        looks=ONE_LOOK,
+    )
 
 
 def one_look(found: Document) -> str:
     """The textbook figures."""
+    if found["rate_A"] is None or found["rate_B"] is None:
+        return ""
     control, arm = escape(found["control"]), escape(found["arm"])
     rows = [
         ["difference (Newcombe, 95 %)", interval(found["newcombe"], points)],
@@ -215,8 +302,13 @@ def one_look(found: Document) -> str:
         [f"loss of choosing {control}", loss(found["loss_choose_A"])],
         [f"loss of choosing {arm}", loss(found["loss_choose_B"])],
     ]
-    note = "Right for one look at a number of users that was set beforehand; not for deciding here."
-    return section(f"At one look, {pair_name(found)}", note, table(["figure", "value"], rows))
+    title = f"Textbook figures, {pair_name(found)}"
+    return section(
+        title,
+        "For a number of users that was set beforehand; not for deciding here.",
+        table(title, ["figure", "value"], rows),
+        looks=ONE_LOOK,
+    )
 
 
 def covariate(found: Document) -> str:
@@ -227,23 +319,28 @@ def covariate(found: Document) -> str:
         ["p, Welch", p_value(found["p"])],
         ["variance left", percent(found["variance_left"])],
     ]
-    note = (
-        f"Without what their plays before foretold, of {count(found['users'])} users who had any "
-        "(CUPED; one look)."
+    title = f"Adjusted for earlier plays, {pair_name(found)}"
+    return section(
+        title,
+        "The difference without what earlier plays foretold (CUPED), of the "
+        f"{count(found['users'])} users who had any.",
+        table(title, ["figure", "value"], rows),
+        looks=ONE_LOOK,
     )
-    return section(f"Adjusted, {pair_name(found)}", note, table(["figure", "value"], rows))
 
 
 def off_policy(report: Document) -> str:
     """What each arm would have earned alone, from the log of an adaptive allocation."""
     rows = [
-        [escape(it["group"]), percent1(it["rate"]), interval(it["interval"], percent1)]
-        for it in report["off_policy"]
+        [escape(arm["group"]), percent1(arm["rate"]), interval(arm["interval"], percent1)]
+        for arm in report["off_policy"]
     ]
     if not rows:
         return ""
-    note = "The rate if all users had been in the arm, by inverse propensities (one look)."
-    return section("Off-policy", note, table(["arm", "rate", "95 % interval"], rows))
+    title = "If all users had been in one arm"
+    note = "The rate that each arm would have had alone, by inverse propensities."
+    content = table(title, ["arm", "rate", "95 % interval"], rows)
+    return section(title, note, content, looks=ONE_LOOK)
 
 
 def is_withheld(report: Document) -> bool:
@@ -252,12 +349,15 @@ def is_withheld(report: Document) -> bool:
 
 
 def arm_name(place: int, arm: Document) -> str:
-    """An arm with its colour; which one is the control, unless its name says so."""
-    control = ", control" if place == 0 and arm["group"] != "control" else ""
-    return (
-        f'<span class="key s{place}"></span>{escape(arm["group"])} '
-        f"(model {arm['model_id']}{control})"
-    )
+    """The arm with its colour, which one is the control, and its model: ``A, control: hybrid (3)``.
+
+    Nothing is said twice.
+    """
+    group, model = escape(arm["group"]), escape(arm["model"] or "model")
+    control = ", control" if place == 0 and group != "control" else ""
+    of_model = "" if group == model and not control else f": {model}"
+    key = f'<span class="key s{place}"></span>'
+    return f"{key}{group}{control}{of_model}{NO_BREAK}({arm['model_id']})"
 
 
 def pair_name(pair: Document) -> str:
@@ -266,11 +366,7 @@ def pair_name(pair: Document) -> str:
 
 
 def _series(pair: Document, report: Document) -> int:
-    return [it["group"] for it in report["arms"]].index(pair["arm"])
-
-
-def _clip(value: float, reach: float) -> float:
-    return min(max(value, -reach), reach)
+    return [arm["group"] for arm in report["arms"]].index(pair["arm"])
 
 
 def _spaced(name: str) -> str:

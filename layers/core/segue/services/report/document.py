@@ -55,7 +55,7 @@ def document(
     over_time, lifts = courses(pairs, tally, rulings[0].decisive)
     always = {
         "verdicts": verdicts,
-        "experiment": _experiment(experiment, tally),
+        "experiment": summary(experiment, tally),
         "arms": _arms(experiment, arms, assigned),
         "course": over_time,
         "densities": None if experiment.mode is Mode.INTERLEAVE else densities(experiment, arms),
@@ -81,7 +81,8 @@ def _fixed(experiment: Experiment, tally: Tally, pairs: Sequence[Pair]) -> Docum
     }
 
 
-def _experiment(experiment: Experiment, tally: Tally) -> Document:
+def summary(experiment: Experiment, tally: Tally) -> Document:
+    """Which epoch it is, of how many users, and from when to when outcomes were settled."""
     times = sorted(tally.course)
     return {
         "name": experiment.base_name,
