@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlencode
@@ -50,7 +51,10 @@ def report(
     show(document, console(json_file))
     write_json(json.dumps(document, indent=2), json_file)
     if html:
-        html.write_text(service.page(path), encoding="utf-8")
+        # Its links are relative to where it comes from.
+        base = f'<head><base href="{escape(url.rstrip("/"))}/ab_test/report">'
+        page = service.page(path).replace("<head>", base, 1)
+        html.write_text(page, encoding="utf-8")
 
 
 def show(document: Document, terminal: "Console") -> None:

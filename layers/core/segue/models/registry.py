@@ -1,4 +1,4 @@
-"""The models there are. Adding one is its own file and one line here."""
+"""The models there are. Adding one is its own file, its name in ``names``, and one line here."""
 
 from segue.domain.errors import UnknownModel
 from segue.models.autoencoder import Autoencoder
@@ -6,13 +6,14 @@ from segue.models.bundle import Bundle
 from segue.models.classifier import Classifier
 from segue.models.hybrid.model import Hybrid
 from segue.models.model import Model
+from segue.models.names import NAMES
 from segue.models.popularity import Popularity
 
 REGISTRY: dict[int, tuple[str, type[Model]]] = {
-    0: ("popularity", Popularity),
-    1: ("autoencoder", Autoencoder),
-    2: ("classifier", Classifier),
-    3: ("hybrid", Hybrid),
+    0: (NAMES[0], Popularity),
+    1: (NAMES[1], Autoencoder),
+    2: (NAMES[2], Classifier),
+    3: (NAMES[3], Hybrid),
 }
 
 
