@@ -16,6 +16,7 @@ from segue_client import (
     AsyncClient,
     BearerToken,
     Boost,
+    Call,
     Client,
     Event,
     Forbidden,
@@ -266,7 +267,7 @@ class TestProblems:
 
     @pytest.mark.parametrize("body", [b"<html>", b'{"status": "ok"}', b"\xff"])
     def test_tells_another_server_from_the_service(self, ask: Asking, body: bytes) -> None:
-        with pytest.raises(InvalidAnswer, match="GET /health"):
+        with pytest.raises(InvalidAnswer, match="health answers what is not Segue's"):
             ask(FakeService(httpx.Response(200, content=body)), lambda it: it.health())
 
     @pytest.mark.parametrize("url", ["localhost:8000", "ftp://host", "/dev", ""])
@@ -302,7 +303,7 @@ class TestRetries:
 
     def test_says_why_no_answer_came(self, ask: Asking) -> None:
         service = FakeService(httpx.ConnectError("Connection refused"))
-        with pytest.raises(Unreachable, match="GET /health: no answer: Connection refused"):
+        with pytest.raises(Unreachable, match=r"no answer from http.*/health: Connection"):
             ask(service, lambda it: it.health(), retry=Retry(attempts=1))
 
     def test_pauses_grow_up_to_a_bound(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -350,6 +351,8 @@ class TestAuth:
             lambda it: it.events("ümläut/ id", from_="2022-09-01"),
             lambda it: it.predict(3, 429, k=20),
             lambda it: it.erase_user(429),
+            # As a browser's form may have it.
+            lambda it: it.send(Call("GET", "/tracks?query=paper+(lan*)&limit", None)),
         ],
     )
     def test_signs_as_api_gateway_checks_it(self, ask: Asking, question: Question) -> None:

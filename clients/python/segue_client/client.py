@@ -254,8 +254,8 @@ class AsyncClient:
 
 
 def is_loopback(url: str) -> bool:
-    """Whether it is this machine that is meant."""
-    host = urlsplit(url).hostname or ""
+    """Whether the address is of this machine. Raises ValueError for what is no address."""
+    host = urlsplit(_checked(url)).hostname or ""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -2,7 +2,7 @@
 
 ::
 
-    ApiError
+    ApiError                  an OSError, as what the network does to one is
     ├── Problem               the service answers, and refuses
     │   ├── Forbidden         401, 403: not signed, or not allowed
     │   ├── NotFound          404: no such user, track, model, experiment or route
@@ -18,7 +18,7 @@ import httpx
 import msgspec
 
 
-class ApiError(Exception):
+class ApiError(OSError):
     """The base of all errors of this package."""
 
 

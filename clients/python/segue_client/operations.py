@@ -8,6 +8,7 @@ None is not sent, so that the service's default holds.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -68,8 +69,8 @@ class Call(Generic[T_co]):
 
     @property
     def url(self) -> str:
-        """Path and query string; encoded as AWS wants it for a signature, blanks as ``%20``."""
-        query = urlencode({name: _text(it) for name, it in self.query.items()}, quote_via=quote)
+        """Path and query string."""
+        query = urlencode({name: _text(it) for name, it in self.query.items()})
         return f"{self.path}?{query}" if query else self.path
 
     @property
@@ -85,18 +86,20 @@ class Call(Generic[T_co]):
         """The answer. Raises Problem, Unreachable and InvalidAnswer."""
         if isinstance(outcome, httpx.TransportError):
             reason = str(outcome) or type(outcome).__name__
-            raise Unreachable(f"{self.method} {self.path}: no answer: {reason}") from outcome
+            raise Unreachable(f"no answer from {outcome.request.url}: {reason}") from outcome
         if not outcome.is_success:
             raise problem_of(outcome)
         return self.finish(self._decode(outcome), outcome.headers)
 
     def _decode(self, response: httpx.Response) -> Any:
-        if self.kind in (None, str):
-            return response.text if self.kind else None
+        if response.status_code == HTTPStatus.NO_CONTENT:
+            return None
+        if self.kind is str:
+            return response.text
         try:
             return msgspec.json.decode(response.content, type=self.kind)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise InvalidAnswer(f"{self.method} {self.path}: {error}") from None
+            raise InvalidAnswer(f"{response.url} answers what is not Segue's: {error}") from None
 
 
 def predict(
