@@ -4,6 +4,8 @@ from http import HTTPStatus
 from typing import Any
 
 import httpx
+from boto3.session import Session
+from botocore.exceptions import BotoCoreError, ClientError
 
 from segue.domain.errors import InvalidRequest, SegueError
 from segue_client import Call, Client, Problem, Retry, SigV4, is_loopback
@@ -17,16 +19,40 @@ class ServiceError(SegueError):
     """The service does not do what it should."""
 
 
-def connect(url: str, **options: Any) -> Client:
-    """A client of the API at ``url``; ``options`` are more of its arguments.
+def auth_for(url: str) -> SigV4 | None:
+    """What signs requests to ``url``: nothing what stays on this machine, AWS's credentials else.
 
     Raises InvalidRequest for what is no address, NoCredentials where there are none to sign by.
     """
     try:
-        auth = None if is_loopback(url) else SigV4()
+        return None if is_loopback(url) else SigV4()
     except ValueError as error:
         raise InvalidRequest(f"--url: {error}", field="url") from None
-    return Client(url, auth=auth, **options)
+
+
+def connect(url: str, **options: Any) -> Client:
+    """A client of the API at ``url``; ``options`` are more of its arguments.
+
+    Raises as ``auth_for`` does.
+    """
+    return Client(url, auth=auth_for(url), **options)
+
+
+def stack_url(name: str) -> str:
+    """Where the API of a deployed stack answers. Raises ServiceError."""
+    try:
+        found = Session().client("cloudformation").describe_stacks(StackName=name)
+    except ClientError as error:
+        raise ServiceError(f"stack {name}: {error.response['Error']['Message']}") from None
+    except BotoCoreError as error:
+        raise ServiceError(
+            f"stack {name} cannot be looked up: {str(error).rstrip('.')}; set AWS_PROFILE and "
+            "AWS_DEFAULT_REGION, or give the API's --url"
+        ) from None
+    for output in found["Stacks"][0].get("Outputs", []):
+        if output["OutputKey"] == "ApiUrl":
+            return str(output["OutputValue"])
+    raise ServiceError(f"stack {name} has no output ApiUrl; is it a stack of Segue's?")
 
 
 class Service:
