@@ -27,7 +27,7 @@ UV := pip compile --quiet --upgrade --python-version 3.11 --no-emit-index-url --
 	--no-annotate requirements.in --output-file requirements.txt
 
 .DELETE_ON_ERROR:
-.PHONY: run test lint format unit integration runtime e2e faults deploy-local run-deployed bench audit lock clean
+.PHONY: run test lint format unit integration runtime e2e fuzz faults deploy-local run-deployed bench audit lock clean
 
 run: $(BUNDLE)/manifest.json  ## Train where need be, and serve on http://127.0.0.1:8000
 	@$(BIN)/segue serve --data "$(DATA)" --bundle $(BUNDLE) --state $(STATE)/stack
@@ -58,6 +58,9 @@ runtime: .venv/test .venv-sam/done
 
 e2e: .venv/test $(NEWMAN)
 	$(BIN)/pytest tests/$@ -rs
+
+fuzz: .venv/test  ## Thousands of requests to every route: is any answer not as documented?
+	$(BIN)/pytest tests/e2e/test_openapi.py --examples 2000 -rs
 
 faults: .venv/test  ## Kills, a full disk, damage, many times each: is anything lost?
 	$(BIN)/pytest tests/e2e/test_faults.py --rounds 2 --seed 1 -rs

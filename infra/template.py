@@ -262,7 +262,8 @@ class _Resolver:
 
 
 def _table(logical_id: str, properties: Mapping[str, Any]) -> Table:
-    schema = {key: properties[key] for key in ("BillingMode", "AttributeDefinitions", "KeySchema")}
+    known = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
+    schema = {key: properties[key] for key in known if key in properties}
     ttl = properties.get("TimeToLiveSpecification", {})
     return Table(logical_id, schema, ttl.get("AttributeName"))
 

@@ -18,9 +18,10 @@ from segue.models.bundle import Bundle, read_manifest
 from training.card import CARD, model_card
 from training.catalogue import EncodedCatalogue, Popularity, encode_catalogue
 from training.data import Summary, connect, folder_schema, ingest
+from training.descriptions import describe_tracks
 from training.evaluation.own import Asked
 from training.evaluation.results import Judge
-from training.export import PLOTS, BundleWriter, write_catalogue
+from training.export import PLOTS, BundleWriter, write_catalogue, write_descriptions
 from training.models.fit import fit_models
 from training.plots import plot_losses, plot_sessions
 from training.progress import Progress
@@ -60,9 +61,10 @@ def train(
         summary = ingest(data, Path(folder), progress=reading, schema=schema)
         cutoff = _default_cutoff(summary) if cutoff is None else cutoff
         with connect(Path(folder)) as connection, BundleWriter(out) as writer:
-            described = _describe(connection, summary, cutoff)
+            trained_on = _describe(connection, summary, cutoff)
             encoded = encode_catalogue(connection, features, Popularity(connection, cutoff))
             write_catalogue(writer, encoded, schema.read_text(encoding="utf-8"))
+            write_descriptions(writer, describe_tracks(connection, features, encoded.catalogue))
             fitted = fit_models(
                 connection, writer, encoded, cutoff, seed=seed, device=target, progress=progress
             )
@@ -72,7 +74,7 @@ def train(
                 "schema_hash": features.hash,
                 "cutoff": format_time(cutoff),
                 "seed": seed,
-                "data": described | {"released_before_cutoff": int(encoded.released.sum())},
+                "data": trained_on | {"released_before_cutoff": int(encoded.released.sum())},
             }
             writer.seal(content | {"models": fitted.models({})})
             judged = _judge(connection, encoded, Bundle.open(writer.path), seed, progress)

@@ -26,8 +26,8 @@ from infra.local.journal import Message, Receive, Send
 from infra.local.proxy_event import Request, decode_path_parameters, proxy_event
 from infra.template import Route
 from segue.api.http import check_nesting
-from segue.api.parameters import no_such_parameters
 from segue.api.problems import problem, problem_body
+from segue.api.routes import no_such_parameters
 from segue.domain.errors import MalformedRequest
 
 # API Gateway's own limit.
@@ -261,7 +261,7 @@ def _response(answer: Mapping[str, Any]) -> Response:
 def _problem(refused: Refused, request_id: str) -> Response:
     body = problem_body(refused.status, refused.title, str(refused), request_id)
     headers = [("content-type", "application/problem+json"), *refused.headers]
-    return Response(refused.status, headers, json.dumps(body).encode())
+    return Response(refused.status, headers, msgspec.json.encode(body))
 
 
 async def _send(response: Response, scope: Message, send: Send) -> None:
@@ -269,7 +269,7 @@ async def _send(response: Response, scope: Message, send: Send) -> None:
     kind = "websocket.http" if scope["type"] == "websocket" else "http"
     with_body = scope.get("method") != "HEAD"
     pairs = [(name, value) for name, value in response.headers if name != "content-length"]
-    if response.status != HTTPStatus.NO_CONTENT:
+    if response.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
         pairs.append(("content-length", str(len(response.body))))
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs]
     start = {"type": f"{kind}.response.start", "status": response.status, "headers": headers}

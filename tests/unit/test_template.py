@@ -29,7 +29,12 @@ ROOT = Path(__file__).parents[2]
 API_SOURCES = "layers/core/segue/api"
 ALARM = "AWS::CloudWatch::Alarm"
 ACCOUNT = {"Ref": "AWS::AccountId"}
-NAMES = {"SessionsTable": "sessions", "UsersTable": "users", "Bucket": "results"}
+NAMES = {
+    "SessionsTable": "sessions",
+    "UsersTable": "users",
+    "TracksTable": "tracks",
+    "Bucket": "results",
+}
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +52,9 @@ class TestReader:
         routes = [(route.method, route.path, route.function_id) for route in template.routes()]
         assert routes == [
             ("POST", "/models/{model_id}/predict", "PredictFunction"),
+            ("GET", "/tracks", "PredictFunction"),
+            ("GET", "/tracks/{track_id}", "PredictFunction"),
+            ("GET", "/genres", "PredictFunction"),
             ("GET", "/tracks/{track_id}/similar", "PredictFunction"),
             ("GET", "/models", "PredictFunction"),
             ("GET", "/health", "PredictFunction"),
@@ -56,6 +64,8 @@ class TestReader:
             ("GET", "/users/{user_id}/recommendations", "AbTestFunction"),
             ("GET", "/experiments", "AbTestFunction"),
             ("PUT", "/experiments/{name}", "AbTestFunction"),
+            ("GET", "/users", "EventsFunction"),
+            ("PUT", "/tracks/{track_id}", "EventsFunction"),
             ("POST", "/users/{user_id}/events", "EventsFunction"),
             ("GET", "/users/{user_id}/events", "EventsFunction"),
             ("PUT", "/users/{user_id}", "EventsFunction"),
@@ -63,6 +73,10 @@ class TestReader:
             ("GET", "/users/{user_id}/export", "EventsFunction"),
             ("DELETE", "/users/{user_id}", "EventsFunction"),
             ("GET", "/ab_test/report", "AbReportFunction"),
+            ("GET", "/", "PagesFunction"),
+            ("GET", "/assets/{file}", "PagesFunction"),
+            ("GET", "/docs", "PagesFunction"),
+            ("GET", "/openapi.json", "PagesFunction"),
         ]
 
     def test_gives_a_function_the_global_environment_and_its_own(self, template: Template) -> None:
@@ -91,6 +105,7 @@ class TestReader:
             "AbTestFunction": ["ModelsLayer"],
             "EventsFunction": ["ModelsLayer"],
             "AbReportFunction": ["StatsLayer"],
+            "PagesFunction": [],
             "MaintenanceFunction": [],
         }
 
@@ -151,7 +166,7 @@ class TestSampleEnvironment:
     ) -> None:
         names = {logical_id: physical_name(PREFIX, logical_id) for logical_id in NAMES}
         environment = template.environment("PredictFunction", names)
-        for variable in ("SESSIONS_TABLE", "USERS_TABLE", "BUCKET"):
+        for variable in ("SESSIONS_TABLE", "USERS_TABLE", "TRACKS_TABLE", "BUCKET"):
             assert variables[variable] == environment[variable]
 
 
@@ -174,6 +189,7 @@ class TestCreateResources:
         assert names == {
             "SessionsTable": "segue-test-sessionstable",
             "UsersTable": "segue-test-userstable",
+            "TracksTable": "segue-test-trackstable",
             "Bucket": "segue-test-bucket",
         }
         sessions = dynamodb.describe_table(TableName=names["SessionsTable"])["Table"]
@@ -484,7 +500,7 @@ def events(template: Template) -> Iterator[dict[str, Any]]:
 
 def allow_statements(template: Template) -> Iterator[dict[str, Any]]:
     for function in template.resources(FUNCTION).values():
-        for policy in function["Properties"]["Policies"]:
+        for policy in function["Properties"].get("Policies", []):
             assert isinstance(policy, dict), "a managed policy by name may allow anything"
             yield from policy["Statement"]
     for policy in template.resources("AWS::IAM::ManagedPolicy").values():

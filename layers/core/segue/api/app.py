@@ -10,8 +10,8 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from segue.api.parameters import check_parameters
 from segue.api.problems import problem
+from segue.api.routes import check_parameters
 from segue.domain.errors import AnswerTooLarge, SegueError, UnknownRoute
 
 # Of a body as it stands in a function's answer: Lambda takes 6 MB, headers and all.

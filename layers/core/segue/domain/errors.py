@@ -4,7 +4,8 @@
     ├── InvalidRequest        the caller sent something that cannot be meant; names the field
     │   ├── MalformedRequest  the request cannot be read, whatever it is about
     │   │   └── UnknownPosition  no earlier page of the list gave it
-    │   └── RequestTooLarge   the body is over the limit
+    │   ├── RequestTooLarge   the body is over the limit
+    │   └── InvalidFilter     an expression over tracks cannot be read; says where
     ├── NotFound
     │   ├── UnknownModel      no such model in the active bundle
     │   ├── UnknownUser       neither a profile nor a single event
@@ -60,6 +61,14 @@ class UnknownPosition(MalformedRequest):
 
 class RequestTooLarge(InvalidRequest):
     """The body is longer than the service reads."""
+
+
+class InvalidFilter(InvalidRequest):
+    """An expression over tracks cannot be read; ``position``: the character at fault, from 0."""
+
+    def __init__(self, message: str, *, field: str = "filter", position: int = 0) -> None:
+        super().__init__(message, field=field)
+        self.position = position
 
 
 class NotFound(SegueError):

@@ -81,6 +81,16 @@ class Recommendation:
     propensities: tuple[float, ...] | None
 
 
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The bundle that is served, and why not another one that should be; ``now``: the moment that
+    a query is answered as of that names none."""
+
+    version: str
+    now: int
+    refused: Refused | None
+
+
 class Recommender:
     """Answers queries; ``as_of`` stands in for "now" where one names no time (None: the clock).
 
@@ -110,7 +120,7 @@ class Recommender:
         """
         bundle = bundle or self._models.current()
         name, model = model_name(query.model_id, bundle), load_model(query.model_id, bundle)
-        as_of = self._moment(query)
+        as_of = self._moment(query.as_of)
         window = Window.before(as_of, max(model.history_days, PLAYLIST_DAYS))
         user, events = self._user_and_events(query, window)
         plays = label_plays(e for e in events if window.start <= e.time < window.end)
@@ -141,19 +151,18 @@ class Recommender:
         """The manifest of the active bundle, for people to read. Raises BundleError."""
         return self._models.current().manifest.content
 
-    def check(self) -> tuple[str, Refused | None]:
+    def check(self) -> Health:
         """Reach the models and the tables, as a prediction does.
 
-        The version of the bundle that is served, and why it is not another one that should be.
         Raises BundleError and StoreUnavailable.
         """
         version = self._models.current().version
         self._users.get("0")
         self._sessions.has_events("0")
-        return version, self._models.refused()
+        return Health(version, self._moment(None), self._models.refused())
 
-    def _moment(self, query: Query) -> int:
-        moments = (query.as_of, self._as_of)
+    def _moment(self, as_of: int | None) -> int:
+        moments = (as_of, self._as_of)
         return next((moment for moment in moments if moment is not None), self._clock.now())
 
     def _user_and_events(self, query: Query, window: Window) -> tuple[User, list[Event]]:
