@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import pytest_socket
-from segue.services.tracks import Tracks
 
 from infra.template import load
 from segue.adapters.memory import (
@@ -37,6 +36,7 @@ from segue.services.live import Live
 from segue.services.privacy import Privacy
 from segue.services.recommend import Recommender
 from segue.services.settlement import Settlement
+from segue.services.tracks import Tracks
 
 ROOT = Path(__file__).parents[2]
 
@@ -70,9 +70,9 @@ class World:
             self.sessions,
             self.users,
             self.models,
+            self.availability,
             self.clock,
             self.cutoff,
-            availability=self.availability,
         )
         self.catalogue_tracks = Tracks(self.models, self.availability)
         self.ingest = Ingest(self.sessions, self.users, self.clock, self.catalogue, self.cutoff)
@@ -85,7 +85,15 @@ class World:
         self.experiments = Experiments(
             self.epochs, self.exposer, self.settlement, self.results, self.clock
         )
-        self.live = Live(self.epochs, self.exposer, self.models, self.results, self.clock)
+        self.live = Live(
+            self.epochs,
+            self.exposer,
+            self.recommender,
+            self.availability,
+            self.models,
+            self.results,
+            self.clock,
+        )
 
     def catalogue(self) -> Catalogue:
         """The one that is served."""

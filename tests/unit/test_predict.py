@@ -225,7 +225,13 @@ class TestExploration:
         self, predict: Function, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> Function:
         recommender = Recommender(
-            world.sessions, world.users, world.models, world.clock, world.cutoff, Random(7)
+            world.sessions,
+            world.users,
+            world.models,
+            world.availability,
+            world.clock,
+            world.cutoff,
+            Random(7),
         )
         monkeypatch.setattr(predict.module, "recommender", recommender)
         return predict

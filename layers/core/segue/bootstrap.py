@@ -53,12 +53,7 @@ def recommender() -> "Recommender":
     from segue.services.recommend import Recommender
 
     return Recommender(
-        _sessions(),
-        _users(),
-        _models(),
-        SystemClock(),
-        _settings().as_of,
-        availability=_availability(),
+        _sessions(), _users(), _models(), _availability(), SystemClock(), _settings().as_of
     )
 
 
@@ -83,7 +78,16 @@ def live() -> "Live":
     """What ``functions/ab_test`` calls to recommend by experiment."""
     from segue.services.live import Live
 
-    return Live(epochs(), _exposer(), _models(), _results(), SystemClock(), _settings().as_of)
+    return Live(
+        epochs(),
+        _exposer(),
+        recommender(),
+        _availability(),
+        _models(),
+        _results(),
+        SystemClock(),
+        _settings().as_of,
+    )
 
 
 @cache

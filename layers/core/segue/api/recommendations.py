@@ -185,10 +185,18 @@ def live_answer(shown: "Shown") -> LiveAnswer:
         epoch=shown.experiment.epoch,
         group=exposure.group,
         model=exposure.model,
-        tracks=exposure.tracks,
+        tracks=_live_tracks(shown),
         as_of=format_time(exposure.as_of),
         settles_at=format_time(shown.settles_at) if recorded else None,
     )
+
+
+def _live_tracks(shown: "Shown") -> Sequence[str | RecommendedTrack]:
+    """Ids or, where reasons were asked for, objects; a track that no catalogue has stays an id."""
+    if shown.explained is None:
+        return shown.tracks
+    rows = {row.track_id: row for part in shown.explained for row in recommended_tracks(part)}
+    return [rows.get(track, track) for track in shown.tracks]
 
 
 def health_answer(health: "Health") -> HealthAnswer:

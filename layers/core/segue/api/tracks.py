@@ -21,7 +21,7 @@ from segue.api.http import (
 
 # They bring NumPy along, which not every function has a use for.
 if TYPE_CHECKING:
-    from segue.domain.cards import TrackCard
+    from segue.domain.descriptions import TrackCard
     from segue.ranking.explanations import Reason
     from segue.services import similar
     from segue.services.recommend import Recommendation
@@ -57,7 +57,7 @@ class TrackAnswer(TrackRow):
     """The same, whether it may be recommended, and the values of the feature schema's columns."""
 
     available: bool
-    attributes: dict[str, float | str | tuple[str, ...] | None]
+    attributes: dict[str, int | float | str | tuple[str | int, ...] | None]
 
 
 class ReasonRow(Struct, omit_defaults=True):
@@ -181,7 +181,7 @@ def recommended_tracks(
         RecommendedTrack(
             **asdict(card),
             score=_rounded(score),
-            reason=reason and text and _reason_row(reason, text),
+            reason=_reason_row(reason, text) if reason and text else None,
             propensity=UNSET if propensities is None else propensities[place],
         )
         for place, (card, score, reason, text) in enumerate(rows)
@@ -189,8 +189,14 @@ def recommended_tracks(
 
 
 def _reason_row(reason: "Reason", text: str) -> ReasonRow:
-    given = {name: value for name, value in asdict(reason).items() if value is not None}
-    return ReasonRow(**{**given, "share": _rounded(reason.share)}, text=text)
+    return ReasonRow(
+        kind=reason.kind,
+        share=_rounded(reason.share),
+        text=text,
+        track_id=reason.track_id or UNSET,
+        artist_id=reason.artist_id or UNSET,
+        genre=reason.genre or UNSET,
+    )
 
 
 def _rounded(number: float) -> float:

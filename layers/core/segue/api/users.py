@@ -20,6 +20,7 @@ from segue.domain.errors import InvalidRequest
 from segue.domain.events import Event
 from segue.domain.times import LATEST, Window, format_time
 from segue.domain.users import User, json_id
+from segue.experiments.records import Record
 from segue.services.ingest import EventPage, Profile, Receipt
 from segue.services.privacy import Dossier, Part
 
@@ -235,16 +236,18 @@ def _event_row(event: Event) -> EventRow:
 
 
 def _held_row(part: Part) -> HeldRow:
-    record = part.record
     return HeldRow(
         experiment=part.experiment.base_name,
         side=part.experiment.side,
         epoch=part.experiment.epoch,
         exposure=asdict(part.exposure),
-        outcome=record
-        and OutcomeRow(
-            record.successful, record.settled_at, dict(record.credits), dict(record.figures)
-        ),
+        outcome=_outcome_row(part.record) if part.record else None,
+    )
+
+
+def _outcome_row(record: Record) -> OutcomeRow:
+    return OutcomeRow(
+        record.successful, record.settled_at, dict(record.credits), dict(record.figures)
     )
 
 

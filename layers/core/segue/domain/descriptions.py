@@ -14,7 +14,7 @@ from segue.domain.words import WordIndex
 
 NO_YEAR = 0
 
-Value = float | int | str | tuple[Label, ...] | None
+Attribute = float | int | str | tuple[Label, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +36,12 @@ class Descriptions:
     labels: Mapping[str, Labels]
     lists: frozenset[str] = frozenset()
 
-    def attributes(self, track: int) -> dict[str, Value]:
+    def attributes(self, track: int) -> dict[str, Attribute]:
         """The values of all columns for one track, by name; None where missing."""
         numbers = {name: _number(values[track]) for name, values in self.numbers.items()}
         return numbers | {name: self._labels(name, track) for name in self.labels}
 
-    def _labels(self, name: str, track: int) -> Value:
+    def _labels(self, name: str, track: int) -> Attribute:
         found = self.labels[name].of_track(track)
         return found if name in self.lists else next(iter(found), None)
 

@@ -5,7 +5,7 @@
     │   ├── MalformedRequest  the request cannot be read, whatever it is about
     │   │   └── UnknownPosition  no earlier page of the list gave it
     │   ├── RequestTooLarge   the body is over the limit
-    │   └── InvalidFilter     an expression over tracks cannot be read; says where
+    │   └── InvalidFilter     an expression over tracks cannot be meant; says where
     ├── NotFound
     │   ├── UnknownModel      no such model in the active bundle
     │   ├── UnknownUser       neither a profile nor a single event
@@ -64,9 +64,10 @@ class RequestTooLarge(InvalidRequest):
 
 
 class InvalidFilter(InvalidRequest):
-    """An expression over tracks cannot be read; ``position``: the character at fault, from 0."""
+    """An expression over tracks cannot be read, or not be meant. ``position`` is the place of the
+    character where it goes wrong, from 0 on."""
 
-    def __init__(self, message: str, *, field: str = "filter", position: int = 0) -> None:
+    def __init__(self, message: str, position: int = 0, *, field: str = "filter") -> None:
         super().__init__(message, field=field)
         self.position = position
 

@@ -111,16 +111,28 @@ def prefix_distances(words: NDArray[np.bytes_], wanted: bytes, most: int) -> NDA
     # A row has, by length, the distances of the words' beginnings from one of what is wanted.
     before: _Row = {}
     last: _Row = {length: _all(words, length) for length in range(min(most, width) + 1)}
+    left = np.arange(len(words))
     for length in range(1, len(wanted) + 1):
         row: _Row = {0: _all(words, length)} if length <= most else {}
         for end in range(max(1, length - most), min(length + most, width) + 1):
             row[end] = _least(row, last, before, columns, wanted[:length], end)
         before, last = last, row
-    least: NDArray[np.uint8] = np.minimum.reduce(list(last.values()))
-    return least
+        if length == most + 2:
+            # By now most words are too far off, and distances never fall.
+            near = np.flatnonzero(_nearest(last) <= most)
+            left, columns = left[near], columns[:, near]
+            before, last = ({end: it[near] for end, it in row.items()} for row in (before, last))
+    distances = _all(words, most + 1)
+    distances[left] = _nearest(last)
+    return distances
 
 
 _Row = dict[int, NDArray[np.uint8]]
+
+
+def _nearest(row: _Row) -> NDArray[np.uint8]:
+    nearest: NDArray[np.uint8] = np.minimum.reduce(list(row.values()))
+    return nearest
 
 
 def _all(words: NDArray[np.bytes_], distance: int) -> NDArray[np.uint8]:

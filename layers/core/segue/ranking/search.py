@@ -27,17 +27,19 @@ def search(
     Each word that is typed has to begin a word of the title or of the artist's name. Where too few
     tracks are found so, those follow in which it only nearly does.
     """
-    catalogue = bundle.catalogue
-    if not text.strip():
-        return best(catalogue.popularity, limit, forbidden).tracks
+    popularity = bundle.catalogue.popularity
+    # Half a character is in no name.
+    text = text.encode(errors="replace").decode().strip()
+    if not text:
+        return best(popularity, limit, forbidden).tracks
     words = words_of(text)[:MAX_WORDS]
     found = np.empty(0, np.intp)
     for mistakes in (False, True):
         misfit = _misfit(words, bundle, mistakes=mistakes)
-        _fit_ids(misfit, text.strip(), catalogue)
-        scores = catalogue.popularity - _STEP * misfit
-        scores[misfit >= ABSENT] = -np.inf
-        found = best(scores, limit, forbidden).tracks
+        _fit_ids(misfit, text, bundle.catalogue)
+        fitting = np.flatnonzero(misfit < ABSENT)
+        scores = popularity[fitting] - _STEP * misfit[fitting]
+        found = best(scores, limit, forbidden, fitting).tracks
         if len(found) == limit:
             break
     return found
@@ -50,22 +52,27 @@ def _misfit(words: list[str], bundle: Bundle, *, mistakes: bool) -> NDArray[np.i
         return np.full(len(bundle.catalogue), ABSENT, np.int16)
     by_title = [titles.fits(word, mistakes=mistakes) for word in words]
     by_artist = [artists.fits(word, mistakes=mistakes) for word in words]
-    # The last place is for tracks of no artist.
-    of_artist = [np.append(fits, ABSENT)[bundle.catalogue.artists] for fits in by_artist]
-    misfit: NDArray[np.int16] = np.minimum(by_title[0], of_artist[0])
-    for title, artist in zip(by_title[1:], of_artist[1:], strict=True):
-        misfit += np.minimum(title, artist)
+    misfit = np.zeros(len(bundle.catalogue), np.int16)
+    for of_title, of_artist in zip(by_title, by_artist, strict=True):
+        misfit += np.minimum(of_title, _of_tracks(of_artist, bundle.catalogue))
     misfit[_same(titles, by_title)] = _SAME
-    same_artist = np.append(_same(artists, by_artist), False)
-    misfit[same_artist[bundle.catalogue.artists]] = _SAME
+    same_artist = np.where(_same(artists, by_artist), np.int16(_SAME), np.int16(ABSENT))
+    np.minimum(misfit, _of_tracks(same_artist, bundle.catalogue), out=misfit)
     return misfit
 
 
 def _same(index: WordIndex, fits: list[NDArray[np.int16]]) -> NDArray[np.bool_]:
     """(texts,) whether a text has all the words that were typed, and no others."""
-    same: NDArray[np.bool_] = np.maximum.reduce(fits) == WHOLE
-    same &= index.lengths == len(fits)
+    same: NDArray[np.bool_] = index.lengths == len(fits)
+    for one in fits:
+        same &= one == WHOLE
     return same
+
+
+def _of_tracks(of_artists: NDArray[np.int16], catalogue: Catalogue) -> NDArray[np.int16]:
+    """(tracks,) what their artists have; ABSENT for tracks of no artist, whose number is -1."""
+    values: NDArray[np.int16] = np.append(of_artists, np.int16(ABSENT))
+    return values.take(catalogue.artists, mode="wrap")
 
 
 def _fit_ids(misfit: NDArray[np.int16], text: str, catalogue: Catalogue) -> None:

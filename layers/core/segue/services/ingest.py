@@ -176,7 +176,9 @@ class Ingest:
             return
         for place, genre in enumerate(genres if known else ()):
             if genre not in known:
-                nearest = ", ".join(get_close_matches(genre, known))
+                folded = {name.casefold(): name for name in known}
+                close = get_close_matches(genre.casefold(), folded)
+                nearest = ", ".join(folded[name] for name in close)
                 raise InvalidRequest(
                     f"the catalogue has no genre {genre!r}; "
                     + (f"the nearest are {nearest}" if nearest else "GET /genres lists them"),
