@@ -97,13 +97,13 @@ lock: .venv/test  ## Renew the locked versions
 	cd tests && ../$(BIN)/uv $(subst requirements.,sam.,$(UV))
 	cd tests && ../$(BIN)/uv $(subst requirements.,checkov.,$(UV))
 
-.venv/run: $(LOCKS) pyproject.toml
+.venv/run: $(LOCKS) pyproject.toml clients/python/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Segue needs Python 3.11 or later; this is " + sys.version.split()[0])'
 	@echo "Installing what Segue needs into .venv (once; PyTorch is the large part) ..."
 	@$(PYTHON) -m venv .venv
 	@$(PIP) --require-hashes --requirement layers/runtime/requirements.txt
 	@$(PIP) --requirement infra/requirements.txt --requirement training/requirements.txt
-	@$(PIP) --no-deps --editable .
+	@$(PIP) --no-deps --editable . --editable clients/python
 	@touch $@
 
 .venv/test: .venv/run tests/requirements.txt

@@ -12,6 +12,7 @@ from infra.cli import (
     evaluate,
     importing,
     models,
+    opening,
     report,
     results,
     serve,
@@ -65,6 +66,7 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("import")(importing.import_data)
 app.command("serve")(serve.serve)
+app.command("open")(opening.open_explorer)
 app.command("simulate")(simulate.simulate)
 app.command("report")(report.report)
 app.command("stats")(stats.stats)

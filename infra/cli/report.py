@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import urlencode
 
 import typer
 
@@ -43,17 +42,17 @@ def report(
     json_file: Json = None,
 ) -> None:
     """Say what an A/B test has shown so far: the verdict, and what it rests on."""
-    from infra.service import Service
+    from infra.service import connect
 
-    service = Service(url)
-    path = "/ab_test/report?" + urlencode({"experiment": experiment, "live": str(live).lower()})
-    document = service.call("GET", path)
+    with connect(url) as service:
+        document = service.report(experiment=experiment, live=live)
+        page = service.report_page(experiment=experiment, live=live) if html else ""
     show(document, console(json_file))
     write_json(json.dumps(document, indent=2), json_file)
     if html:
         # Its links are relative to where it comes from.
         base = f'<head><base href="{escape(url.rstrip("/"))}/ab_test/report">'
-        page = service.page(path).replace("<head>", base, 1)
+        page = page.replace("<head>", base, 1)
         html.write_text(page, encoding="utf-8")
 
 

@@ -36,7 +36,9 @@ from tests.ports import free_port
 ROOT = Path(__file__).parents[2]
 # Generous: the machine may be busy with everything else.
 PATIENCE = 120
-ENVIRONMENT = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'layers/core'}"}
+ENVIRONMENT = os.environ | {
+    "PYTHONPATH": f"{ROOT}:{ROOT / 'layers/core'}:{ROOT / 'clients/python'}"
+}
 
 
 def segue_command(*arguments: str) -> list[str]:

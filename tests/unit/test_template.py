@@ -217,7 +217,51 @@ class TestStack:
         assert api["Properties"]["Auth"]["DefaultAuthorizer"] == "AWS_IAM"
         for event in events(template):
             assert event["RestApiId"] == {"Ref": "Api"}
-            assert "Auth" not in event, "no route may loosen what the API demands"
+            if event["Method"] != "OPTIONS":
+                assert "Auth" not in event, "no route may loosen what the API demands"
+
+    def test_every_route_but_the_pages_has_a_preflight_that_can_do_nothing(
+        self, template: Template
+    ) -> None:
+        preflights = [event for event in events(template) if event["Method"] == "OPTIONS"]
+        pages = {"/", "/docs", "/assets/{file}"}
+        paths = [event["Path"] for event in preflights]
+        assert sorted(paths) == sorted({route.path for route in template.routes()} - pages)
+        # No browser signs a preflight. Who answers it, has no rights that it could lend.
+        assert all(event["Auth"] == {"Authorizer": "NONE"} for event in preflights)
+        answering = template.resources(FUNCTION)["PagesFunction"]["Properties"]
+        assert not {event["Path"] for event in preflights} - {
+            event["Properties"]["Path"] for event in answering["Events"].values()
+        }
+        assert "Policies" not in answering
+
+    def test_cors_is_off_unless_websites_are_listed(self, template: Template) -> None:
+        (api,) = template.resources(API).values()
+        answers = api["Properties"]["GatewayResponses"].values()
+        for parameters in (it["ResponseParameters"] for it in answers):
+            allowed = parameters["Headers"]["Access-Control-Allow-Origin"]["Fn::If"]
+            assert (allowed[0], allowed[2]) == ("AllowsCors", {"Ref": "AWS::NoValue"})
+        assert template.resolve({"Fn::If": ["AllowsCors", True, False]}) is False
+        environment = template.environment("PredictFunction", NAMES)
+        assert environment["CORS_ORIGINS"] == ""
+
+    @pytest.mark.parametrize(
+        ("origins", "taken"),
+        [
+            ("", True),
+            ("https://music.example.org", True),
+            ("https://music.example.org, http://[::1]:3000", True),
+            ("*", False),
+            ("https://music.example.org/", False),
+            ("music.example.org", False),
+            ("https://*.example.org", False),
+        ],
+    )
+    def test_websites_are_listed_by_their_origins(
+        self, template: Template, origins: str, taken: bool
+    ) -> None:
+        pattern = template.parameters()["CorsOrigins"]["AllowedPattern"]
+        assert bool(re.fullmatch(pattern, origins)) is taken
 
     def test_every_table_is_encrypted_and_recoverable(self, template: Template) -> None:
         for table in template.resources(TABLE).values():

@@ -558,7 +558,12 @@ _SIGNATURE = frozenset(
 
 
 def check_parameters(event: APIGatewayProxyEvent) -> None:
-    """Raises MalformedRequest for a parameter that is unknown, repeated, or no UTF-8 text."""
+    """Raises MalformedRequest for a parameter that is unknown, repeated, or no UTF-8 text.
+
+    Those of a preflight are of the request that it is about, and checked when that comes.
+    """
+    if event.http_method == "OPTIONS":
+        return
     known = _PARAMETERS.get((event.http_method, str(event.get("resource"))), ())
     several = event.get("multiValueQueryStringParameters") or {}
     given = {
