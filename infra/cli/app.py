@@ -8,6 +8,7 @@ from typer.core import TyperGroup
 import segue
 from infra.cli import (
     bench,
+    convert,
     data,
     evaluate,
     importing,
@@ -59,6 +60,7 @@ def root(
 
 app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")
+app.command("convert")(convert.convert)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("import")(importing.import_data)
