@@ -6,7 +6,6 @@ from pathlib import Path
 from segue.domain.errors import InvalidData
 from segue.features.schema import load_schema
 from training.data.catalogue import read_artists, write_tracks
-from training.data.figures import summarise
 from training.data.forms import folder_schema, seen
 from training.data.intake import Intake, Progress
 from training.data.listening import write_events, write_plays, write_users
@@ -14,7 +13,7 @@ from training.data.quarantine import Quarantine
 from training.data.queries import create_view, open_database
 from training.data.sources import SUFFIXES, Source, find_sources
 from training.data.summary import Summary
-from training.data.workspace import MEMORY_LIMIT, QUARANTINE, complete, filling
+from training.data.workspace import MEMORY_LIMIT, QUARANTINE, complete, filling, summarise
 
 
 def ingest(
