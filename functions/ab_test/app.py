@@ -11,13 +11,13 @@ from segue.api.experiments import (
     parse_experiment,
     parse_experiment_name,
     parse_list_length,
+    parse_page,
     parse_side,
+    parse_test,
+    results_response,
     shown_body,
 )
-from segue.api.reading import read_user_id
-from segue.api.requests import parse_page, parse_test
-from segue.api.responses import json_response
-from segue.api.results import results_response
+from segue.api.http import json_response, read_user_id
 from segue.api.telemetry import observe_outcome, observe_shown
 from segue.domain.times import format_time
 from segue.services.experiment import Pending

@@ -5,8 +5,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from segue import bootstrap
 from segue.api.app import create_app, create_handler, metrics
-from segue.api.reading import read_user_id
-from segue.api.responses import json_response
+from segue.api.http import json_response, read_user_id
 from segue.api.users import (
     dossier_body,
     page_body,

@@ -6,9 +6,10 @@ from aws_lambda_powertools.event_handler import Response
 
 from segue import bootstrap
 from segue.api.app import create_app, create_handler
-from segue.api.requests import parse_predict, parse_similar
-from segue.api.responses import health_response, json_response, recommendation_response
+from segue.api.http import json_response
+from segue.api.recommendations import health_response, parse_predict, recommendation_response
 from segue.api.telemetry import observe
+from segue.api.tracks import parse_similar
 
 app = create_app()
 recommender = bootstrap.recommender()

@@ -25,9 +25,9 @@ from infra.local.functions import Answer, Invoke
 from infra.local.journal import Message, Receive, Send
 from infra.local.proxy_event import Request, decode_path_parameters, proxy_event
 from infra.template import Route
+from segue.api.http import check_nesting
 from segue.api.parameters import no_such_parameters
 from segue.api.problems import problem, problem_body
-from segue.api.reading import check_nesting
 from segue.domain.errors import MalformedRequest
 
 # API Gateway's own limit.

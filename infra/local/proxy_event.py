@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from segue.api.reading import REPLACEMENT
+from segue.api.http import REPLACEMENT
 from segue.domain.errors import MalformedRequest
 
 ACCOUNT_ID = "000000000000"

@@ -9,8 +9,8 @@ import pytest
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
-from segue.api.negotiation import negotiate
-from segue.api.results import COLUMNS, results_response
+from segue.api.experiments import COLUMNS, results_response
+from segue.api.http import negotiate
 from segue.domain.errors import InvalidRequest
 from segue.experiments.experiment import default_experiment
 from segue.experiments.manifest import user_hash

@@ -1,11 +1,26 @@
-"""Experiments, and what they show a listener: requests and answers."""
+"""Experiments, what they show a listener, and their results: requests and answers."""
 
+import csv
+from io import StringIO
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlencode
 
+import msgspec
+from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 from msgspec import Meta, Struct
 
-from segue.api.reading import MAX_LIST, ListLength, read_body, read_count, read_segment
+from segue.api.http import (
+    MAX_LIST,
+    MAX_PAGE,
+    ListLength,
+    UserId,
+    json_response,
+    negotiate,
+    read_body,
+    read_count,
+    read_segment,
+)
 from segue.domain.errors import InvalidRequest, MalformedRequest
 from segue.domain.times import DAY, format_time
 from segue.domain.users import json_id
@@ -19,6 +34,8 @@ from segue.experiments.experiment import (
     Mode,
     check_name,
 )
+from segue.experiments.manifest import user_hash
+from segue.experiments.records import Record, RecordPage, position_of
 
 # It brings ONNX Runtime along, which not every function has a use for.
 if TYPE_CHECKING:
@@ -169,3 +186,101 @@ def _tags(event: APIGatewayProxyEvent, header: str, *, weak: bool = False) -> fr
     if not found:
         raise MalformedRequest("names no version; give one, or leave the header out", field=header)
     return found
+
+
+class TestBody(Struct, forbid_unknown_fields=True):
+    """The body of ``POST /perform_ab_test``."""
+
+    user_id: UserId
+    experiment: str = DEFAULT_NAME
+
+
+def parse_test(event: APIGatewayProxyEvent) -> tuple[str, str]:
+    """The user's id and the experiment's name. Raises InvalidRequest naming the field."""
+    body = read_body(event, TestBody)
+    check_name(body.experiment, "experiment")
+    return str(body.user_id), body.experiment
+
+
+def parse_page(event: APIGatewayProxyEvent) -> tuple[int, str | None]:
+    """``limit`` and ``next`` of the query string. Raises InvalidRequest naming the field."""
+    parameters = event.query_string_parameters or {}
+    limit = read_count(parameters, "limit", default=MAX_PAGE, greatest=MAX_PAGE)
+    return limit, parameters.get("next")
+
+
+COLUMNS = ("created_at", "user_id", "group", "model", "recomm_successful")
+_FORMATS = {"json": "application/json", "csv": "text/csv"}
+# Bytes of rows in one answer: Lambda lets 6 MB through, in which what is escaped counts twice.
+_MOST_BYTES = 2_000_000
+# A cell that begins with one of these, a spreadsheet may run as a formula; the last four are the
+# full-width forms of the first.
+_FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+
+
+def results_response(
+    experiment: Experiment, page: RecordPage, limit: int, event: APIGatewayProxyEvent
+) -> Response[str]:
+    """As the client prefers it. Of a CSV file, which has no place for it, ``Link`` has the rest."""
+    if negotiate(event, _FORMATS) == "json":
+        return _json(experiment, page)
+    headers = {"Content-Disposition": 'attachment; filename="results.csv"'}
+    if page.next:
+        asked, following = (
+            event.query_string_parameters or {},
+            position_of(experiment.salt, page.next),
+        )
+        query = urlencode({**asked, "format": "csv", "limit": limit, "next": following})
+        headers["Link"] = f'<?{query}>; rel="next"'
+    return Response(200, "text/csv; charset=utf-8", _csv(page), headers)
+
+
+def _json(experiment: Experiment, page: RecordPage) -> Response[str]:
+    """Long lists of tracks make a page end early; the next one begins there."""
+    rows: list[msgspec.Raw] = []
+    following, size = page.next, 0
+    for record in page.records:
+        row = msgspec.json.encode(result_row(record))
+        size += len(row)
+        if rows and size > _MOST_BYTES:
+            following = user_hash(page.records[len(rows) - 1].exposure.user_id)
+            break
+        rows.append(msgspec.Raw(row))
+    position = following and position_of(experiment.salt, following)
+    return json_response({"results": rows, "next": position})
+
+
+def _csv(page: RecordPage) -> str:
+    text = StringIO()
+    rows = csv.DictWriter(text, COLUMNS, extrasaction="ignore")
+    rows.writeheader()
+    rows.writerows(map(_cells, page.records))
+    return text.getvalue()
+
+
+def _cells(record: Record) -> dict[str, object]:
+    """What a spreadsheet would run is text behind an apostrophe (OWASP); numbers stay numbers."""
+    row = result_row(record)
+    return {
+        name: f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+        for name, cell in row.items()
+    }
+
+
+def result_row(record: Record) -> dict[str, object]:
+    """A record as the results list it: the original service's columns first, then our own."""
+    exposure = record.exposure
+    return {
+        "created_at": format_time(exposure.created_at),
+        "user_id": json_id(exposure.user_id),
+        "group": exposure.group,
+        "model": exposure.model,
+        "recomm_successful": int(record.successful),
+        "tracks": exposure.tracks,
+        "as_of": format_time(exposure.as_of),
+        "settled_at": format_time(record.settled_at),
+        "bundle": exposure.bundle,
+        "error": exposure.error,
+        "credits": record.credits or None,
+        "propensities": exposure.propensities or None,
+    }

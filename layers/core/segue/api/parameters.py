@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
-from segue.api.reading import REPLACED, REPLACEMENT
+from segue.api.http import REPLACED, REPLACEMENT
 from segue.domain.errors import MalformedRequest
 
 _SIDE = ("experiment", "live")

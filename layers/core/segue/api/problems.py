@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from aws_lambda_powertools.event_handler import Response
 
-from segue.api.responses import json_response
+from segue.api.http import json_response
 from segue.domain.errors import (
     AnswerTooLarge,
     BundleError,

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 from msgspec import Meta, Struct
 
-from segue.api.reading import MAX_PAGE, read_body, read_count, read_moment
+from segue.api.http import MAX_PAGE, read_body, read_count, read_moment
 from segue.domain.errors import InvalidRequest
 from segue.domain.events import Event
 from segue.domain.times import LATEST, Window, format_time

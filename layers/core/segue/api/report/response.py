@@ -6,9 +6,8 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
-from segue.api.negotiation import negotiate
+from segue.api.http import json_response, negotiate
 from segue.api.report.page import page
-from segue.api.responses import json_response
 
 _FORMATS = {"json": "application/json", "html": "text/html"}
 # One address, two forms: a cache between here and the client must not mix them up.

@@ -1,32 +1,62 @@
-"""Answers as JSON."""
+"""Recommendations, and whether they can be had: requests and answers."""
 
-from collections.abc import Mapping
+import re
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import msgspec
 from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
+from msgspec import Meta, Struct
 
-from segue.domain.times import format_time
-from segue.domain.users import json_id
-from segue.experiments.records import Record
+from segue.api.http import Id, ListLength, UserId, json_response, read_body, read_moment
+from segue.domain.errors import UnknownModel
 
 # They bring ONNX Runtime along, which not every function has a use for.
 if TYPE_CHECKING:
     from segue.ports import Refused
     from segue.ranking.explanations import Reason
-    from segue.services.recommend import Recommendation
+    from segue.services.recommend import Query, Recommendation
+
+Degree = Annotated[float, Meta(ge=0, le=1)]
 
 
-def json_response(
-    body: object,
-    status: int = 200,
-    *,
-    content_type: str = "application/json",
-    headers: Mapping[str, str] | None = None,
-) -> Response[str]:
-    """A response with a JSON body."""
-    return Response(status, content_type, msgspec.json.encode(body).decode(), dict(headers or {}))
+class PredictBody(Struct, forbid_unknown_fields=True):
+    """The body of ``POST /models/{model_id}/predict``."""
+
+    user_id: UserId
+    k: ListLength | None = None
+    as_of: str | int | None = None
+    novelty: Literal["any", "new"] = "any"
+    explicit: bool = True
+    exclude: Annotated[list[Id], Meta(max_length=1_000)] = []
+    diversity: Degree = 0.0
+    exploration: Degree = 0.0
+    explain: bool = False
+
+
+def parse_predict(model_id: str, event: APIGatewayProxyEvent) -> "Query":
+    """Raises InvalidRequest naming the field, and UnknownModel for a model_id that is no number."""
+    from segue.services.recommend import Query
+
+    body = read_body(event, PredictBody)
+    return Query(
+        user_id=str(body.user_id),
+        model_id=_model_id(model_id),
+        k=body.k,
+        as_of=read_moment(body.as_of, "as_of"),
+        novelty=body.novelty,
+        explicit=body.explicit,
+        exclude=tuple(body.exclude),
+        diversity=body.diversity,
+        exploration=body.exploration,
+        explain=body.explain,
+    )
+
+
+def _model_id(text: str) -> int:
+    if not re.fullmatch(r"0|[1-9][0-9]{0,8}", text):
+        raise UnknownModel(f"there is no model {text!r}: models have numbers, such as 1")
+    return int(text)
 
 
 def recommendation_response(answer: "Recommendation") -> Response[str]:
@@ -48,25 +78,6 @@ def health_response(version: str, refused: "Refused | None") -> Response[str]:
     if refused:
         body["refused"] = {"bundle": refused.version, "reason": refused.reason}
     return json_response(body)
-
-
-def result_row(record: Record) -> dict[str, object]:
-    """A record as the results list it: the original service's columns first, then our own."""
-    exposure = record.exposure
-    return {
-        "created_at": format_time(exposure.created_at),
-        "user_id": json_id(exposure.user_id),
-        "group": exposure.group,
-        "model": exposure.model,
-        "recomm_successful": int(record.successful),
-        "tracks": exposure.tracks,
-        "as_of": format_time(exposure.as_of),
-        "settled_at": format_time(record.settled_at),
-        "bundle": exposure.bundle,
-        "error": exposure.error,
-        "credits": record.credits or None,
-        "propensities": exposure.propensities or None,
-    }
 
 
 def _track_row(
