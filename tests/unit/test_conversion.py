@@ -15,10 +15,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from infra.cli import app
-from segue.domain.errors import InvalidData
+from segue.domain.errors import InvalidData, UnknownModel
 from segue.domain.events import Event, EventType
 from segue.domain.times import SECOND, format_time, parse_time
 from segue.models.bundle import Bundle
+from segue.models.registry import model_name
 from tests.unit.conftest import World, load_function
 from training.data import Conversion, connect, convert, ingest
 from training.data.exports import FIELDS
@@ -207,6 +208,9 @@ class TestSpotify:
             out = tmp_path / str(users)
             convert(tmp_path / "exports", out, **options)  # type: ignore[arg-type]
             assert [row["user_id"] for row in rows(out, "users")] == users
+        shutil.copy(folder / "endsong_0.json", tmp_path / "exports")
+        with pytest.raises(InvalidData, match=r"endsong_0\.json is in no listener's folder"):
+            convert(tmp_path / "exports", tmp_path / "astray", by_folder=True)
         one = tmp_path / "exports" / "anna" / "endsong_1.json"
         one.write_text(json.dumps([streamed("12:00:00", 9, username="own name")]))
         convert(one, tmp_path / "one")
@@ -300,6 +304,23 @@ class TestListenBrainz:
         assert tracks["mapped"]["id_artist"] == "artist"
         artists = {artist["id"]: artist for artist in rows(out, "artists")}
         assert artists["artist"]["genres"] == ["folk", "indie"]
+
+    def test_a_page_with_anything_in_it_is_read(self, tmp_path: Path, out: Path) -> None:
+        about = {"artist_name": ["A"], "track_name": 5, "additional_info": None}
+        odd = [
+            5,
+            None,
+            {},
+            listen(0, listened_at=True),
+            listen(0, listened_at=10**30),
+            listen(0, track_metadata=about),
+            listen(0, track_metadata=None, user_name=["x"]),
+            listen(0),
+        ]
+        page = {"payload": {"user_id": "me", "listens": odd}}
+        (tmp_path / "page.json").write_text(json.dumps(page))
+        found = convert(tmp_path / "page.json", out)
+        assert (found.read, found.plays, len(put_aside(out))) == (8, 1, 7)
 
     def test_holds_many_listeners(self, tmp_path: Path, out: Path) -> None:
         """As the dumps do, which name listeners by numbers, and the time in another way."""
@@ -426,8 +447,8 @@ class TestTables:
     @pytest.mark.parametrize(
         ("columns", "words"),
         [
-            ({}, "no a column for the time; its columns are when, track: .* --columns time="),
-            ({"time": "wen"}, "no wen"),
+            ({}, "no column for the time; its columns are when, track: .* --columns time="),
+            ({"time": "wen"}, "no column 'wen', nor for the time"),
             ({"when": "time"}, f"'when' is none of the fields {', '.join(FIELDS)}"),
         ],
     )
@@ -436,6 +457,10 @@ class TestTables:
     ) -> None:
         with pytest.raises(InvalidData, match=words):
             self.convert(tmp_path, "when,track\n1,a\n", **columns)
+
+    def test_an_export_needs_no_columns(self, tmp_path: Path, out: Path) -> None:
+        with pytest.raises(InvalidData, match="leave out --columns"):
+            convert(ROOT / "docs/examples/spotify", out, columns={"time": "ts"})
 
 
 class TestWhatCannotBeRead:
@@ -588,6 +613,8 @@ def test_the_rows_of_the_readme_train_and_recommend(
         asked = {"user_id": "101", "k": 5}
         answer = recommendations(Path("data"), Path("bundle"), asked, model, monkeypatch)
         assert answer == ["t1"]
+    with pytest.raises(UnknownModel, match=r"no model 1; there are 0 \(popularity\), 3 \(hybrid\)"):
+        model_name(1, Bundle.open(Path("bundle")))
 
 
 def test_features_can_be_joined_as_documented(

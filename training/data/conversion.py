@@ -143,12 +143,14 @@ def convert(
     parse = parser_of(export, columns or {})
     if export == "table":
         _check_columns(sources, columns or {})
+    elif columns:
+        raise InvalidData(f"{source}: what {EXPORTS[export]} hold is known; leave out --columns")
     with whole_or_nothing(directory) as unfinished:
         staged = unfinished / ".staged"
         staged.mkdir()
         with Quarantine(unfinished / QUARANTINE) as quarantine:
             intake = Intake(sources, quarantine, progress, tables=sources)
-            owners = {name: name.split("/")[0] if by_folder else user for name in sources}
+            owners = {name: _folder(name) if by_folder else user for name in sources}
             plays = _stage(intake, parse, owners, staged / PLAYS)
         files = {name: tally.summary() for name, tally in intake.tallies.items()}
         if not plays:
@@ -203,19 +205,26 @@ def _sources(source: Path) -> tuple[dict[str, Source], Export, tuple[str, ...]]:
     return chosen, forms[0], tuple(name for name in paths if name not in chosen)
 
 
+def _folder(name: str) -> str:
+    folder, _, file = name.partition("/")
+    if not file:
+        raise InvalidData(f"{name} is in no listener's folder, as --by-folder has it")
+    return folder
+
+
 def _check_columns(sources: Mapping[str, Source], columns: Mapping[str, str]) -> None:
     for source in sources.values():
         _, row = next(source.rows(), (0, {}))
         there = list(row) if isinstance(row, dict) else []
-        lacking = [column for column in columns.values() if column not in there]
+        lacking = [repr(column) for column in columns.values() if column not in there]
         if columns.get("time", "time") not in there:
-            lacking.append("a column for the time")
+            lacking.append("for the time")
         if not {columns.get(field, field) for field in ("track_id", "track")} & set(there):
-            lacking.append("a column for the track")
+            lacking.append("for the track")
         if lacking:
             raise InvalidData(
-                f"{source.path} has no {', no '.join(lacking)}; its columns are "
-                f"{', '.join(there)}: say which of them holds what, as in "
+                f"{source.path} has no column {', nor '.join(lacking)}; its columns are "
+                f"{', '.join(there) or 'none'}: say which of them holds what, as in "
                 "--columns time=played_at,track=title,artist=by,user=listener"
             )
 

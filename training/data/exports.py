@@ -5,6 +5,8 @@ from functools import lru_cache, partial
 from hashlib import blake2b
 from typing import Any, NamedTuple, Protocol
 
+from msgspec.json import encode
+
 from segue.domain.errors import InvalidData, InvalidRecord
 from segue.domain.events import parse_id
 from segue.domain.times import LATEST, SECOND, parse_time
@@ -172,7 +174,7 @@ def _page(row: Row) -> list[Row]:
     if not isinstance(listens, list):
         return []
     whose = {"user_name": payload.get("user_id")} if isinstance(payload, dict) else {}
-    return [whose | one if isinstance(one, dict) else one for one in listens]
+    return [whose | one if isinstance(one, dict) else encode(one) for one in listens]
 
 
 def _lastfm(row: Row, user: str) -> Play:  # noqa: ARG001  # every line names its listener
