@@ -8,6 +8,7 @@ from typer.core import TyperGroup
 import segue
 from infra.cli import (
     bench,
+    convert,
     data,
     evaluate,
     importing,
@@ -62,6 +63,7 @@ def root(
 app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")
 app.add_typer(results.app, name="results")
+app.command("convert")(convert.convert)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("import")(importing.import_data)

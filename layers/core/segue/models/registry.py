@@ -20,8 +20,12 @@ REGISTRY: dict[int, tuple[str, type[Model]]] = {
 def model_name(model_id: int, bundle: Bundle) -> str:
     """The name of a model that the bundle carries. Raises UnknownModel naming those there are."""
     if model_id not in REGISTRY or model_id not in bundle.manifest.models:
-        known = ", ".join(f"{number} ({name})" for number, (name, _) in REGISTRY.items())
-        raise UnknownModel(f"there is no model {model_id}; there are {known}")
+        known = (
+            f"{number} ({name})"
+            for number, (name, _) in REGISTRY.items()
+            if number in bundle.manifest.models
+        )
+        raise UnknownModel(f"there is no model {model_id}; there are {', '.join(known)}")
     return REGISTRY[model_id][0]
 
 
