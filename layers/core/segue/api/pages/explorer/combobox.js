@@ -15,6 +15,7 @@ export function combobox(input, list, { search, show, pick }) {
   let items = [];
   let active = -1;
   let latest = 0;
+  let stale = false;
   let timer;
 
   list.setAttribute("role", "listbox");
@@ -42,6 +43,7 @@ export function combobox(input, list, { search, show, pick }) {
   }
 
   async function look() {
+    clearTimeout(timer);
     const asked = ++latest;
     let found;
     try {
@@ -51,6 +53,7 @@ export function combobox(input, list, { search, show, pick }) {
       return;
     }
     if (asked !== latest) return;
+    stale = false;
     items = found;
     list.replaceChildren(...items.map(option));
     if (!items.length) list.append(h("li", { class: "none" }, "Nothing found"));
@@ -76,19 +79,20 @@ export function combobox(input, list, { search, show, pick }) {
   }
 
   input.addEventListener("input", () => {
+    stale = true;
     clearTimeout(timer);
     timer = setTimeout(look, PAUSE);
   });
   input.addEventListener("focus", look);
   input.addEventListener("blur", close);
-  input.addEventListener("keydown", (event) => {
-    if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+  input.addEventListener("keydown", async (event) => {
+    if (["ArrowDown", "ArrowUp", "Enter"].includes(event.key)) {
       event.preventDefault();
-      const step = event.key === "ArrowDown" ? 1 : -1;
-      if (items.length) activate((active + step + items.length) % items.length);
-    } else if (event.key === "Enter") {
-      event.preventDefault();
-      if (items.length) choose(items[Math.max(active, 0)]);
+      // Whoever types fast means what they have typed, not what was found before.
+      if (stale) await look();
+      if (!items.length) return;
+      if (event.key === "Enter") choose(items[Math.max(active, 0)]);
+      else activate((active + (event.key === "ArrowDown" ? 1 : -1) + items.length) % items.length);
     } else if (event.key === "Escape" && !list.hidden) {
       event.preventDefault();
       close();

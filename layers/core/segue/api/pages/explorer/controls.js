@@ -60,7 +60,7 @@ function markedText(field, position) {
 }
 
 function showDiversity(form) {
-  form.querySelector("output").textContent = Number(form.diversity.value).toFixed(1);
+  byId("diversity-shown").textContent = Number(form.diversity.value).toFixed(1);
 }
 
 function showBoosts(boosts) {
