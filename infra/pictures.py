@@ -1,8 +1,8 @@
-"""The README's pictures of the explorer, taken of a running service.
+"""The README's pictures of the explorer, taken of a running service, which they leave as it is.
 
-``make pictures`` takes them of the demo, as ``make run`` serves it; ``python -m infra.pictures URL``
-of any other. They show a listener who has just skipped a track, and a track, on a desk by day and
-on a phone by night. It needs Chromium on the PATH and what ``make .venv/test`` installs.
+``make pictures`` takes them of what ``make run`` serves, ``python -m infra.pictures URL`` of any
+other service: a listener's page after a filter was set, a track, and the listener's page on a phone
+by night. It needs Chromium on the PATH, and what the tests need.
 """
 
 import shutil
@@ -22,7 +22,7 @@ QUIET = (
     "--disable-component-update",
     "--disable-sync",
 )
-DESK, PHONE = ViewportSize(width=1280, height=900), ViewportSize(width=390, height=844)
+DESK, PHONE = ViewportSize(width=1280, height=1000), ViewportSize(width=390, height=844)
 
 _LISTENER = "429"
 _FOLDER = Path(__file__).parents[1] / "docs" / "pictures"
@@ -38,18 +38,17 @@ def browsing() -> Iterator[Browser]:
 
 
 def take_pictures(url: str, folder: Path) -> None:
-    """Save ``explorer.png`` and its companions in the folder."""
+    """Save ``explorer.png``, ``explorer-track.png`` and ``explorer-phone.png`` in the folder."""
     with browsing() as browser:
-        page = browser.new_page(viewport=DESK, color_scheme="light", reduced_motion="reduce")
-        _open(page, url)
-        page.locator("#lists .list").last.locator(".title").nth(1).press("s")
-        page.get_by_role("status").get_by_text("Skipped").wait_for()
-        page.locator("#status:empty").wait_for(state="attached")
-        page.mouse.move(0, 0)
-        page.screenshot(path=folder / "explorer.png", full_page=True)
-        page.locator("#lists .list").last.locator(".title").first.click()
-        page.get_by_role("heading", name="Its neighbours").wait_for()
-        page.screenshot(path=folder / "explorer-track.png")
+        desk = browser.new_page(viewport=DESK, color_scheme="light", reduced_motion="reduce")
+        _open(desk, url)
+        desk.get_by_label("Only tracks with").fill("year >= 1990 and not explicit")
+        desk.keyboard.press("Enter")
+        desk.get_by_role("status").get_by_text("Hybrid").wait_for()
+        desk.screenshot(path=folder / "explorer.png")
+        desk.locator("#lists .list").last.locator(".title").first.click()
+        desk.get_by_role("heading", name="Its neighbours").wait_for()
+        desk.screenshot(path=folder / "explorer-track.png")
         phone = browser.new_page(viewport=PHONE, color_scheme="dark", has_touch=True)
         _open(phone, url)
         phone.screenshot(path=folder / "explorer-phone.png")

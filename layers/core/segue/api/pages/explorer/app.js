@@ -15,7 +15,7 @@ const SOME = 8;
 const PAST_TENSE = { play: "Played", skip: "Skipped", like: "Liked" };
 
 /** What the page knows of the service, of the listener that is shown, and of what was asked for. */
-const page = { models: [], listener: null, events: [], asked: "", requests: 0 };
+const page = { models: [], listener: null, events: [], asked: "", requests: 0, started: false };
 
 async function start() {
   startControls();
@@ -38,6 +38,7 @@ async function start() {
     byId("facts").textContent = `Recommendations as of ${now}, by bundle ${health.bundle}.`;
     follow((state) => guarded(() => show(state)));
     await show(read());
+    page.started = true;
   });
 }
 
@@ -89,6 +90,8 @@ function clear(user) {
   byId("name").textContent = `Listener ${user}`;
   byId("erase").hidden = !isOurs(user);
   for (const id of ["profile", "timeline", "session", "lists"]) byId(id).replaceChildren();
+  // Whoever has just chosen the listener goes on from here.
+  if (page.started) byId("name").focus();
 }
 
 async function showProfile(user) {
@@ -116,7 +119,7 @@ function showCounts() {
   if (text) text.textContent = listened(sessionsOf(page.events));
 }
 
-/** Asks all models at once; what has changed, in words. */
+/** Asks all models at once; what has changed, in words, or null where nothing new is shown. */
 async function showAnswers(state, compare) {
   const request = ++page.requests;
   setBusy(true);
@@ -128,11 +131,11 @@ async function showAnswers(state, compare) {
       return { model, problem };
     }
   }));
-  if (request !== page.requests) return "";
+  if (request !== page.requests) return null;
   setBusy(false);
   const fault = lists.find((it) => it.problem?.field)?.problem;
   showFault(fault ?? null);
-  return fault ? "" : showLists(lists, compare, act);
+  return fault ? null : showLists(lists, compare, act);
 }
 
 /** From the dialog back to the lists, to see them follow. */
@@ -151,7 +154,7 @@ async function sendAndFollow(track, what) {
   await send(state.listener, track.track_id, what, page.events);
   const [changes] = await Promise.all([showAnswers(state, true), showHeard(state.listener)]);
   refreshLinks();
-  say(`${PAST_TENSE[what]} ${api.titleOf(track)}. ${changes}`);
+  say(`${PAST_TENSE[what]} ${api.titleOf(track)}. ${changes ?? ""}`);
 }
 
 async function erase() {

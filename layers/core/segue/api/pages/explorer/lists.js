@@ -11,6 +11,7 @@ const ABOUT = {
   hybrid: "All the evidence, weighed for them",
 };
 const ACTIONS = { play: "Play", skip: "Skip", like: "Like" };
+const SAME = "no change";
 const STILL = matchMedia("(prefers-reduced-motion: reduce)");
 
 /** The lists as they are shown: of each model its answer, or the problem there was. */
@@ -31,7 +32,8 @@ export function showLists(lists, compare, act) {
   byId("lists").replaceChildren(...lists.map((list, n) => column(list, changes[n], act)));
   if (compare) animate(places);
   if (focus) refocus(focus);
-  return lists.flatMap(({ model }, n) => changes[n] ? `${capital(model.name)}: ${inWords(changes[n])}` : []).join("; ");
+  const told = lists.map(({ model }, n) => [model, changes[n] && inWords(changes[n])]).filter(([, it]) => it && it !== SAME);
+  return told.map(([model, it]) => `${capital(model.name)}: ${it}`).join("; ") || "No list has changed";
 }
 
 /** Where a track stands in each of the lists that have it. */
@@ -66,7 +68,7 @@ function inWords({ moves, gone }) {
     [values.filter((it) => it < 0).length, "down"],
     [gone, "gone"],
   ].filter(([number]) => number);
-  return parts.map(([number, what]) => `${number} ${what}`).join(", ") || "no change";
+  return parts.map(([number, what]) => `${number} ${what}`).join(", ") || SAME;
 }
 
 function column({ model, answer, problem }, changes, act) {
