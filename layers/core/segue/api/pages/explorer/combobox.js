@@ -20,8 +20,12 @@ export function combobox(input, list, { search, show, pick }) {
 
   list.setAttribute("role", "listbox");
   for (const [name, value] of Object.entries({
-    role: "combobox", "aria-autocomplete": "list", "aria-expanded": "false", "aria-controls": list.id,
-  })) input.setAttribute(name, value);
+    role: "combobox",
+    "aria-autocomplete": "list",
+    "aria-expanded": "false",
+    "aria-controls": list.id,
+  }))
+    input.setAttribute(name, value);
   close();
 
   function close() {
@@ -64,7 +68,9 @@ export function combobox(input, list, { search, show, pick }) {
 
   function option(item, place) {
     const attributes = {
-      id: `${list.id}-${place}`, role: "option", "aria-selected": "false",
+      id: `${list.id}-${place}`,
+      role: "option",
+      "aria-selected": "false",
       // Before the field loses the focus, which would close the list.
       mousedown: (event) => event.preventDefault(),
       click: () => choose(item),

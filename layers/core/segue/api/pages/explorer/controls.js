@@ -22,7 +22,8 @@ export function showControls(state) {
   const form = byId("controls");
   for (const name of ["k", "novelty", "diversity", "explicit", "filter"]) form[name].value = state[name];
   showDiversity(form);
-  showBoosts(state.boosts);
+  // Fields that are drawn anew would lose the focus.
+  if (JSON.stringify(boostsOf(form)) !== JSON.stringify(state.boosts)) showBoosts(state.boosts);
 }
 
 /** What goes into the body of a prediction. */
@@ -35,12 +36,16 @@ export function wishOf(state) {
 /** Shows a problem at the field that is at fault, with the place where it says one; null: none. */
 export function showFault(problem) {
   for (const box of document.querySelectorAll("#controls .fault")) box.hidden = true;
-  for (const field of document.querySelectorAll("#controls [aria-invalid]")) field.removeAttribute("aria-invalid");
+  for (const field of document.querySelectorAll("#controls [aria-invalid]"))
+    field.removeAttribute("aria-invalid");
   if (!problem) return;
   const { field, box } = placeOf(problem);
   field?.setAttribute("aria-invalid", "true");
   box.hidden = false;
-  box.replaceChildren(...markedText(field, problem.position), h("p", { role: "alert" }, problem.message.replace(`${problem.field}: `, "")));
+  box.replaceChildren(
+    ...markedText(field, problem.position),
+    h("p", { role: "alert" }, problem.message.replace(`${problem.field}: `, "")),
+  );
 }
 
 function placeOf({ field }) {
@@ -74,13 +79,45 @@ function boostRow({ where, factor }, place) {
     go(values(byId("controls")));
     byId("add-boost").focus();
   };
-  return h("div", { class: "boost" },
-    h("div", { class: "field wide" }, h("label", { for: textId }, "Boost tracks with"),
-      h("input", { id: textId, class: "where", type: "text", autocomplete: "off", spellcheck: "false", placeholder: 'genre == "rock"', "aria-describedby": faultId, value: where })),
-    h("div", { class: "field narrow" }, h("label", { for: factorId }, "by a factor of"),
-      h("input", { id: factorId, class: "factor", type: "number", min: "0", max: "100", step: "any", value: factor })),
-    h("button", { type: "button", class: "close", "aria-label": "Remove the boost", click: remove }, icon("close")),
-    h("div", { id: faultId, class: "fault", hidden: true }));
+  return h(
+    "div",
+    { class: "boost" },
+    h(
+      "div",
+      { class: "field wide" },
+      h("label", { for: textId }, "Boost tracks with"),
+      h("input", {
+        id: textId,
+        class: "where",
+        type: "text",
+        autocomplete: "off",
+        spellcheck: "false",
+        placeholder: 'genre == "rock"',
+        "aria-describedby": faultId,
+        value: where,
+      }),
+    ),
+    h(
+      "div",
+      { class: "field narrow" },
+      h("label", { for: factorId }, "by a factor of"),
+      h("input", {
+        id: factorId,
+        class: "factor",
+        type: "number",
+        min: "0",
+        max: "100",
+        step: "any",
+        value: factor,
+      }),
+    ),
+    h(
+      "button",
+      { type: "button", class: "close", "aria-label": "Remove the boost", click: remove },
+      icon("close"),
+    ),
+    h("div", { id: faultId, class: "fault", hidden: true }),
+  );
 }
 
 function boostsOf(form) {

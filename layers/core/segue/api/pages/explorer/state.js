@@ -10,8 +10,15 @@
 
 /** @type {State} */
 const DEFAULTS = {
-  listener: "", track: "", make: false,
-  k: 10, novelty: "any", diversity: 0, explicit: true, filter: "", boosts: [],
+  listener: "",
+  track: "",
+  make: false,
+  k: 10,
+  novelty: "any",
+  diversity: 0,
+  explicit: true,
+  filter: "",
+  boosts: [],
 };
 
 let shown = () => {};
