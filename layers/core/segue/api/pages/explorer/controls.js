@@ -3,6 +3,8 @@
 import { byId, h, icon } from "./dom.js";
 import { go } from "./state.js";
 
+// As many as the service takes.
+const MOST_BOOSTS = 5;
 const NEW_BOOST = { where: "", factor: 2 };
 
 /** Has the fields change the state; what is typed counts when the field is left, or on Enter. */
@@ -70,12 +72,14 @@ function showDiversity(form) {
 
 function showBoosts(boosts) {
   byId("boosts").replaceChildren(...boosts.map(boostRow));
+  byId("add-boost").disabled = boosts.length >= MOST_BOOSTS;
 }
 
 function boostRow({ where, factor }, place) {
   const [textId, factorId, faultId] = ["boost", "factor", "boost-fault"].map((it) => `${it}-${place}`);
   const remove = (event) => {
     event.target.closest(".boost").remove();
+    showBoosts(boostsOf(byId("controls")));
     go(values(byId("controls")));
     byId("add-boost").focus();
   };
@@ -105,7 +109,7 @@ function boostRow({ where, factor }, place) {
         id: factorId,
         class: "factor",
         type: "number",
-        min: "0",
+        min: "0.01",
         max: "100",
         step: "any",
         value: factor,

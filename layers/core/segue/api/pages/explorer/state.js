@@ -70,5 +70,5 @@ function number(text, least, greatest, otherwise) {
 
 function boostOf(text) {
   const [, factor, where] = /^([\d.]*):?(.*)$/s.exec(text);
-  return { where, factor: number(factor, 0, 1000, 2) };
+  return { where, factor: number(factor, 0.01, 100, 2) };
 }
