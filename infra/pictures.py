@@ -45,6 +45,7 @@ def take_pictures(url: str, folder: Path) -> None:
         desk.get_by_label("Only tracks with").fill("year >= 1990 and not explicit")
         desk.keyboard.press("Enter")
         desk.get_by_role("status").get_by_text("Hybrid").wait_for()
+        desk.locator("#status:empty").wait_for(state="attached")
         desk.screenshot(path=folder / "explorer.png")
         desk.locator("#lists .list").last.locator(".title").first.click()
         desk.get_by_role("heading", name="Its neighbours").wait_for()

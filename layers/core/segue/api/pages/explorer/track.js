@@ -1,11 +1,13 @@
 /** One track: what it sounds like, which lists have it and why, and its neighbours. */
 
 import * as api from "./api.js";
-import { byId, count, h, icon, svg } from "./dom.js";
+import { byId, h, icon, svg } from "./dom.js";
 import { capital, standings } from "./lists.js";
 import { go, hashOf } from "./state.js";
 
-const NEIGHBOURS = 12;
+// Of so many, the nearest are listed and the artists counted.
+const NEIGHBOURS = 50;
+const LISTED = 12;
 // What is told of a track elsewhere on the page.
 const TOLD = new Set(["explicit", "popularity"]);
 const KEYS = ["C", "C♯", "D", "E♭", "E", "F", "F♯", "G", "A♭", "A", "B♭", "B"];
@@ -77,7 +79,7 @@ function content(track, neighbours, act) {
       ),
     ...sound(track.attributes ?? {}, track.popularity),
     ...listed(track.track_id),
-    ...nearest(neighbours),
+    ...nearest(track, neighbours),
   ].filter(Boolean);
 }
 
@@ -163,44 +165,45 @@ function listed(id) {
   ];
 }
 
-function nearest({ value: tracks, reason: problem }) {
+function nearest(track, { value: tracks, reason: problem }) {
   if (problem) return [h("h3", {}, "Its neighbours"), h("p", {}, problem.message)];
   if (!tracks.length) return [];
   return [
     h("h3", {}, "Its neighbours"),
-    h("p", { class: "note" }, artists(tracks)),
+    artistsNear(track, tracks),
     h(
       "ol",
       { class: "neighbours" },
-      tracks.map((it) =>
-        h(
-          "li",
-          {},
-          h("a", { href: hashOf({ track: it.track_id }), "data-track": it.track_id }, api.titleOf(it)),
-          h("span", { class: "artist" }, it.artist ?? ""),
-          h("span", { class: "reason" }, it.reason?.text ?? ""),
+      tracks
+        .slice(0, LISTED)
+        .map((it) =>
           h(
-            "span",
-            { class: "score", title: "Cosine of the two in the autoencoder's latent space" },
-            `${percent(it.score)} alike`,
+            "li",
+            {},
+            h("a", { href: hashOf({ track: it.track_id }), "data-track": it.track_id }, api.titleOf(it)),
+            h("span", { class: "artist" }, it.artist ?? ""),
+            h("span", { class: "reason" }, it.reason?.text ?? ""),
+            h(
+              "span",
+              { class: "score", title: "Cosine of the two in the autoencoder's latent space" },
+              `${percent(it.score)} alike`,
+            ),
           ),
         ),
-      ),
     ),
   ];
 }
 
-/** Who is most like it, in one sentence. */
-function artists(tracks) {
-  const counts = [
-    ...Map.groupBy(
-      tracks.filter((it) => it.artist),
-      (it) => it.artist,
-    ),
-  ]
+/** Who else is like it: the artists of most of the nearest tracks, its own left out. */
+function artistsNear({ artist }, tracks) {
+  const others = tracks.filter((it) => it.artist && it.artist !== artist);
+  const most = [...Map.groupBy(others, (it) => it.artist)]
     .sort(([, one], [, other]) => other.length - one.length)
-    .slice(0, 3);
-  return `Closest: ${counts.map(([name, own]) => `${name} (${count(own.length, "track")})`).join(", ")}.`;
+    .slice(0, 4);
+  if (!most.length) return null;
+  const share = ([name, own], n) =>
+    `${name} (${own.length}${n === 0 ? ` of the ${tracks.length} nearest tracks` : ""})`;
+  return h("p", {}, `Artists like this one: ${most.map(share).join(", ")}.`);
 }
 
 const percent = (share) => `${Math.round(100 * share)}\u00a0%`;
