@@ -28,7 +28,7 @@ UV := pip compile --quiet --upgrade --python-version 3.11 --no-emit-index-url --
 
 .DELETE_ON_ERROR:
 .PHONY: run test lint format unit integration runtime e2e fuzz faults deploy-local run-deployed bench notebook \
-	audit lock clean
+	pictures audit lock clean
 
 run: $(BUNDLE)/manifest.json  ## Train where need be, and serve on http://127.0.0.1:8000
 	@$(BIN)/segue serve --data "$(DATA)" --bundle $(BUNDLE) --state $(STATE)/stack
@@ -71,6 +71,9 @@ deploy-local: .venv/test .venv-sam/done .venv-stack/done $(NEWMAN)  ## Deploy on
 
 run-deployed: $(BUNDLE)/manifest.json .venv-sam/done .venv-stack/done  ## Deploy likewise, to try it out
 	@$(BIN)/python -m infra.deployed --data "$(DATA)" --bundle $(BUNDLE) --state $(STATE)/deployed
+
+pictures: .venv/test  ## Take the README's pictures of the explorer, of what `make run` serves
+	$(BIN)/python -m infra.pictures http://127.0.0.1:8000
 
 bench: $(BUNDLE)/manifest.json  ## What requests and memory cost on this machine; training not again
 	@$(BIN)/segue bench --bundle $(BUNDLE)
