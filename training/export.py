@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from segue.domain.catalogue import Catalogue
 from segue.domain.descriptions import Descriptions
 from segue.domain.errors import InvalidData
-from segue.domain.labels import Labels
+from segue.domain.labels import Label, Labels
 from segue.models.bundle import FORMAT, MANIFEST, manifest_bytes
 from training.catalogue import EncodedCatalogue
 
@@ -140,7 +140,7 @@ def write_descriptions(writer: BundleWriter, descriptions: Descriptions) -> None
     _write_labels(writer, list(descriptions.labels.values()))
 
 
-def _write_labels(writer: BundleWriter, columns: Sequence[Labels]) -> None:
+def _write_labels(writer: BundleWriter, columns: Sequence[Labels[Label]]) -> None:
     """Column behind column, the offsets running on."""
     offsets, numbers = [np.zeros(1, np.int32)], [np.empty(0, np.int32)]
     for column in columns:

@@ -67,7 +67,7 @@ class InvalidFilter(InvalidRequest):
     """An expression over tracks cannot be read, or not be meant. ``position`` is the place of the
     character where it goes wrong, from 0 on."""
 
-    def __init__(self, message: str, position: int, *, field: str = "filter") -> None:
+    def __init__(self, message: str, position: int = 0, *, field: str = "filter") -> None:
         super().__init__(message, field=field)
         self.position = position
 

@@ -29,7 +29,7 @@ from segue.domain.catalogue import Catalogue
 from segue.domain.descriptions import Descriptions, TrackCard, card_of
 from segue.domain.errors import BundleCorrupt, BundleMissing, InvalidData
 from segue.domain.genres import TrackGenres
-from segue.domain.labels import Labels
+from segue.domain.labels import Label, Labels
 from segue.domain.texts import Texts
 from segue.domain.times import parse_time
 from segue.domain.words import WordIndex
@@ -183,7 +183,7 @@ class Bundle:
         content, starts = (self.array(f"descriptions/{name}{part}.npy") for part in ("", "_starts"))
         return Texts(content, starts)
 
-    def _labels(self) -> Iterator[Labels]:
+    def _labels(self) -> Iterator[Labels[Label]]:
         """Column after column: the offsets of each begin where those of the one before end."""
         tracks = len(self.catalogue)
         offsets = self.array("descriptions/label_offsets.npy")
