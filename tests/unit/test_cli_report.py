@@ -135,9 +135,7 @@ class TestReport:
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         found = report(HALVES, (6, 20), (14, 20))
-        service = answering(
-            monkeypatch, (200, json.dumps(found)), (200, "<!doctype html><head>")
-        )
+        service = answering(monkeypatch, (200, json.dumps(found)), (200, "<!doctype html><head>"))
         files = ("--html", tmp_path / "page.html", "--json", tmp_path / "report.json")
         assert run("report", "--experiment", "spring", "--live", *files).exit_code == 0
         asked = [dict(request.url.params) for request in service.requests]
