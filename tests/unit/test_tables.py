@@ -15,11 +15,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from infra.cli import app
-from infra.service import ServiceError
 from segue.domain.errors import InvalidData
 from segue.domain.times import DAY, parse_time
 from segue.experiments.experiment import default_experiment
 from segue.experiments.records import Exposure, Record
+from segue_client import Problem
 from tests.unit.conftest import Function, World
 from tests.unit.test_evaluation import by_catalogue, by_plays
 from training import frames
@@ -164,13 +164,13 @@ class TestExport:
 
         def cleared(path: str, query: dict[str, str]) -> Any:
             if "next" in query:
-                raise ServiceError("GET /ab_test/results: 400 not a position", 400)
+                raise Problem(400, detail="next: not a position")
             return whole(path, query)
 
         serve(monkeypatch, cleared)
         result = export(file)
         assert result.exit_code == 1
-        assert result.stderr == "segue: GET /ab_test/results: 400 not a position\n"
+        assert result.stderr == "segue: 400 next: not a position\n"
         assert [path.name for path in file.parent.iterdir()] == [file.name]
         assert file.read_text() == "of yesterday"
 

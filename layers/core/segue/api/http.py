@@ -48,6 +48,13 @@ Live = Annotated[bool, Meta(description="What was shown live, not what was repla
 # Brackets, and strings, in which brackets are no brackets.
 _BRACKETS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
+_OF_TEXT = {
+    "Expected `bool`": "must be true or false",
+    "Expected `int`, got": "must be a whole number",
+    "Expected `int` >= (.*)": r"must be at least \1",
+    "Expected `int` <= (.*)": r"must be at most \1",
+}
+
 S = TypeVar("S", bound=Struct)
 
 
@@ -108,7 +115,12 @@ def read_query(event: APIGatewayProxyEvent, kind: type[S]) -> S:
     try:
         return msgspec.convert(event.query_string_parameters or {}, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise _invalid(error) from None
+        refused = _invalid(error)
+        # In a query all is text: what msgspec says of types would only puzzle.
+        for pattern, said in _OF_TEXT.items():
+            if match := re.match(pattern, str(refused)):
+                raise InvalidRequest(match.expand(said), field=refused.field) from None
+        raise refused from None
 
 
 def read_moment(value: str | int | None, field: str) -> int | None:
