@@ -27,7 +27,8 @@ UV := pip compile --quiet --upgrade --python-version 3.11 --no-emit-index-url --
 	--no-annotate requirements.in --output-file requirements.txt
 
 .DELETE_ON_ERROR:
-.PHONY: run test lint format unit integration runtime e2e faults deploy-local run-deployed pictures bench audit lock clean
+.PHONY: run test lint format unit integration runtime e2e fuzz faults deploy-local run-deployed bench notebook \
+	pictures audit lock clean
 
 run: $(BUNDLE)/manifest.json  ## Train where need be, and serve on http://127.0.0.1:8000
 	@$(BIN)/segue serve --data "$(DATA)" --bundle $(BUNDLE) --state $(STATE)/stack
@@ -59,6 +60,9 @@ runtime: .venv/test .venv-sam/done
 e2e: .venv/test $(NEWMAN)
 	$(BIN)/pytest tests/$@ -rs
 
+fuzz: .venv/test  ## Thousands of requests to every route: is any answer not as documented?
+	$(BIN)/pytest tests/e2e/test_openapi.py --examples 2000 -rs
+
 faults: .venv/test  ## Kills, a full disk, damage, many times each: is anything lost?
 	$(BIN)/pytest tests/e2e/test_faults.py --rounds 2 --seed 1 -rs
 
@@ -73,6 +77,9 @@ pictures: .venv/test  ## Take the README's pictures of the explorer, of what `ma
 
 bench: $(BUNDLE)/manifest.json  ## What requests and memory cost on this machine; training not again
 	@$(BIN)/segue bench --bundle $(BUNDLE)
+
+notebook: .venv/test  ## Run docs/day.ipynb anew; it keeps what it shows
+	$(BIN)/python -m tests.notebook docs/day.ipynb
 
 format: .venv/test  ## Put the code in order
 	$(BIN)/ruff check --fix .
@@ -93,13 +100,13 @@ lock: .venv/test  ## Renew the locked versions
 	cd tests && ../$(BIN)/uv $(subst requirements.,sam.,$(UV))
 	cd tests && ../$(BIN)/uv $(subst requirements.,checkov.,$(UV))
 
-.venv/run: $(LOCKS) pyproject.toml
+.venv/run: $(LOCKS) pyproject.toml clients/python/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Segue needs Python 3.11 or later; this is " + sys.version.split()[0])'
 	@echo "Installing what Segue needs into .venv (once; PyTorch is the large part) ..."
 	@$(PYTHON) -m venv .venv
 	@$(PIP) --require-hashes --requirement layers/runtime/requirements.txt
 	@$(PIP) --requirement infra/requirements.txt --requirement training/requirements.txt
-	@$(PIP) --no-deps --editable .
+	@$(PIP) --no-deps --editable . --editable clients/python
 	@touch $@
 
 .venv/test: .venv/run tests/requirements.txt

@@ -91,12 +91,12 @@ class Template:
         return properties
 
     def routes(self) -> list[Route]:
-        """Every route of the API, in the template's order."""
+        """Every route of the API, in the template's order; preflights (OPTIONS) are none."""
         return [
             Route(event["Properties"]["Method"].upper(), event["Properties"]["Path"], function_id)
             for function_id, function in self.resources(FUNCTION).items()
             for event in function["Properties"].get("Events", {}).values()
-            if event["Type"] == "Api"
+            if event["Type"] == "Api" and event["Properties"]["Method"] != "OPTIONS"
         ]
 
     def tables(self) -> list[Table]:
@@ -262,7 +262,8 @@ class _Resolver:
 
 
 def _table(logical_id: str, properties: Mapping[str, Any]) -> Table:
-    schema = {key: properties[key] for key in ("BillingMode", "AttributeDefinitions", "KeySchema")}
+    known = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
+    schema = {key: properties[key] for key in known if key in properties}
     ttl = properties.get("TimeToLiveSpecification", {})
     return Table(logical_id, schema, ttl.get("AttributeName"))
 

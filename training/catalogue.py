@@ -15,7 +15,7 @@ from segue.domain.times import Window, format_time
 from segue.domain.users import User
 from segue.features.encoder import Columns, Encoder, fit_encoder
 from segue.features.listeners import user_columns
-from segue.features.schema import Schema
+from segue.features.schema import ARTIST, Schema
 from training.users import read_users
 
 # Popularity is by the plays of so many days; more of the past only breaks ties.
@@ -95,19 +95,17 @@ def encode_catalogue(
 
     Raises InvalidData where there are no tracks.
     """
-    tracks = _columns(connection)
-    ids = np.array([str(track_id).encode() for track_id in tracks["id"]], np.bytes_)
+    columns = read_columns(connection)
+    ids = _encoded(columns["id"])
     if not len(ids):
         raise InvalidData("the data has no tracks: there is nothing to recommend")
-    order = np.argsort(ids)
-    columns = {name: [values[row] for row in order] for name, values in tracks.items()}
     cutoff = popularity.cutoff
-    released = _released(columns, schema, cutoff) | _played(connection, ids[order], cutoff)
+    released = _released(columns, schema, cutoff) | _played(connection, ids, cutoff)
     known = {name: list(compress(values, released)) for name, values in columns.items()}
     encoder = fit_encoder(schema, known, user_columns(_listeners(connection, cutoff), schema))
-    artists, artist_ids = _artists(columns.get("id_artist", [None] * len(ids)))
+    artists, artist_ids = _artists(columns.get(ARTIST, [None] * len(ids)))
     catalogue = Catalogue(
-        ids=ids[order],
+        ids=ids,
         explicit=_flags(columns, schema.explicit, len(ids)),
         popularity=popularity.ranks([str(track_id) for track_id in columns["id"]]),
         artists=artists,
@@ -118,9 +116,16 @@ def encode_catalogue(
     return EncodedCatalogue(catalogue, encoder, features, released)
 
 
-def _columns(connection: duckdb.DuckDBPyConnection) -> Columns:
+def read_columns(connection: duckdb.DuckDBPyConnection) -> Columns:
+    """All columns of the tracks, in the order of their ids' bytes."""
     table = connection.sql("SELECT * FROM tracks ORDER BY id").to_arrow_table()
-    return {name: table.column(name).to_pylist() for name in table.column_names}
+    columns = {name: table.column(name).to_pylist() for name in table.column_names}
+    order = np.argsort(_encoded(columns["id"]))
+    return {name: [values[row] for row in order] for name, values in columns.items()}
+
+
+def _encoded(ids: Sequence[object]) -> NDArray[np.bytes_]:
+    return np.array([str(track_id).encode() for track_id in ids], np.bytes_)
 
 
 def _released(columns: Columns, schema: Schema, cutoff: int) -> NDArray[np.bool_]:
@@ -131,11 +136,12 @@ def _released(columns: Columns, schema: Schema, cutoff: int) -> NDArray[np.bool_
     if not schema.released:
         return np.ones(len(columns["id"]), np.bool_)
     today = format_time(cutoff)[: len(_LAST_DAY)]
-    dates = (_date(value) for value in _column(columns, schema.released))
+    dates = (date_of(value) for value in _column(columns, schema.released))
     return np.array([date + _LAST_DAY[len(date) :] < today for date in dates], np.bool_)
 
 
-def _date(value: object) -> str:
+def date_of(value: object) -> str:
+    """The day, month or year that a value says, as ISO 8601 has it; empty where it says none."""
     text = value[: len(_LAST_DAY)] if isinstance(value, str) else ""
     if isinstance(value, int | float):
         text = f"{value:04.0f}"

@@ -18,9 +18,10 @@ from segue.models.bundle import Bundle, read_manifest
 from training.card import CARD, model_card
 from training.catalogue import EncodedCatalogue, Popularity, encode_catalogue
 from training.data import Summary, connect, folder_schema, ingest
+from training.descriptions import describe_tracks
 from training.evaluation.own import Asked
 from training.evaluation.results import Judge
-from training.export import PLOTS, BundleWriter, write_catalogue
+from training.export import PLOTS, BundleWriter, write_catalogue, write_descriptions
 from training.models.fit import fit_models
 from training.plots import plot_losses, plot_sessions
 from training.progress import Progress
@@ -46,7 +47,8 @@ def train(
 ) -> Mapping[str, Any]:
     """Fit every model on what lies before the cut-off; the manifest of the bundle at ``out``.
 
-    ``cutoff``: milliseconds since 1970 UTC; None: the midnight 30 days before the last event.
+    ``cutoff``: milliseconds since 1970 UTC; None: the midnight 30 days before the last event, or
+    after it where all the data lie in those days.
     ``device``: cpu or cuda; None: CUDA where there is one. ``schema``: the feature schema; None:
     the folder's own, else Pozytywka's. The same data and seed give the same bundle, byte for byte,
     on the same kind of machine. Raises InvalidData where the folder cannot be used, or holds
@@ -60,20 +62,24 @@ def train(
         summary = ingest(data, Path(folder), progress=reading, schema=schema)
         cutoff = _default_cutoff(summary) if cutoff is None else cutoff
         with connect(Path(folder)) as connection, BundleWriter(out) as writer:
-            described = _describe(connection, summary, cutoff)
+            trained_on = _describe(connection, summary, cutoff)
             encoded = encode_catalogue(connection, features, Popularity(connection, cutoff))
             write_catalogue(writer, encoded, schema.read_text(encoding="utf-8"))
+            write_descriptions(writer, describe_tracks(connection, features, encoded.catalogue))
             fitted = fit_models(
                 connection, writer, encoded, cutoff, seed=seed, device=target, progress=progress
             )
-            plot_losses(fitted.curves, writer.path / PLOTS / "losses.png")
+            if fitted.curves:
+                plot_losses(fitted.curves, writer.path / PLOTS / "losses.png")
             plot_sessions(connection, cutoff, writer.path / PLOTS / "sessions.png")
             content: dict[str, Any] = {
                 "schema_hash": features.hash,
                 "cutoff": format_time(cutoff),
                 "seed": seed,
-                "data": described | {"released_before_cutoff": int(encoded.released.sum())},
+                "data": trained_on | {"released_before_cutoff": int(encoded.released.sum())},
             }
+            if fitted.notes:
+                content["notes"] = list(fitted.notes)
             writer.seal(content | {"models": fitted.models({})})
             judged = _judge(connection, encoded, Bundle.open(writer.path), seed, progress)
             models = fitted.models(judged)
@@ -151,9 +157,12 @@ def _describe(
 
 
 def _default_cutoff(summary: Summary) -> int:
-    if summary.last_event is None:
+    first, last = summary.first_event, summary.last_event
+    if first is None or last is None:
         raise InvalidData("the data has no events: there is nothing to learn from")
-    return (summary.last_event - 30 * DAY) // DAY * DAY
+    month_before = (last - 30 * DAY) // DAY * DAY
+    # Of so few days all are learnt from, and none is left to judge by.
+    return month_before if first < month_before else (last // DAY + 1) * DAY
 
 
 def _device(name: str | None) -> torch.device:

@@ -7,19 +7,18 @@ from aws_lambda_powertools.event_handler import Response
 from segue import bootstrap
 from segue.api.app import create_app, create_handler
 from segue.api.experiments import (
+    ExperimentsAnswer,
     experiment_row,
     parse_experiment,
     parse_experiment_name,
-    parse_list_length,
-    parse_page,
-    parse_side,
+    parse_results,
     parse_test,
     results_response,
-    shown_body,
+    test_response,
 )
 from segue.api.http import json_response, read_user_id
+from segue.api.recommendations import live_answer, parse_live
 from segue.api.telemetry import observe_outcome, observe_shown
-from segue.domain.times import format_time
 from segue.services.experiment import Pending
 
 app = create_app()
@@ -33,18 +32,16 @@ bootstrap.snapshot_models()
 def perform() -> Response[str]:
     outcome = experiments.perform(*parse_test(app.current_event))
     observe_outcome(outcome.exposure, settled=not isinstance(outcome, Pending))
-    if isinstance(outcome, Pending):
-        settles_at = format_time(outcome.settles_at)
-        return json_response({"status": "pending", "settles_at": settles_at}, 202)
-    return json_response({"Successful recommendation": int(outcome.successful)})
+    return test_response(outcome)
 
 
 @app.get("/ab_test/results")
 def results() -> Response[str]:
-    limit, after = parse_page(app.current_event)
-    name, is_live = parse_side(app.current_event)
-    experiment, page = experiments.results(name, live=is_live, limit=limit, after=after)
-    return results_response(experiment, page, limit, app.current_event)
+    asked = parse_results(app.current_event)
+    experiment, page = experiments.results(
+        asked.experiment, live=asked.live, limit=asked.limit, after=asked.next
+    )
+    return results_response(experiment, page, asked.limit, app.current_event)
 
 
 @app.delete("/ab_test/results")
@@ -55,16 +52,16 @@ def clear() -> Response[str]:
 
 @app.get("/users/<user_id>/recommendations")
 def recommend(user_id: str) -> Response[str]:
-    k, name = parse_list_length(app.current_event), parse_experiment_name(app.current_event)
+    asked = parse_live(app.current_event)
     start = perf_counter()
-    shown = live.recommend(read_user_id(user_id), k, name)
+    shown = live.recommend(read_user_id(user_id), asked.k, asked.experiment, explain=asked.explain)
     observe_shown(shown, 1_000 * (perf_counter() - start))
-    return json_response(shown_body(shown))
+    return json_response(live_answer(shown))
 
 
 @app.get("/experiments")
 def list_experiments() -> Response[str]:
-    return json_response({"experiments": [experiment_row(*each) for each in epochs.all()]})
+    return json_response(ExperimentsAnswer([experiment_row(*each) for each in epochs.all()]))
 
 
 @app.put("/experiments/<name>")

@@ -1,4 +1,4 @@
-"""Recommendations, similar tracks, the models behind them, and whether they can be had."""
+"""Recommendations, tracks, the models behind them, and whether they can be had."""
 
 from time import perf_counter
 
@@ -6,13 +6,21 @@ from aws_lambda_powertools.event_handler import Response
 
 from segue import bootstrap
 from segue.api.app import create_app, create_handler
-from segue.api.http import json_response
-from segue.api.recommendations import health_response, parse_predict, recommendation_response
+from segue.api.http import json_response, read_segment
+from segue.api.recommendations import health_answer, parse_predict, recommendation_response
 from segue.api.telemetry import observe
-from segue.api.tracks import parse_similar
+from segue.api.tracks import (
+    genres_answer,
+    parse_search,
+    parse_similar,
+    similar_response,
+    track_answer,
+    tracks_answer,
+)
 
 app = create_app()
 recommender = bootstrap.recommender()
+tracks = bootstrap.tracks()
 bootstrap.snapshot_models()
 
 
@@ -24,9 +32,24 @@ def predict(model_id: str) -> Response[str]:
     return recommendation_response(answer)
 
 
+@app.get("/tracks")
+def search() -> Response[str]:
+    return json_response(tracks_answer(tracks.search(parse_search(app.current_event))))
+
+
+@app.get("/tracks/<track_id>")
+def track(track_id: str) -> Response[str]:
+    return json_response(track_answer(tracks.track(read_segment(track_id, "track_id"))))
+
+
 @app.get("/tracks/<track_id>/similar")
 def similar(track_id: str) -> Response[str]:
-    return json_response(recommender.similar(parse_similar(track_id, app.current_event)))
+    return similar_response(recommender.similar(parse_similar(track_id, app.current_event)))
+
+
+@app.get("/genres")
+def genres() -> Response[str]:
+    return json_response(genres_answer(tracks.genres()))
 
 
 @app.get("/models")
@@ -36,7 +59,7 @@ def models() -> Response[str]:
 
 @app.get("/health")
 def health() -> Response[str]:
-    return health_response(*recommender.check())
+    return json_response(health_answer(recommender.check()))
 
 
 lambda_handler = create_handler(app)

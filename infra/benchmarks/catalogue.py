@@ -8,12 +8,16 @@ from numpy.typing import NDArray
 
 from infra.demo.randomness import Floats, Ints, Rng, stream
 from segue.domain.catalogue import Catalogue
+from segue.domain.descriptions import Descriptions
+from segue.domain.labels import Labels
 from segue.domain.ragged import entries
+from segue.domain.texts import Texts
+from segue.domain.words import WordIndex
 from segue.models.bundle import SCHEMA, Bundle
 from segue.models.hybrid.model import read_followers
 from segue.models.hybrid.statistics import WINDOWS, Followers
 from training.catalogue import EncodedCatalogue
-from training.export import BundleWriter, write_catalogue
+from training.export import BundleWriter, write_catalogue, write_descriptions
 from training.models.hybrid.export import write_followers
 
 # The hybrid's arrays that have a row for every track of the catalogue; all others are of its head.
@@ -26,6 +30,8 @@ _BY_ARTISTS_OF_HEAD = 0.2
 _TRACKS_PER_ARTIST = 10
 # Days that the oldest tracks of the tail have been out. What came out lately was played lately.
 _OLDEST = 2_000
+# Different words beside those of the old titles.
+_WORDS = 300_000
 # Ids are numbers of 19 digits.
 _FIRST_ID, _LARGEST_STEP = 10**18, 2**40
 
@@ -105,6 +111,50 @@ def _write_catalogue(
     nothing = np.zeros((len(origin), 0), np.float16)
     encoded = EncodedCatalogue(catalogue, trained.encoder, nothing, np.ones(len(origin), np.bool_))
     write_catalogue(writer, encoded, (trained.path / SCHEMA).read_text(encoding="utf-8"))
+    write_descriptions(writer, _describe(trained, catalogue, origin, random))
+
+
+def _describe(
+    trained: Bundle, catalogue: Catalogue, origin: NDArray[np.int32], random: Rng
+) -> Descriptions:
+    """As the old tracks are described, but that every title has one more, made-up word."""
+    old = trained.descriptions
+    words = _made_up_words(_WORDS, random)
+    # Zipf's law, as in any language.
+    places = np.minimum(random.zipf(1.2, len(origin)) - 1, _WORDS - 1)
+    places = np.where(
+        random.random(len(origin)) < 0.5, places, random.integers(0, _WORDS, len(origin))
+    )
+    old_titles, old_artists = list(old.titles), list(old.artist_names) or [""]
+    titles = Texts.of(f"{old_titles[o]} {words[w]}" for o, w in zip(origin, places, strict=True))
+    artists = Texts.of(
+        f"{old_artists[number % len(old_artists)]} {words[-1 - number % _WORDS]}"
+        for number in range(len(catalogue.artist_ids))
+    )
+    return Descriptions(
+        titles=titles,
+        title_words=WordIndex.of(titles),
+        artist_names=artists,
+        artist_words=WordIndex.of(artists),
+        years=old.years[origin],
+        numbers={name: values[origin] for name, values in old.numbers.items()},
+        labels={name: _labels_of(labels, origin) for name, labels in old.labels.items()},
+    )
+
+
+def _made_up_words(number: int, random: Rng) -> list[str]:
+    """Different words of two to five syllables; the same number gives the same word."""
+    syllables = [a + b for a in "bcdfghklmnprstvz" for b in ("a", "e", "i", "o", "u", "an", "er")]
+    drawn = random.integers(0, len(syllables), (2 * number, 5))
+    lengths = random.integers(2, 6, 2 * number)
+    words = ("".join(syllables[i] for i in row[:n]) for row, n in zip(drawn, lengths, strict=True))
+    return list(dict.fromkeys(words))[:number]
+
+
+def _labels_of(labels: Labels, tracks: NDArray[np.int32]) -> Labels:
+    rows, places = entries(labels.offsets, tracks)
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(tracks)))])
+    return Labels(labels.names, offsets.astype(np.int32), labels.numbers[places])
 
 
 def _members(old: NDArray[np.int32], origin: NDArray[np.int32], tracks: int) -> NDArray[np.int32]:

@@ -7,7 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra.demo.randomness import Rng, stream
-from segue.adapters.memory import FixedClock, MemoryModelStore, MemorySessionStore, MemoryUserStore
+from segue.adapters.memory import (
+    FixedClock,
+    MemoryAvailability,
+    MemoryModelStore,
+    MemorySessionStore,
+    MemoryUserStore,
+)
 from segue.domain.catalogue import Catalogue
 from segue.domain.events import Event, EventType
 from segue.domain.times import DAY, SECOND, Window
@@ -49,7 +55,7 @@ def recommender(bundle: Bundle, listeners: list[MadeUp]) -> Recommender:
     sessions = _ReadyStore(ready={one.user.user_id: one.events for one in listeners})
     users = MemoryUserStore({one.user.user_id: one.user for one in listeners})
     clock = FixedClock(bundle.manifest.cutoff)
-    return Recommender(sessions, users, MemoryModelStore(bundle), clock)
+    return Recommender(sessions, users, MemoryModelStore(bundle), MemoryAvailability(), clock)
 
 
 def make_listeners(bundle: Bundle, number: int, seed: int) -> list[MadeUp]:

@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import urlencode
 
 import typer
 
@@ -24,6 +24,8 @@ Url = Annotated[
     ),
 ]
 LOCAL_URL = "http://127.0.0.1:8000"
+Experiment = Annotated[str, typer.Option(metavar="NAME", help="Which one.")]
+Live = Annotated[bool, typer.Option("--live", help="Of what listeners were shown, not of replays.")]
 
 Document = Mapping[str, Any]
 
@@ -32,25 +34,26 @@ _ABSENT = "-"
 
 def report(
     url: Url = LOCAL_URL,
-    experiment: Annotated[str, typer.Option(metavar="NAME", help="Which one.")] = "default",
-    live: Annotated[
-        bool, typer.Option("--live", help="Of what listeners were shown, not of replays.")
-    ] = False,
+    experiment: Experiment = "default",
+    live: Live = False,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Save the page for a browser.")
     ] = None,
     json_file: Json = None,
 ) -> None:
     """Say what an A/B test has shown so far: the verdict, and what it rests on."""
-    from infra.service import Service
+    from infra.service import connect
 
-    service = Service(url)
-    path = "/ab_test/report?" + urlencode({"experiment": experiment, "live": str(live).lower()})
-    document = service.call("GET", path)
+    with connect(url) as service:
+        document = service.report(experiment=experiment, live=live)
+        page = service.report_page(experiment=experiment, live=live) if html else ""
     show(document, console(json_file))
     write_json(json.dumps(document, indent=2), json_file)
     if html:
-        html.write_text(service.page(path), encoding="utf-8")
+        # Its links are relative to where it comes from.
+        base = f'<head><base href="{escape(url.rstrip("/"))}/ab_test/report">'
+        page = page.replace("<head>", base, 1)
+        html.write_text(page, encoding="utf-8")
 
 
 def show(document: Document, terminal: "Console") -> None:

@@ -25,15 +25,17 @@ from infra.local.functions import Answer, Invoke
 from infra.local.journal import Message, Receive, Send
 from infra.local.proxy_event import Request, decode_path_parameters, proxy_event
 from infra.template import Route
+from segue.api.cors import Cors
 from segue.api.http import check_nesting
-from segue.api.parameters import no_such_parameters
 from segue.api.problems import problem, problem_body
+from segue.api.routes import no_such_parameters
 from segue.domain.errors import MalformedRequest
 
 # API Gateway's own limit.
 MAX_BODY_BYTES = 10 * 1024 * 1024
 
 _INVOCATION = re.compile("/2015-03-31/functions/(?P<function>[^/]+)/invocations")
+_THIS_MACHINE = re.compile(r"http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
 _JSON = [("content-type", "application/json")]
 _FAILED = [("x-amz-function-error", "Unhandled")]
 
@@ -212,6 +214,14 @@ def _refuse_parameters(scope: Message) -> None:
         raise no_such_parameters(names)
 
 
+def _cors(scope: Message) -> Iterator[tuple[str, str]]:
+    """As functions answer the pages of listed websites; here, those of this machine."""
+    origin = dict(scope["headers"]).get(b"origin", b"").decode("latin-1")
+    if _THIS_MACHINE.fullmatch(origin):
+        for name, value in Cors([origin]).to_dict(origin).items():
+            yield name.lower(), value
+
+
 def _headers(scope: Message) -> Iterator[tuple[str, str]]:
     for name, value in scope["headers"]:
         yield name.decode("latin-1"), value.decode("latin-1")
@@ -261,7 +271,7 @@ def _response(answer: Mapping[str, Any]) -> Response:
 def _problem(refused: Refused, request_id: str) -> Response:
     body = problem_body(refused.status, refused.title, str(refused), request_id)
     headers = [("content-type", "application/problem+json"), *refused.headers]
-    return Response(refused.status, headers, json.dumps(body).encode())
+    return Response(refused.status, headers, msgspec.json.encode(body))
 
 
 async def _send(response: Response, scope: Message, send: Send) -> None:
@@ -269,6 +279,7 @@ async def _send(response: Response, scope: Message, send: Send) -> None:
     kind = "websocket.http" if scope["type"] == "websocket" else "http"
     with_body = scope.get("method") != "HEAD"
     pairs = [(name, value) for name, value in response.headers if name != "content-length"]
+    pairs += _cors(scope)
     if response.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
         pairs.append(("content-length", str(len(response.body))))
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs]

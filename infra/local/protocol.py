@@ -1,10 +1,10 @@
 """HTTP as the local stack speaks it: what cannot be read as HTTP is refused as a problem, too."""
 
-import json
 from http import HTTPStatus
 from uuid import uuid4
 
 import h11
+import msgspec
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from segue.api.problems import problem_body
@@ -21,7 +21,7 @@ class Protocol(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         """Refuse, with what uvicorn says of it, and hang up."""
         status, title = HTTPStatus.BAD_REQUEST, "Malformed request"
-        body = json.dumps(problem_body(status, title, f"{msg} {_RULES}", str(uuid4()))).encode()
+        body = msgspec.json.encode(problem_body(status, title, f"{msg} {_RULES}", str(uuid4())))
         headers = [
             ("content-type", "application/problem+json"),
             ("content-length", str(len(body))),

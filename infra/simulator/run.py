@@ -81,8 +81,8 @@ class Visit:
 def simulate(api: Api, data: Path, plan: Plan, report: Report) -> Document:
     """Play it through; the answer holds the truth, the listeners' own counts and the report.
 
-    ``data``: the demo data that the service's models were trained on. Raises ServiceError, and
-    InvalidData where they do not belong together.
+    ``data``: the demo data that the service's models were trained on. Raises ServiceError and
+    ``segue_client.ApiError``, and InvalidData where they do not belong together.
     """
     cutoff = parse_time(api.call("GET", "/models")["cutoff"])
     simulation = _Simulation(api, Crowd(data, plan.seed, cutoff), plan)

@@ -23,6 +23,8 @@ from typing import Any
 import boto3
 import httpx
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from infra.deployed import sam
 from infra.deployed.process import check_platform
@@ -34,7 +36,9 @@ from tests.ports import free_port
 ROOT = Path(__file__).parents[2]
 # Generous: the machine may be busy with everything else.
 PATIENCE = 120
-ENVIRONMENT = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'layers/core'}"}
+ENVIRONMENT = os.environ | {
+    "PYTHONPATH": f"{ROOT}:{ROOT / 'layers/core'}:{ROOT / 'clients/python'}"
+}
 
 
 def segue_command(*arguments: str) -> list[str]:
@@ -60,10 +64,19 @@ def segue(
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--service", choices=("local", "deployed"), default="local")
     parser.addoption("--rounds", type=int, default=1, help="how often each fault happens")
+    parser.addoption("--examples", type=int, default=15, help="requests to each route")
     parser.addoption("--seed", type=int, default=1, help="of when and where faults happen")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    hypothesis_settings.register_profile(
+        "service",
+        max_examples=config.getoption("--examples", 15),
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    hypothesis_settings.load_profile("service")
     for line in (
         "local: about `segue serve` itself, its processes and its state folder",
         "deployed: about deploying the stack on this machine",
@@ -97,6 +110,7 @@ class Service:
         return local_settings(f"http://127.0.0.1:{self.stack_port}") | {
             "SESSIONS_TABLE": self.names["SessionsTable"],
             "USERS_TABLE": self.names["UsersTable"],
+            "TRACKS_TABLE": self.names["TracksTable"],
             "BUCKET": self.names["Bucket"],
         }
 
@@ -132,7 +146,7 @@ def start(options: Options, port: int | None = None, stack_port: int | None = No
     """Start ``segue serve``; it may not be ready yet, or never be."""
     port, stack_port = port or free_port(), stack_port or free_port()
     process = _begin(options.command(port, stack_port), options.environment)
-    ids = ("SessionsTable", "UsersTable", "Bucket")
+    ids = ("SessionsTable", "UsersTable", "TracksTable", "Bucket")
     names = {logical_id: physical_name(PREFIX, logical_id) for logical_id in ids}
     return Service(process, f"http://127.0.0.1:{port}", stack_port, names)
 

@@ -83,4 +83,4 @@ def test_a_service_that_is_not_there_is_named_in_one_line() -> None:
     ended = segue("report", "--url", url)
     assert ended.returncode == 1
     (line,) = ended.stderr.splitlines()
-    assert line.startswith(f"segue: {url} does not answer: ")
+    assert line.startswith(f"segue: no answer from {url}/ab_test/report")

@@ -17,10 +17,15 @@ from infra.local.environment import local_settings
 from infra.local.port import listen
 from infra.template import create_resources, load
 from segue.adapters.aws import dynamodb_client, s3_client
-from segue.adapters.dynamodb import DynamoSessionStore, DynamoUserStore
-from segue.adapters.memory import MemoryResultStore, MemorySessionStore, MemoryUserStore
+from segue.adapters.dynamodb import DynamoAvailability, DynamoSessionStore, DynamoUserStore
+from segue.adapters.memory import (
+    MemoryAvailability,
+    MemoryResultStore,
+    MemorySessionStore,
+    MemoryUserStore,
+)
 from segue.adapters.s3 import S3ResultStore
-from segue.ports import ResultStore, SessionStore, UserStore
+from segue.ports import Availability, ResultStore, SessionStore, UserStore
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -35,6 +40,7 @@ class Stores:
 
     sessions: SessionStore
     users: UserStore
+    availability: Availability
     results: ResultStore
 
 
@@ -95,6 +101,7 @@ def stores_on(aws: Aws) -> Stores:
     return Stores(
         DynamoSessionStore(aws.dynamodb, aws.names["SessionsTable"]),
         DynamoUserStore(aws.dynamodb, aws.names["UsersTable"]),
+        DynamoAvailability(aws.dynamodb, aws.names["TracksTable"]),
         S3ResultStore(aws.s3, aws.names["Bucket"]),
     )
 
@@ -103,7 +110,9 @@ def stores_on(aws: Aws) -> Stores:
 def stores(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stores]:
     """Each implementation of the ports in turn."""
     if request.param == "memory":
-        yield Stores(MemorySessionStore(), MemoryUserStore(), MemoryResultStore())
+        yield Stores(
+            MemorySessionStore(), MemoryUserStore(), MemoryAvailability(), MemoryResultStore()
+        )
         return
     with resources(request, monkeypatch) as aws:
         yield stores_on(aws)

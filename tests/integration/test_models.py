@@ -21,7 +21,12 @@ from infra.cli import app
 from infra.models import Depot, publish_layer
 from segue.adapters import bundles
 from segue.adapters.bundles import POINTER_KEY, S3Bundles
-from segue.adapters.memory import FixedClock, MemorySessionStore, MemoryUserStore
+from segue.adapters.memory import (
+    FixedClock,
+    MemoryAvailability,
+    MemorySessionStore,
+    MemoryUserStore,
+)
 from segue.adapters.model_store import ActiveModelStore
 from segue.domain.errors import (
     BundleCorrupt,
@@ -332,7 +337,9 @@ class TestUnderLoad:
         listeners: tuple[MemorySessionStore, MemoryUserStore],
     ) -> None:
         bucket, serving = released(aws, *variants), store(aws, bundle.path, poll=0.05)
-        recommender = Recommender(*listeners, serving, FixedClock(bundle.manifest.cutoff))
+        recommender = Recommender(
+            *listeners, serving, MemoryAvailability(), FixedClock(bundle.manifest.cutoff)
+        )
         query = Query("1", 0, k=20)
         expected = {
             each.version: recommender.recommend(query, each).tracks for each in (bundle, *variants)

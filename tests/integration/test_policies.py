@@ -3,6 +3,7 @@
 The calls that reach AWS are noted while every route and every schedule has its turn.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -66,7 +67,7 @@ class Deployment:
     @property
     def names(self) -> dict[str, str]:
         found = dict(self.aws.names)
-        for table in ("SessionsTable", "UsersTable"):
+        for table in ("SessionsTable", "UsersTable", "TracksTable"):
             found[f"{table}.Arn"] = f"arn:aws:dynamodb:::table/{found[table]}"
         return found | {
             "Bucket.Arn": f"arn:aws:s3:::{found['Bucket']}",
@@ -97,8 +98,9 @@ class Deployment:
     def note(self, operation: str, asked: Mapping[str, Any]) -> None:
         noted = self.calls[self.running]
         if "TableName" in asked or "RequestItems" in asked:
+            index = f"/index/{asked['IndexName']}" if "IndexName" in asked else ""
             for table in asked.get("RequestItems") or [asked["TableName"]]:
-                arn = f"arn:aws:dynamodb:::table/{table}"
+                arn = f"arn:aws:dynamodb:::table/{table}{index}"
                 noted.add(Call(f"dynamodb:{operation}", arn))
             return
         action, bucket = (
@@ -171,14 +173,21 @@ def _ask_everything(deployment: Deployment, track: str) -> None:
     deployment.ask({**sample("add_events"), "path": "/users/newcomer/events"})
     for name in ("export_user", "health", "models", "predict"):
         deployment.ask(sample(name))
+    deployment.ask({**sample("save_availability"), "path": f"/tracks/{track}"})
+    back = {"body": json.dumps({"available": True})}
+    deployment.ask({**sample("save_availability"), "path": f"/tracks/{track}", **back})
     deployment.ask({**sample("similar"), "path": f"/tracks/{track}/similar"})
+    deployment.ask({**sample("track"), "path": f"/tracks/{track}"})
+    for name in ("search_tracks", "genres", "search_users"):
+        deployment.ask(sample(name))
+    deployment.ask({**sample("search_users"), "queryStringParameters": None})
     for name in ("save_experiment", "experiments", "recommendations", "perform_ab_test", "results"):
         deployment.ask(sample(name))
     deployment.ask({**sample("recommendations"), "path": "/users/newcomer/recommendations"})
     deployment.invoke("MaintenanceFunction", SCHEDULED)
     deployment.ask(sample("report"))
     deployment.invoke("AbReportFunction", SCHEDULED)
-    for name in ("explorer", "asset"):
+    for name in ("explorer", "asset", "docs", "openapi"):
         deployment.ask(sample(name))
     for name in ("erase_user", "delete_results"):
         deployment.ask(sample(name))

@@ -116,6 +116,47 @@ def test_an_amended_profile_keeps_the_attributes_that_there_are(stores: Stores) 
     assert stores.users.amend(amended) == amended
 
 
+def test_users_are_found_by_the_beginning_of_their_id(stores: Stores) -> None:
+    for user_id in ("429", "42", "4", "1042", "ünal", "x"):
+        stores.users.put(User(user_id))
+    assert [user.user_id for user in stores.users.search("42", 10)] == ["42", "429"]
+    assert [user.user_id for user in stores.users.search("4", 2)] == ["4", "42"]
+    assert [user.user_id for user in stores.users.search("ü", 10)] == ["ünal"]
+    assert stores.users.search("9", 10) == []
+    assert len(stores.users.search("", 3)) == 3
+    stores.users.delete("42")
+    assert [user.user_id for user in stores.users.search("42", 10)] == ["429"]
+
+
+def test_a_track_is_unavailable_from_the_next_look_on(stores: Stores) -> None:
+    assert stores.availability.unavailable() == frozenset()
+    for track in ("a", "changes", "b"):
+        stores.availability.save(track, available=False)
+    assert stores.availability.unavailable() == {"a", "b", "changes"}
+    stores.availability.save("a", available=True)
+    stores.availability.save("a", available=True)
+    assert stores.availability.unavailable() == {"b", "changes"}
+
+
+def test_every_reader_notices_what_another_took_out(aws: Aws) -> None:
+    reader, writer = stores_on(aws).availability, stores_on(aws).availability
+    assert reader.unavailable() == frozenset()
+    writer.save("a", available=False)
+    assert reader.unavailable() == {"a"}
+    writer.save("a", available=True)
+    assert reader.unavailable() == frozenset()
+
+
+def test_a_look_without_a_change_reads_one_small_item(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    availability = stores_on(aws).availability
+    availability.save("a", available=False)
+    assert availability.unavailable() == {"a"}
+    monkeypatch.setattr(aws.dynamodb, "get_paginator", None)
+    assert availability.unavailable() == {"a"}
+
+
 def test_an_experiment_changes_only_from_the_version_that_was_read(stores: Stores) -> None:
     results = stores.results
     assert results.experiment("default") is None

@@ -17,6 +17,7 @@ import pytest_socket
 from infra.template import load
 from segue.adapters.memory import (
     FixedClock,
+    MemoryAvailability,
     MemoryModelStore,
     MemoryResultStore,
     MemorySessionStore,
@@ -35,6 +36,7 @@ from segue.services.live import Live
 from segue.services.privacy import Privacy
 from segue.services.recommend import Recommender
 from segue.services.settlement import Settlement
+from segue.services.tracks import Tracks
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,14 +60,21 @@ class World:
     sessions: MemorySessionStore = field(default_factory=MemorySessionStore)
     users: MemoryUserStore = field(default_factory=MemoryUserStore)
     results: MemoryResultStore = field(default_factory=MemoryResultStore)
+    availability: MemoryAvailability = field(default_factory=MemoryAvailability)
 
     def __post_init__(self) -> None:
         self.cutoff = self.bundle.manifest.cutoff
         self.clock = FixedClock(self.cutoff + 31 * DAY)
         self.models = MemoryModelStore(self.bundle)
         self.recommender = Recommender(
-            self.sessions, self.users, self.models, self.clock, self.cutoff
+            self.sessions,
+            self.users,
+            self.models,
+            self.availability,
+            self.clock,
+            self.cutoff,
         )
+        self.catalogue_tracks = Tracks(self.models, self.availability)
         self.ingest = Ingest(self.sessions, self.users, self.clock, self.catalogue, self.cutoff)
         self.privacy = Privacy(self.sessions, self.users, self.results)
         self.epochs = Epochs(self.models, self.results)
@@ -76,7 +85,15 @@ class World:
         self.experiments = Experiments(
             self.epochs, self.exposer, self.settlement, self.results, self.clock
         )
-        self.live = Live(self.epochs, self.exposer, self.models, self.results, self.clock)
+        self.live = Live(
+            self.epochs,
+            self.exposer,
+            self.recommender,
+            self.availability,
+            self.models,
+            self.results,
+            self.clock,
+        )
 
     def catalogue(self) -> Catalogue:
         """The one that is served."""
@@ -174,7 +191,7 @@ def _patterns() -> dict[str, str]:
 
 def load_function(name: str, monkeypatch: pytest.MonkeyPatch) -> Function:
     """Import a function's app.py afresh, with the least environment it needs."""
-    unused = ("SESSIONS_TABLE", "USERS_TABLE", "BUCKET")
+    unused = ("SESSIONS_TABLE", "USERS_TABLE", "TRACKS_TABLE", "BUCKET")
     for variable in (*unused, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(variable, "unused")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
@@ -200,7 +217,14 @@ def predict(world: World, monkeypatch: pytest.MonkeyPatch) -> Function:
     """functions/predict over the world."""
     function = load_function("predict", monkeypatch)
     monkeypatch.setattr(function.module, "recommender", world.recommender)
+    monkeypatch.setattr(function.module, "tracks", world.catalogue_tracks)
     return function
+
+
+@pytest.fixture
+def pages(monkeypatch: pytest.MonkeyPatch) -> Function:
+    """functions/pages, which needs nothing."""
+    return load_function("pages", monkeypatch)
 
 
 @pytest.fixture
@@ -218,4 +242,5 @@ def events(world: World, monkeypatch: pytest.MonkeyPatch) -> Function:
     function = load_function("events", monkeypatch)
     for name in ("ingest", "privacy"):
         monkeypatch.setattr(function.module, name, getattr(world, name))
+    monkeypatch.setattr(function.module, "tracks", world.catalogue_tracks)
     return function

@@ -1,47 +1,46 @@
 """``segue report`` and ``segue simulate`` at the terminal, and how a service is asked."""
 
 import json
+from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
-from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
 from infra.cli import app
-from infra.service import Service, ServiceError, is_local
+from infra.service import Service, ServiceError
 from segue.domain.times import DAY
 from segue.experiments.experiment import Arm, Experiment, Mode
 from segue.experiments.records import Exposure, Record
 from segue.experiments.tally import Tally
 from segue.services.report.document import document
+from segue_client import Client, Problem
 
-ON_AWS = "https://abc123.execute-api.eu-west-1.amazonaws.com/prod"
 HALVES = (Arm("control", 0, 0.5), Arm("treatment", 3, 0.5))
 THIRDS = (Arm("old", 0, 0.5), Arm("new", 1, 0.25), Arm("newer", 2, 0.25))
 
 
-class FakePool:
+class FakeService:
     """Notes requests, and answers each by the next of the given statuses and bodies."""
 
     def __init__(self, *answers: tuple[int, str]) -> None:
         self.answers = list(answers)
-        self.requests: list[tuple[str, str, bytes | None, dict[str, str]]] = []
+        self.requests: list[httpx.Request] = []
 
-    def request(
-        self, method: str, url: str, *, body: bytes | None, headers: dict[str, str], **_: Any
-    ) -> SimpleNamespace:
-        self.requests.append((method, url, body, headers))
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
         status, text = self.answers.pop(0)
-        return SimpleNamespace(status=status, data=text.encode())
+        return httpx.Response(status, text=text)
 
 
-def answering(monkeypatch: pytest.MonkeyPatch, *answers: tuple[int, str]) -> FakePool:
+def answering(monkeypatch: pytest.MonkeyPatch, *answers: tuple[int, str]) -> FakeService:
     """Whoever asks any service from now on is answered that."""
-    pool = FakePool(*answers)
-    monkeypatch.setattr("infra.service.urllib3.PoolManager", lambda **_: pool)
-    return pool
+    service = FakeService(*answers)
+    client = partial(Client, transport=httpx.MockTransport(service))
+    monkeypatch.setattr("infra.service.Client", client)
+    return service
 
 
 def run(*arguments: str | Path) -> Result:
@@ -136,14 +135,17 @@ class TestReport:
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         found = report(HALVES, (6, 20), (14, 20))
-        pool = answering(monkeypatch, (200, json.dumps(found)), (200, "<!doctype html>"))
+        service = answering(
+            monkeypatch, (200, json.dumps(found)), (200, "<!doctype html><head>")
+        )
         files = ("--html", tmp_path / "page.html", "--json", tmp_path / "report.json")
         assert run("report", "--experiment", "spring", "--live", *files).exit_code == 0
-        asked = [(urlsplit(url).query, headers["Accept"]) for _, url, _, headers in pool.requests]
-        query = "experiment=spring&live=true"
-        assert asked == [(query, "application/json"), (query, "text/html")]
+        asked = [dict(request.url.params) for request in service.requests]
+        spring = {"experiment": "spring", "live": "true"}
+        assert asked == [spring | {"format": "json"}, spring | {"format": "html"}]
         assert json.loads((tmp_path / "report.json").read_text()) == found
-        assert (tmp_path / "page.html").read_text() == "<!doctype html>"
+        base = '<base href="http://127.0.0.1:8000/ab_test/report">'
+        assert (tmp_path / "page.html").read_text() == f"<!doctype html><head>{base}"
 
     def test_passes_on_why_the_service_refuses(self, monkeypatch: pytest.MonkeyPatch) -> None:
         answering(monkeypatch, (404, '{"detail": "there is no experiment \'x\'"}'))
@@ -155,7 +157,19 @@ class TestReport:
     def test_refuses_what_is_no_address(self) -> None:
         result = run("report", "--url", "localhost:8000")
         assert result.exit_code == 1
-        assert result.stderr.startswith("segue: --url is 'localhost:8000'")
+        assert result.stderr.startswith("segue: --url: 'localhost:8000' is no address")
+
+    def test_says_which_credentials_are_missing(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+            monkeypatch.delenv(variable, raising=False)
+        for variable in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+            monkeypatch.setenv(variable, str(tmp_path / "none"))
+        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        result = run("report", "--url", "https://abc123.execute-api.eu-west-1.amazonaws.com/prod")
+        assert result.exit_code == 1
+        assert result.stderr.startswith("segue: there are no AWS credentials")
 
 
 class TestSimulate:
@@ -183,69 +197,14 @@ class TestSimulate:
 
 
 class TestService:
-    def test_signs_what_goes_to_aws(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        monkeypatch.setenv("AWS_SESSION_TOKEN", "token")
-        pool = answering(monkeypatch, (200, "{}"))
-        Service(ON_AWS).call("POST", "/users/1/events", {"events": []})
-        ((_, url, body, headers),) = pool.requests
-        assert (url, body) == (f"{ON_AWS}/users/1/events", b'{"events": []}')
-        assert headers["X-Amz-Security-Token"] == "token"
-        assert headers["Authorization"].startswith("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/")
-        assert "/eu-west-1/execute-api/aws4_request" in headers["Authorization"]
-
-    def test_signs_nothing_that_stays_on_this_machine(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        pool = answering(monkeypatch, (204, ""))
-        assert Service("http://127.0.0.1:8000/").call("DELETE", "/users/1") is None
-        ((_, url, _, headers),) = pool.requests
-        assert url == "http://127.0.0.1:8000/users/1"
-        assert "Authorization" not in headers
-
-    def test_says_which_credentials_are_missing(
-        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-    ) -> None:
-        for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
-            monkeypatch.delenv(variable, raising=False)
-        for variable in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
-            monkeypatch.setenv(variable, str(tmp_path / "none"))
-        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        with pytest.raises(ServiceError, match="no AWS credentials"):
-            Service(ON_AWS)
-
-    def test_says_that_a_domain_of_ones_own_has_no_region(
-        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-    ) -> None:
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-        monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
-        with pytest.raises(ServiceError, match="AWS_DEFAULT_REGION"):
-            Service("https://music.example.org")
-        monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-        pool = answering(monkeypatch, (200, "{}"))
-        Service("https://music.example.org").call("GET", "/models")
-        assert "/eu-west-1/execute-api/" in pool.requests[0][3]["Authorization"]
-
-    def test_tells_another_server_from_the_service(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        answering(monkeypatch, (200, "<html>"))
-        with pytest.raises(ServiceError, match="no JSON"):
-            Service("http://127.0.0.1").call("GET", "/models")
-
-    @pytest.mark.parametrize(
-        ("host", "local"),
-        [
-            ("127.0.0.1", True),
-            ("::1", True),
-            ("api.localhost", True),
-            ("10.0.0.1", False),
-            ("127.0.0.1.example.org", False),
-        ],
-    )
-    def test_knows_this_machine(self, host: str, local: bool) -> None:
-        assert is_local(host) is local
+    def test_asks_by_method_and_path(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        fake = answering(monkeypatch, (200, '{"accepted": 0}'), (204, ""))
+        service = Service("http://127.0.0.1:8000/")
+        assert service.call("POST", "/users/1/events", {"events": []}) == {"accepted": 0}
+        assert service.call("DELETE", "/users/1") is None
+        post, delete = fake.requests
+        assert post.content == b'{"events":[]}'
+        assert str(delete.url) == "http://127.0.0.1:8000/users/1"
 
     @pytest.mark.parametrize("status", [403, 404])
     def test_leaves_maintenance_to_the_schedule_where_none_can_be_had(
@@ -264,11 +223,8 @@ class TestService:
         with pytest.raises(ServiceError, match="SlowDown"):
             service.maintain()
 
-    def test_says_what_is_wrong_where_no_problem_does(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        answering(monkeypatch, (502, "<html>"), (403, '{"message": "Forbidden"}'))
-        service = Service("http://127.0.0.1")
-        for words in ("GET /models: 502 Bad Gateway", "GET /models: 403 Forbidden"):
-            with pytest.raises(ServiceError, match=words):
-                service.call("GET", "/models")
+    def test_begins_maintenance_only_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        fake = answering(monkeypatch, (504, "{}"))
+        with pytest.raises(Problem, match="504"):
+            Service("http://127.0.0.1").maintain()
+        assert len(fake.requests) == 1

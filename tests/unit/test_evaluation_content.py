@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from segue.adapters.memory import (
     FixedClock,
+    MemoryAvailability,
     MemoryModelStore,
     MemorySessionStore,
     MemoryUserStore,
@@ -142,6 +143,7 @@ def test_the_evaluation_asks_for_what_the_service_answers(
         MemorySessionStore(events),
         MemoryUserStore(dict(users)),
         MemoryModelStore(bundle),
+        MemoryAvailability(),
         FixedClock(CUTOFF),
     )
     for row, position in enumerate(split.judged[:15].tolist()):

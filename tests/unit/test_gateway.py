@@ -158,6 +158,31 @@ class TestAnswer:
         assert "secret" not in response.text
 
 
+class TestCors:
+    @pytest.mark.parametrize(
+        "origin", ["http://localhost:5173", "http://127.0.0.1:8001", "http://[::1]:3000"]
+    )
+    @pytest.mark.parametrize(
+        ("method", "path"),
+        [("OPTIONS", "/models/1/predict"), ("GET", "/models"), ("GET", "/no"), ("PUT", "/models")],
+    )
+    def test_pages_of_this_machine_may_read_whatever_is_answered(
+        self, origin: str, method: str, path: str
+    ) -> None:
+        headers = call(echo, method, path, headers={"Origin": origin}).headers
+        assert headers["access-control-allow-origin"] == origin
+        assert "PUT" in headers["access-control-allow-methods"].split(",")
+
+    @pytest.mark.parametrize(
+        "origin",
+        ["https://evil.example", "http://localhost.evil.example", "null", "http://127.0.0.1:x"],
+    )
+    @pytest.mark.parametrize("method", ["GET", "OPTIONS"])
+    def test_others_may_not(self, origin: str, method: str) -> None:
+        answered = call(echo, method, "/models", headers={"Origin": origin}).headers
+        assert not [name for name in answered if name.startswith("access-control-")]
+
+
 class TestRefusals:
     def test_of_an_unknown_path(self) -> None:
         assert_problem(call(echo, "GET", "/nowhere"), 404)

@@ -78,8 +78,16 @@ def test_of_two_calls_at_once_both_answer_what_the_first_recorded(
 
 
 def test_in_a_demonstration_now_is_the_moment_it_is_set_to(world: World) -> None:
-    parts = (world.epochs, world.exposer, world.models, world.results, world.clock)
-    live = Live(*parts, as_of=world.cutoff)
+    live = Live(
+        world.epochs,
+        world.exposer,
+        world.recommender,
+        world.availability,
+        world.models,
+        world.results,
+        world.clock,
+        world.cutoff,
+    )
     shown = live.recommend("1")
     assert shown.exposure.as_of == world.cutoff
     world.clock.time += 900 * DAY

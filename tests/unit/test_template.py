@@ -29,7 +29,12 @@ ROOT = Path(__file__).parents[2]
 API_SOURCES = "layers/core/segue/api"
 ALARM = "AWS::CloudWatch::Alarm"
 ACCOUNT = {"Ref": "AWS::AccountId"}
-NAMES = {"SessionsTable": "sessions", "UsersTable": "users", "Bucket": "results"}
+NAMES = {
+    "SessionsTable": "sessions",
+    "UsersTable": "users",
+    "TracksTable": "tracks",
+    "Bucket": "results",
+}
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +52,9 @@ class TestReader:
         routes = [(route.method, route.path, route.function_id) for route in template.routes()]
         assert routes == [
             ("POST", "/models/{model_id}/predict", "PredictFunction"),
+            ("GET", "/tracks", "PredictFunction"),
+            ("GET", "/tracks/{track_id}", "PredictFunction"),
+            ("GET", "/genres", "PredictFunction"),
             ("GET", "/tracks/{track_id}/similar", "PredictFunction"),
             ("GET", "/models", "PredictFunction"),
             ("GET", "/health", "PredictFunction"),
@@ -56,6 +64,8 @@ class TestReader:
             ("GET", "/users/{user_id}/recommendations", "AbTestFunction"),
             ("GET", "/experiments", "AbTestFunction"),
             ("PUT", "/experiments/{name}", "AbTestFunction"),
+            ("GET", "/users", "EventsFunction"),
+            ("PUT", "/tracks/{track_id}", "EventsFunction"),
             ("POST", "/users/{user_id}/events", "EventsFunction"),
             ("GET", "/users/{user_id}/events", "EventsFunction"),
             ("PUT", "/users/{user_id}", "EventsFunction"),
@@ -65,6 +75,8 @@ class TestReader:
             ("GET", "/ab_test/report", "AbReportFunction"),
             ("GET", "/", "PagesFunction"),
             ("GET", "/assets/{file}", "PagesFunction"),
+            ("GET", "/docs", "PagesFunction"),
+            ("GET", "/openapi.json", "PagesFunction"),
         ]
 
     def test_gives_a_function_the_global_environment_and_its_own(self, template: Template) -> None:
@@ -154,7 +166,7 @@ class TestSampleEnvironment:
     ) -> None:
         names = {logical_id: physical_name(PREFIX, logical_id) for logical_id in NAMES}
         environment = template.environment("PredictFunction", names)
-        for variable in ("SESSIONS_TABLE", "USERS_TABLE", "BUCKET"):
+        for variable in ("SESSIONS_TABLE", "USERS_TABLE", "TRACKS_TABLE", "BUCKET"):
             assert variables[variable] == environment[variable]
 
 
@@ -177,6 +189,7 @@ class TestCreateResources:
         assert names == {
             "SessionsTable": "segue-test-sessionstable",
             "UsersTable": "segue-test-userstable",
+            "TracksTable": "segue-test-trackstable",
             "Bucket": "segue-test-bucket",
         }
         sessions = dynamodb.describe_table(TableName=names["SessionsTable"])["Table"]
@@ -204,7 +217,51 @@ class TestStack:
         assert api["Properties"]["Auth"]["DefaultAuthorizer"] == "AWS_IAM"
         for event in events(template):
             assert event["RestApiId"] == {"Ref": "Api"}
-            assert "Auth" not in event, "no route may loosen what the API demands"
+            if event["Method"] != "OPTIONS":
+                assert "Auth" not in event, "no route may loosen what the API demands"
+
+    def test_every_route_but_the_pages_has_a_preflight_that_can_do_nothing(
+        self, template: Template
+    ) -> None:
+        preflights = [event for event in events(template) if event["Method"] == "OPTIONS"]
+        pages = {"/", "/docs", "/assets/{file}"}
+        paths = [event["Path"] for event in preflights]
+        assert sorted(paths) == sorted({route.path for route in template.routes()} - pages)
+        # No browser signs a preflight. Who answers it, has no rights that it could lend.
+        assert all(event["Auth"] == {"Authorizer": "NONE"} for event in preflights)
+        answering = template.resources(FUNCTION)["PagesFunction"]["Properties"]
+        assert not {event["Path"] for event in preflights} - {
+            event["Properties"]["Path"] for event in answering["Events"].values()
+        }
+        assert "Policies" not in answering
+
+    def test_cors_is_off_unless_websites_are_listed(self, template: Template) -> None:
+        (api,) = template.resources(API).values()
+        answers = api["Properties"]["GatewayResponses"].values()
+        for parameters in (it["ResponseParameters"] for it in answers):
+            allowed = parameters["Headers"]["Access-Control-Allow-Origin"]["Fn::If"]
+            assert (allowed[0], allowed[2]) == ("AllowsCors", {"Ref": "AWS::NoValue"})
+        assert template.resolve({"Fn::If": ["AllowsCors", True, False]}) is False
+        environment = template.environment("PredictFunction", NAMES)
+        assert environment["CORS_ORIGINS"] == ""
+
+    @pytest.mark.parametrize(
+        ("origins", "taken"),
+        [
+            ("", True),
+            ("https://music.example.org", True),
+            ("https://music.example.org, http://[::1]:3000", True),
+            ("*", False),
+            ("https://music.example.org/", False),
+            ("music.example.org", False),
+            ("https://*.example.org", False),
+        ],
+    )
+    def test_websites_are_listed_by_their_origins(
+        self, template: Template, origins: str, taken: bool
+    ) -> None:
+        pattern = template.parameters()["CorsOrigins"]["AllowedPattern"]
+        assert bool(re.fullmatch(pattern, origins)) is taken
 
     def test_every_table_is_encrypted_and_recoverable(self, template: Template) -> None:
         for table in template.resources(TABLE).values():
@@ -280,6 +337,7 @@ class TestStack:
                     ("DELETE", "/ab_test/results"),
                     ("PUT", "/experiments/{name}"),
                     ("DELETE", "/users/{user_id}"),
+                    ("PUT", "/tracks/{track_id}"),
                 },
             ),
             ("AdminPolicy", set()),

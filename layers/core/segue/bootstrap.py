@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from segue.adapters.archive import S3Archive
 from segue.adapters.aws import disconnect, dynamodb_client, s3_client
 from segue.adapters.clock import SystemClock
-from segue.adapters.dynamodb import DynamoSessionStore, DynamoUserStore
+from segue.adapters.dynamodb import DynamoAvailability, DynamoSessionStore, DynamoUserStore
 from segue.adapters.objects import Objects
 from segue.adapters.s3 import S3ResultStore
 from segue.config import Settings
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from segue.services.live import Live
     from segue.services.recommend import Recommender
     from segue.services.report.reports import Reports
+    from segue.services.tracks import Tracks
 
 
 @cache
@@ -51,7 +52,17 @@ def recommender() -> "Recommender":
     """What ``functions/predict`` calls."""
     from segue.services.recommend import Recommender
 
-    return Recommender(_sessions(), _users(), _models(), SystemClock(), _settings().as_of)
+    return Recommender(
+        _sessions(), _users(), _models(), _availability(), SystemClock(), _settings().as_of
+    )
+
+
+@cache
+def tracks() -> "Tracks":
+    """What ``functions/predict`` calls to find tracks, ``functions/events`` to take them out."""
+    from segue.services.tracks import Tracks
+
+    return Tracks(_models(), _availability())
 
 
 @cache
@@ -67,7 +78,16 @@ def live() -> "Live":
     """What ``functions/ab_test`` calls to recommend by experiment."""
     from segue.services.live import Live
 
-    return Live(epochs(), _exposer(), _models(), _results(), SystemClock(), _settings().as_of)
+    return Live(
+        epochs(),
+        _exposer(),
+        recommender(),
+        _availability(),
+        _models(),
+        _results(),
+        SystemClock(),
+        _settings().as_of,
+    )
 
 
 @cache
@@ -161,6 +181,11 @@ def _sessions() -> DynamoSessionStore:
 @cache
 def _users() -> DynamoUserStore:
     return DynamoUserStore(_dynamodb(), _settings().users_table)
+
+
+@cache
+def _availability() -> DynamoAvailability:
+    return DynamoAvailability(_dynamodb(), _settings().tracks_table)
 
 
 def _catalogue() -> "Catalogue":

@@ -67,6 +67,25 @@ class UserStore(Protocol):
         """Delete the profile, if there is one."""
         ...
 
+    def search(self, prefix: str, limit: int) -> list[User]:
+        """Up to ``limit`` users whose ids begin so, in the order of the ids; "": any users.
+
+        A profile that was put a moment ago may be missing.
+        """
+        ...
+
+
+class Availability(Protocol):
+    """Which tracks of the catalogue must not be recommended. Raises StoreUnavailable."""
+
+    def unavailable(self) -> frozenset[str]:
+        """Their ids, as of now."""
+        ...
+
+    def save(self, track_id: str, *, available: bool) -> None:
+        """Let the track be recommended, or not, from now on. Safe to repeat."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Refused:

@@ -16,7 +16,8 @@ def load_whole(bundle: Bundle) -> Bundle:
 
     Raises BundleCorrupt.
     """
-    _ = bundle.catalogue  # a cached property: it is read here
+    # Cached properties: they are read here, the descriptions as far as mapping them goes.
+    _ = bundle.catalogue, bundle.descriptions
     for model_id in bundle.manifest.models:
         load_model(model_id, bundle)
     # Another bundle may have taken its place since it was verified.

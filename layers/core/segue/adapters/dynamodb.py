@@ -1,4 +1,4 @@
-"""Sessions and users in DynamoDB."""
+"""Sessions, users, and which tracks are available, in DynamoDB."""
 
 import random
 import time
@@ -21,6 +21,11 @@ from segue.domain.users import User, attributes_from_json, attributes_to_json
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
+# The index of the users by their ids.
+IDS = "ids"
+# Keys of the table of tracks.
+_TRACK = "track/"
+_CHANGES: Any = {"key": {"S": "changes"}}
 # DynamoDB takes no more items in one batch.
 MAX_BATCH = 25
 _BATCH_TRIES = 8
@@ -208,6 +213,69 @@ class DynamoUserStore:
         with translated("Users"):
             self._client.delete_item(TableName=self._table, Key={"user_id": {"S": user_id}})
 
+    def search(self, prefix: str, limit: int) -> list[User]:
+        """One Query of the index; one Scan without a prefix. Raises StoreUnavailable."""
+        with translated("Users"):
+            if not prefix:
+                items = self._client.scan(TableName=self._table, Limit=limit)["Items"]
+                return sorted(map(_user, items), key=lambda user: user.user_id)
+            answer = self._client.query(
+                TableName=self._table,
+                IndexName=IDS,
+                KeyConditionExpression="initial = :initial AND begins_with(user_id, :prefix)",
+                ExpressionAttributeValues={
+                    ":initial": {"S": prefix[0]},
+                    ":prefix": {"S": prefix},
+                },
+                Limit=limit,
+            )
+        return [_user(item) for item in answer["Items"]]
+
+
+class DynamoAvailability:
+    """One item for each track that must not be recommended, and one that counts the changes.
+
+    The tracks are read anew only where the count is another than before, so that a request costs
+    one small GetItem.
+    """
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self._table = table
+        self._read: tuple[str | None, frozenset[str]] = (None, frozenset())
+
+    def unavailable(self) -> frozenset[str]:
+        """One GetItem; one Scan after a change. Raises StoreUnavailable."""
+        with translated("Tracks"):
+            answer = self._client.get_item(TableName=self._table, Key=_CHANGES, ConsistentRead=True)
+            changes = answer["Item"]["changes"]["N"] if "Item" in answer else None
+            if changes != self._read[0]:
+                # The count was read before the tracks: what changes meanwhile is read once more.
+                self._read = changes, self._tracks()
+        return self._read[1]
+
+    def save(self, track_id: str, *, available: bool) -> None:
+        """The track's item, then the count, by which others notice. Raises StoreUnavailable."""
+        key = {"key": {"S": f"{_TRACK}{track_id}"}}
+        with translated("Tracks"):
+            if available:
+                self._client.delete_item(TableName=self._table, Key=key)
+            else:
+                self._client.put_item(TableName=self._table, Item=key)
+            self._client.update_item(
+                TableName=self._table,
+                Key=_CHANGES,
+                UpdateExpression="ADD changes :one",
+                ExpressionAttributeValues={":one": {"N": "1"}},
+            )
+
+    def _tracks(self) -> frozenset[str]:
+        pages = self._client.get_paginator("scan").paginate(
+            TableName=self._table, ConsistentRead=True
+        )
+        keys = (item["key"]["S"] for page in pages for item in page["Items"])
+        return frozenset(key.removeprefix(_TRACK) for key in keys if key.startswith(_TRACK))
+
 
 def write_batch(client: "DynamoDBClient", table: str, batch: list[Any]) -> None:
     """Write up to MAX_BATCH items; what a throttled table leaves over is sent again, with pauses.
@@ -228,6 +296,7 @@ def user_item(user: User) -> dict[str, Any]:
     """A profile as a DynamoDB item."""
     item: dict[str, Any] = {
         "user_id": {"S": user.user_id},
+        "initial": {"S": user.user_id[0]},
         "favourite_genres": {"L": [{"S": genre} for genre in user.favourite_genres]},
         "premium": {"BOOL": user.premium},
     }

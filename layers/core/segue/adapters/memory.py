@@ -71,6 +71,23 @@ class MemoryUserStore:
     def delete(self, user_id: str) -> None:
         self.users.pop(user_id, None)
 
+    def search(self, prefix: str, limit: int) -> list[User]:
+        return [self.users[it] for it in sorted(self.users) if it.startswith(prefix)][:limit]
+
+
+@dataclass
+class MemoryAvailability:
+    tracks: set[str] = field(default_factory=set)
+
+    def unavailable(self) -> frozenset[str]:
+        return frozenset(self.tracks)
+
+    def save(self, track_id: str, *, available: bool) -> None:
+        if available:
+            self.tracks.discard(track_id)
+        else:
+            self.tracks.add(track_id)
+
 
 @dataclass
 class MemoryModelStore:

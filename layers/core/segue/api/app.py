@@ -1,6 +1,7 @@
 """What all functions share: the resolver with its error answers, the logger, the metrics."""
 
 import json
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -10,8 +11,9 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from segue.api.parameters import check_parameters
+from segue.api.cors import Cors, read_origins
 from segue.api.problems import problem
+from segue.api.routes import check_parameters
 from segue.domain.errors import AnswerTooLarge, SegueError, UnknownRoute
 
 # Of a body as it stands in a function's answer: Lambda takes 6 MB, headers and all.
@@ -26,8 +28,12 @@ metrics = Metrics()
 
 
 def create_app() -> APIGatewayRestResolver:
-    """A resolver that answers every error, foreseen or not, as a problem."""
-    app = APIGatewayRestResolver()
+    """A resolver that answers every error, foreseen or not, as a problem.
+
+    ``CORS_ORIGINS`` lists the websites whose pages may call it, if any.
+    """
+    origins = read_origins(os.environ.get("CORS_ORIGINS", ""))
+    app = APIGatewayRestResolver(cors=Cors(origins) if origins else None)
     app.use([_checked, _bounded])
 
     def request_id() -> str:

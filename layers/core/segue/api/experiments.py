@@ -1,8 +1,8 @@
-"""Experiments, what they show a listener, and their results: requests and answers."""
+"""Experiments and their results: requests and answers."""
 
 import csv
 from io import StringIO
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import urlencode
 
 import msgspec
@@ -11,14 +11,17 @@ from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 from msgspec import Meta, Struct
 
 from segue.api.http import (
-    MAX_LIST,
     MAX_PAGE,
+    ExperimentName,
     ListLength,
+    Live,
+    PageLength,
+    Position,
     UserId,
     json_response,
     negotiate,
     read_body,
-    read_count,
+    read_query,
     read_segment,
 )
 from segue.domain.errors import InvalidRequest, MalformedRequest
@@ -39,12 +42,53 @@ from segue.experiments.records import Record, RecordPage, position_of
 
 # It brings ONNX Runtime along, which not every function has a use for.
 if TYPE_CHECKING:
-    from segue.services.live import Shown
+    from segue.services.experiment import Pending
 
 _Days = Annotated[int, Meta(ge=1, le=365)]
+_Bit = Annotated[int, Meta(ge=0, le=1)]
+_GOES_BEFORE = Meta(description="Goes before what Accept says")
+
+COLUMNS = ("created_at", "user_id", "group", "model", "recomm_successful")
+_FORMATS = {"json": "application/json", "csv": "text/csv"}
+# Bytes of rows in one answer: Lambda lets 6 MB through, in which what is escaped counts twice.
+_MOST_BYTES = 2_000_000
+# A cell that begins with one of these, a spreadsheet may run as a formula; the last four are the
+# full-width forms of the first.
+_FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
 
-class ArmBody(Struct, forbid_unknown_fields=True):
+class TestBody(Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """Of which user, and by which experiment, a test is performed."""
+
+    user_id: UserId
+    experiment: ExperimentName = DEFAULT_NAME
+
+
+class ExperimentQuery(Struct):
+    """Which experiment."""
+
+    experiment: ExperimentName = DEFAULT_NAME
+
+
+class SideQuery(Struct):
+    """Which experiment, and which side of it."""
+
+    experiment: ExperimentName = DEFAULT_NAME
+    live: Live = False
+    format: Annotated[Literal["json", "html"], _GOES_BEFORE] | None = None
+
+
+class ResultsQuery(Struct):
+    """The same, a page at a time."""
+
+    experiment: ExperimentName = DEFAULT_NAME
+    live: Live = False
+    limit: PageLength = MAX_PAGE
+    next: Position | None = None
+    format: Annotated[Literal["json", "csv"], _GOES_BEFORE] | None = None
+
+
+class ArmBody(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """One of ``arms``; ``share`` is given in mode fixed, and in no other."""
 
     group: str
@@ -52,7 +96,7 @@ class ArmBody(Struct, forbid_unknown_fields=True):
     share: float | None = None
 
 
-class GuardrailBody(Struct, forbid_unknown_fields=True):
+class GuardrailBody(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """One of ``guardrails``; ``better`` repeats what the figure says, if anything."""
 
     figure: Figure
@@ -60,14 +104,90 @@ class GuardrailBody(Struct, forbid_unknown_fields=True):
     better: Better | None = None
 
 
-class ExperimentBody(Struct, forbid_unknown_fields=True):
-    """The body of ``PUT /experiments/{name}``; the first arm is the control."""
+class ExperimentBody(Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """An experiment as it is to be; the first arm is the control."""
 
     arms: Annotated[list[ArmBody], Meta(max_length=100)]
     window_days: _Days = 30
     k: ListLength | None = None
     mode: Mode = Mode.FIXED
     guardrails: Annotated[list[GuardrailBody], Meta(max_length=100)] = []
+
+
+class ArmRow(Struct):
+    """One of the competing models; ``share`` is null where the mode allots none."""
+
+    group: str
+    model_id: int
+    share: float | None
+
+
+class GuardrailRow(Struct):
+    """A figure that no arm may worsen by more than the margin."""
+
+    figure: Figure
+    better: Better
+    margin: float
+
+
+class ExperimentRow(Struct):
+    """An experiment as it was put, with what the service added; ``etag`` is for ``If-Match``."""
+
+    name: str
+    arms: list[ArmRow]
+    window_days: int
+    k: int | None
+    mode: Mode
+    guardrails: list[GuardrailRow]
+    epoch: int
+    salt: str
+    bundle: str
+    etag: str
+
+
+class ExperimentsAnswer(Struct):
+    """Every experiment that was ever put."""
+
+    experiments: list[ExperimentRow]
+
+
+class OutcomeAnswer(Struct, rename={"successful": "Successful recommendation"}):
+    """1 where a recommended track was played to its end in the window, else 0."""
+
+    successful: _Bit
+
+
+class PendingAnswer(Struct):
+    """The window has not passed yet; ask again from ``settles_at`` on."""
+
+    status: Literal["pending"]
+    settles_at: str
+
+
+class ResultRow(Struct):
+    """One user's result: the original service's columns first, then our own."""
+
+    created_at: str
+    user_id: int | str
+    group: str
+    model: str
+    recomm_successful: _Bit
+    tracks: tuple[str, ...]
+    as_of: str
+    settled_at: str
+    bundle: str
+    error: str | None
+    credits: dict[str, int] | None
+    propensities: dict[str, float] | None
+
+
+class ResultsAnswer(Struct):
+    """A page of results, in a fixed order; ``next`` is null on the last page.
+
+    A page of long lists may hold fewer than ``limit``."""
+
+    results: list[ResultRow]
+    next: str | None
 
 
 def parse_experiment(
@@ -112,68 +232,43 @@ def _guardrail(place: int, body: GuardrailBody) -> Guardrail:
 
 
 def parse_experiment_name(event: APIGatewayProxyEvent) -> str:
-    """``experiment`` of the query string. Raises InvalidRequest."""
-    name = (event.query_string_parameters or {}).get("experiment", DEFAULT_NAME)
-    check_name(name, "experiment")
-    return name
+    """Which experiment the query string names. Raises InvalidRequest."""
+    return _checked(read_query(event, ExperimentQuery).experiment)
 
 
 def parse_side(event: APIGatewayProxyEvent) -> tuple[str, bool]:
-    """``experiment`` and ``live`` of the query string. Raises InvalidRequest naming the field."""
-    live = (event.query_string_parameters or {}).get("live", "false")
-    if live not in ("true", "false"):
-        raise InvalidRequest("must be true or false", field="live")
-    return parse_experiment_name(event), live == "true"
+    """The experiment's name, and whether its live side is meant. Raises InvalidRequest."""
+    query = read_query(event, SideQuery)
+    return _checked(query.experiment), query.live
 
 
-def parse_list_length(event: APIGatewayProxyEvent) -> int | None:
-    """``k`` of the query string. Raises InvalidRequest naming the field."""
-    parameters = event.query_string_parameters or {}
-    if "k" not in parameters:
-        return None
-    return read_count(parameters, "k", default=MAX_LIST, greatest=MAX_LIST)
+def parse_results(event: APIGatewayProxyEvent) -> ResultsQuery:
+    """Raises InvalidRequest naming the field."""
+    query = read_query(event, ResultsQuery)
+    _checked(query.experiment)
+    return query
 
 
-def experiment_row(experiment: Experiment, tag: str) -> dict[str, object]:
-    """An experiment as it was put, with what the service added; ``etag`` is for ``If-Match``."""
-    return {
-        "name": experiment.name,
-        "arms": [_arm_row(arm, experiment.mode) for arm in experiment.arms],
-        "window_days": experiment.window // DAY,
-        "k": experiment.k,
-        "mode": experiment.mode,
-        "guardrails": [
-            {"figure": it.figure, "better": it.figure.better, "margin": it.margin}
-            for it in experiment.guardrails
+def experiment_row(experiment: Experiment, tag: str) -> ExperimentRow:
+    """An experiment, and the tag of its version."""
+    return ExperimentRow(
+        name=experiment.name,
+        arms=[_arm_row(arm, experiment.mode) for arm in experiment.arms],
+        window_days=experiment.window // DAY,
+        k=experiment.k,
+        mode=experiment.mode,
+        guardrails=[
+            GuardrailRow(it.figure, it.figure.better, it.margin) for it in experiment.guardrails
         ],
-        "epoch": experiment.epoch,
-        "salt": experiment.salt,
-        "bundle": experiment.bundle,
-        "etag": tag,
-    }
+        epoch=experiment.epoch,
+        salt=experiment.salt,
+        bundle=experiment.bundle,
+        etag=tag,
+    )
 
 
-def _arm_row(arm: Arm, mode: Mode) -> dict[str, object]:
-    share = arm.share if mode is Mode.FIXED else None
-    return {"group": arm.group, "model_id": arm.model_id, "share": share}
-
-
-def shown_body(shown: "Shown") -> dict[str, object]:
-    """What a listener is shown, and by which arm of which experiment."""
-    exposure = shown.exposure
-    recorded = shown.recommendation_id is not None
-    return {
-        "recommendation_id": shown.recommendation_id,
-        "user_id": json_id(exposure.user_id),
-        "experiment": shown.experiment.base_name,
-        "side": shown.experiment.side,
-        "epoch": shown.experiment.epoch,
-        "group": exposure.group,
-        "model": exposure.model,
-        "tracks": exposure.tracks,
-        "as_of": format_time(exposure.as_of),
-        "settles_at": format_time(shown.settles_at) if recorded else None,
-    }
+def _arm_row(arm: Arm, mode: Mode) -> ArmRow:
+    return ArmRow(arm.group, arm.model_id, arm.share if mode is Mode.FIXED else None)
 
 
 def _tags(event: APIGatewayProxyEvent, header: str, *, weak: bool = False) -> frozenset[str]:
@@ -188,34 +283,17 @@ def _tags(event: APIGatewayProxyEvent, header: str, *, weak: bool = False) -> fr
     return found
 
 
-class TestBody(Struct, forbid_unknown_fields=True):
-    """The body of ``POST /perform_ab_test``."""
-
-    user_id: UserId
-    experiment: str = DEFAULT_NAME
-
-
 def parse_test(event: APIGatewayProxyEvent) -> tuple[str, str]:
     """The user's id and the experiment's name. Raises InvalidRequest naming the field."""
     body = read_body(event, TestBody)
-    check_name(body.experiment, "experiment")
-    return str(body.user_id), body.experiment
+    return str(body.user_id), _checked(body.experiment)
 
 
-def parse_page(event: APIGatewayProxyEvent) -> tuple[int, str | None]:
-    """``limit`` and ``next`` of the query string. Raises InvalidRequest naming the field."""
-    parameters = event.query_string_parameters or {}
-    limit = read_count(parameters, "limit", default=MAX_PAGE, greatest=MAX_PAGE)
-    return limit, parameters.get("next")
-
-
-COLUMNS = ("created_at", "user_id", "group", "model", "recomm_successful")
-_FORMATS = {"json": "application/json", "csv": "text/csv"}
-# Bytes of rows in one answer: Lambda lets 6 MB through, in which what is escaped counts twice.
-_MOST_BYTES = 2_000_000
-# A cell that begins with one of these, a spreadsheet may run as a formula; the last four are the
-# full-width forms of the first.
-_FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+def test_response(outcome: "Record | Pending") -> Response[str]:
+    """What a test came to, or when it will."""
+    if isinstance(outcome, Record):
+        return json_response(OutcomeAnswer(int(outcome.successful)))
+    return json_response(PendingAnswer("pending", format_time(outcome.settles_at)), 202)
 
 
 def results_response(
@@ -237,22 +315,21 @@ def results_response(
 
 def _json(experiment: Experiment, page: RecordPage) -> Response[str]:
     """Long lists of tracks make a page end early; the next one begins there."""
-    rows: list[msgspec.Raw] = []
+    rows: list[ResultRow] = []
     following, size = page.next, 0
     for record in page.records:
-        row = msgspec.json.encode(result_row(record))
-        size += len(row)
+        row = result_row(record)
+        size += len(msgspec.json.encode(row))
         if rows and size > _MOST_BYTES:
             following = user_hash(page.records[len(rows) - 1].exposure.user_id)
             break
-        rows.append(msgspec.Raw(row))
-    position = following and position_of(experiment.salt, following)
-    return json_response({"results": rows, "next": position})
+        rows.append(row)
+    return json_response(ResultsAnswer(rows, following and position_of(experiment.salt, following)))
 
 
 def _csv(page: RecordPage) -> str:
     text = StringIO()
-    rows = csv.DictWriter(text, COLUMNS, extrasaction="ignore")
+    rows = csv.DictWriter(text, COLUMNS)
     rows.writeheader()
     rows.writerows(map(_cells, page.records))
     return text.getvalue()
@@ -261,26 +338,32 @@ def _csv(page: RecordPage) -> str:
 def _cells(record: Record) -> dict[str, object]:
     """What a spreadsheet would run is text behind an apostrophe (OWASP); numbers stay numbers."""
     row = result_row(record)
+    cells = {name: getattr(row, name) for name in COLUMNS}
     return {
         name: f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
-        for name, cell in row.items()
+        for name, cell in cells.items()
     }
 
 
-def result_row(record: Record) -> dict[str, object]:
-    """A record as the results list it: the original service's columns first, then our own."""
+def result_row(record: Record) -> ResultRow:
+    """A record as the results list it."""
     exposure = record.exposure
-    return {
-        "created_at": format_time(exposure.created_at),
-        "user_id": json_id(exposure.user_id),
-        "group": exposure.group,
-        "model": exposure.model,
-        "recomm_successful": int(record.successful),
-        "tracks": exposure.tracks,
-        "as_of": format_time(exposure.as_of),
-        "settled_at": format_time(record.settled_at),
-        "bundle": exposure.bundle,
-        "error": exposure.error,
-        "credits": record.credits or None,
-        "propensities": exposure.propensities or None,
-    }
+    return ResultRow(
+        created_at=format_time(exposure.created_at),
+        user_id=json_id(exposure.user_id),
+        group=exposure.group,
+        model=exposure.model,
+        recomm_successful=int(record.successful),
+        tracks=exposure.tracks,
+        as_of=format_time(exposure.as_of),
+        settled_at=format_time(record.settled_at),
+        bundle=exposure.bundle,
+        error=exposure.error,
+        credits=dict(record.credits) or None,
+        propensities=dict(exposure.propensities) or None,
+    )
+
+
+def _checked(name: str) -> str:
+    check_name(name, "experiment")
+    return name

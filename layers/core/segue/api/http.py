@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 from segue.domain.errors import InvalidRequest, MalformedRequest, RequestTooLarge
 from segue.domain.events import MAX_ID_LENGTH, parse_id
 from segue.domain.times import parse_time
+from segue.experiments.experiment import DEFAULT_NAME
 
 # What API Gateway puts in place of bytes that are no UTF-8, so that distinct ids become one. In a
 # text that it hands over nobody can tell them from a character that was meant.
@@ -27,7 +28,22 @@ MAX_LIST = 100
 
 Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_LENGTH)]
 UserId = Annotated[int, Meta(ge=0, le=2**63 - 1)] | Id
-ListLength = Annotated[int, Meta(ge=1, le=MAX_LIST)]
+ListLength = Annotated[int, Meta(ge=1, le=MAX_LIST, description="Length of the list")]
+PageLength = Annotated[int, Meta(ge=1, le=MAX_PAGE, description="Most rows on a page")]
+Position = Annotated[str, Meta(description="Where to go on: the next of the page before")]
+Explicit = Annotated[bool, Meta(description="False leaves out explicit tracks")]
+Explain = Annotated[bool, Meta(description="Objects with names and reasons instead of ids")]
+Filter = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=1_000,
+        description="Only tracks of which this expression is true",
+        examples=['genre in ("harbour rock", "honey funk") and year >= 1990 and not explicit'],
+    ),
+]
+ExperimentName = Annotated[str, Meta(description="Which experiment", examples=[DEFAULT_NAME])]
+Live = Annotated[bool, Meta(description="What was shown live, not what was replayed")]
 
 # Brackets, and strings, in which brackets are no brackets.
 _BRACKETS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
@@ -84,12 +100,15 @@ def _invalid(error: msgspec.ValidationError) -> InvalidRequest:
     return InvalidRequest(f"{text} as a key" if path.startswith("key`") else text, field=field)
 
 
-def read_count(parameters: Mapping[str, str], field: str, *, default: int, greatest: int) -> int:
-    """A whole number of the query string. Raises InvalidRequest."""
-    text = parameters.get(field, str(default))
-    if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= greatest:
-        raise InvalidRequest(f"must be a whole number from 1 to {greatest}", field=field)
-    return int(text)
+def read_query(event: APIGatewayProxyEvent, kind: type[S]) -> S:
+    """The query string as a ``kind``. Raises InvalidRequest.
+
+    Text stands for numbers and truth values here. What the route does not take is refused before.
+    """
+    try:
+        return msgspec.convert(event.query_string_parameters or {}, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise _invalid(error) from None
 
 
 def read_moment(value: str | int | None, field: str) -> int | None:

@@ -6,12 +6,14 @@ docs/problems.md lists every type; a test holds the two together.
 from dataclasses import dataclass
 
 from aws_lambda_powertools.event_handler import Response
+from msgspec import UNSET, Struct, UnsetType
 
 from segue.api.http import json_response
 from segue.domain.errors import (
     AnswerTooLarge,
     BundleError,
     EpochConflict,
+    InvalidFilter,
     InvalidRequest,
     MalformedRequest,
     ModelFailed,
@@ -40,7 +42,20 @@ class ProblemType:
         return f"urn:segue:problem:{self.title.lower().replace(' ', '-')}"
 
 
-_INTERNAL = ProblemType(500, "Internal error")
+class ProblemBody(Struct, omit_defaults=True):
+    """What a problem says. ``type`` is for programs, ``detail`` for people; ``field`` names what of
+    the request is at fault, ``position`` the character of it, counted from 0."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str
+    field: str | UnsetType = UNSET
+    position: int | UnsetType = UNSET
+
+
+INTERNAL = ProblemType(500, "Internal error")
 
 # The first that fits counts, so the narrower ones stand first.
 _BY_ERROR: tuple[tuple[type[SegueError], ProblemType], ...] = (
@@ -67,27 +82,27 @@ _OF_GATEWAY = (
     ProblemType(502, "Function failed"),
 )
 
-PROBLEM_TYPES = frozenset((*(kind for _, kind in _BY_ERROR), *_OF_GATEWAY, _INTERNAL))
+PROBLEM_TYPES = frozenset((*(kind for _, kind in _BY_ERROR), *_OF_GATEWAY, INTERNAL))
+
+
+def problem_type(error: type[Exception]) -> ProblemType:
+    """What a request that ended in such an error is answered with."""
+    return next((kind for fits, kind in _BY_ERROR if issubclass(error, fits)), INTERNAL)
 
 
 def problem(error: Exception, request_id: str) -> Response[str]:
     """The answer to a request that ended in this error; an error that is not ours says nothing."""
-    kind = next((it for fits, it in _BY_ERROR if isinstance(error, fits)), _INTERNAL)
-    detail = "something went wrong here" if kind is _INTERNAL else str(error)
+    kind = problem_type(type(error))
+    detail = "something went wrong here" if kind is INTERNAL else str(error)
     field = error.field if isinstance(error, InvalidRequest) else ""
     told = f"{field}: {detail}" if field else detail
     body = problem_body(kind.status, kind.title, told, request_id)
-    if field:
-        body["field"] = field
+    body.field = field or UNSET
+    if isinstance(error, InvalidFilter):
+        body.position = error.position
     return json_response(body, kind.status, content_type="application/problem+json")
 
 
-def problem_body(status: int, title: str, detail: str, request_id: str) -> dict[str, str | int]:
+def problem_body(status: int, title: str, detail: str, request_id: str) -> ProblemBody:
     """What a problem says, whoever answers it; status and title are those of a problem type."""
-    return {
-        "type": ProblemType(status, title).uri,
-        "title": title,
-        "status": status,
-        "detail": detail,
-        "request_id": request_id,
-    }
+    return ProblemBody(ProblemType(status, title).uri, title, status, detail, request_id)

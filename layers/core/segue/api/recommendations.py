@@ -1,37 +1,139 @@
-"""Recommendations, and whether they can be had: requests and answers."""
+"""Recommendations, by a model or by an experiment, and whether they can be had."""
 
 import re
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
-from segue.api.http import Id, ListLength, UserId, json_response, read_body, read_moment
+from segue.api.http import (
+    ExperimentName,
+    Explain,
+    Explicit,
+    Filter,
+    Id,
+    ListLength,
+    UserId,
+    json_response,
+    read_body,
+    read_moment,
+    read_query,
+)
+from segue.api.tracks import RecommendedTrack, recommended_tracks
 from segue.domain.errors import UnknownModel
+from segue.domain.times import format_time
+from segue.domain.users import json_id
+from segue.experiments.experiment import DEFAULT_NAME, check_name
 
 # They bring ONNX Runtime along, which not every function has a use for.
 if TYPE_CHECKING:
-    from segue.ports import Refused
-    from segue.ranking.explanations import Reason
-    from segue.services.recommend import Query, Recommendation
+    from segue.services.live import Shown
+    from segue.services.recommend import Health, Query, Recommendation
+
+MAX_BOOSTS = 5
+MAX_FACTOR = 100
 
 Degree = Annotated[float, Meta(ge=0, le=1)]
 
 
-class PredictBody(Struct, forbid_unknown_fields=True):
-    """The body of ``POST /models/{model_id}/predict``."""
+class BoostBody(Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """The scores of the tracks that ``where`` describes are multiplied by ``factor``."""
+
+    where: Filter
+    factor: Annotated[float, Meta(gt=0, le=MAX_FACTOR)]
+
+
+class PredictBody(Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """For whom, and how, a model recommends."""
 
     user_id: UserId
+    k: (
+        Annotated[
+            ListLength,
+            Meta(description="Length of the list; by default, of the user's average session"),
+        ]
+        | None
+    ) = None
+    as_of: Annotated[str | int, Meta(description="Recommend as of this time")] | None = None
+    novelty: Annotated[
+        Literal["any", "new"], Meta(description="new leaves out what the user ever started")
+    ] = "any"
+    explicit: Explicit = True
+    exclude: Annotated[
+        list[Id], Meta(max_length=1_000, description="Ids of tracks to leave out")
+    ] = []
+    filter: Filter | None = None
+    boosts: Annotated[
+        list[BoostBody], Meta(max_length=MAX_BOOSTS, description="Tracks to weigh up or down")
+    ] = []
+    diversity: Annotated[
+        Degree, Meta(description="0 by score alone, to 1: tracks that differ from each other")
+    ] = 0.0
+    exploration: Annotated[
+        Degree, Meta(description="0 none, to 1: the temperature of a draw from the best tracks")
+    ] = 0.0
+    explain: Explain = False
+
+
+class LiveQuery(Struct):
+    """Which experiment, how many tracks, and whether as objects with names and reasons."""
+
+    experiment: ExperimentName = DEFAULT_NAME
     k: ListLength | None = None
-    as_of: str | int | None = None
-    novelty: Literal["any", "new"] = "any"
-    explicit: bool = True
-    exclude: Annotated[list[Id], Meta(max_length=1_000)] = []
-    diversity: Degree = 0.0
-    exploration: Degree = 0.0
-    explain: bool = False
+    explain: Explain = False
+
+
+class LiveAnswer(Struct):
+    """What a listener is shown, and by which arm of which experiment.
+
+    ``recommendation_id`` and ``settles_at`` are null where this list is no part of the
+    experiment, and shown for the listener's sake."""
+
+    recommendation_id: str | None
+    user_id: int | str
+    experiment: str
+    side: str
+    epoch: int
+    group: str
+    model: str
+    tracks: Sequence[str | RecommendedTrack]
+    as_of: str
+    settles_at: str | None
+
+
+class ModelRow(Struct):
+    """A model of the bundle: what it is called, and how it did when it was trained."""
+
+    id: int
+    name: str
+    metrics: dict[str, Any]
+
+
+class BundleAnswer(Struct):
+    """The manifest of the bundle that is served, with more than is listed here."""
+
+    version: str
+    cutoff: str
+    models: list[ModelRow]
+    files: dict[str, Any]
+
+
+class RefusedRow(Struct):
+    """A bundle that should be served and is not, and why."""
+
+    bundle: str | None
+    reason: str
+
+
+class HealthAnswer(Struct, omit_defaults=True):
+    """Predictions can be had. ``now``: the moment that they are made as of."""
+
+    status: Literal["ok"]
+    bundle: str
+    now: str
+    refused: RefusedRow | UnsetType = UNSET
 
 
 def parse_predict(model_id: str, event: APIGatewayProxyEvent) -> "Query":
@@ -47,16 +149,19 @@ def parse_predict(model_id: str, event: APIGatewayProxyEvent) -> "Query":
         novelty=body.novelty,
         explicit=body.explicit,
         exclude=tuple(body.exclude),
+        filter=body.filter,
+        boosts=tuple((boost.where, boost.factor) for boost in body.boosts),
         diversity=body.diversity,
         exploration=body.exploration,
         explain=body.explain,
     )
 
 
-def _model_id(text: str) -> int:
-    if not re.fullmatch(r"0|[1-9][0-9]{0,8}", text):
-        raise UnknownModel(f"there is no model {text!r}: models have numbers, such as 1")
-    return int(text)
+def parse_live(event: APIGatewayProxyEvent) -> LiveQuery:
+    """Raises InvalidRequest naming the field."""
+    query = read_query(event, LiveQuery)
+    check_name(query.experiment, "experiment")
+    return query
 
 
 def recommendation_response(answer: "Recommendation") -> Response[str]:
@@ -65,38 +170,47 @@ def recommendation_response(answer: "Recommendation") -> Response[str]:
     headers = {"X-Segue-Answered-By": origin, "X-Segue-Bundle": answer.bundle}
     if answer.reasons is None:
         return json_response(answer.tracks, headers=headers)
-    rows = [
-        _track_row(answer, place, _reason_row(reason))
-        for place, reason in enumerate(answer.reasons)
-    ]
-    return json_response(rows, headers=headers)
+    return json_response(recommended_tracks(answer, answer.propensities), headers=headers)
 
 
-def health_response(version: str, refused: "Refused | None") -> Response[str]:
+def live_answer(shown: "Shown") -> LiveAnswer:
+    """What a listener is shown."""
+    exposure = shown.exposure
+    recorded = shown.recommendation_id is not None
+    return LiveAnswer(
+        recommendation_id=shown.recommendation_id,
+        user_id=json_id(exposure.user_id),
+        experiment=shown.experiment.base_name,
+        side=shown.experiment.side,
+        epoch=shown.experiment.epoch,
+        group=exposure.group,
+        model=exposure.model,
+        tracks=_live_tracks(shown),
+        as_of=format_time(exposure.as_of),
+        settles_at=format_time(shown.settles_at) if recorded else None,
+    )
+
+
+def _live_tracks(shown: "Shown") -> Sequence[str | RecommendedTrack]:
+    """Ids or, where reasons were asked for, objects; a track that no catalogue has stays an id."""
+    if shown.explained is None:
+        return shown.tracks
+    rows = {row.track_id: row for part in shown.explained for row in recommended_tracks(part)}
+    return [rows.get(track, track) for track in shown.tracks]
+
+
+def health_answer(health: "Health") -> HealthAnswer:
     """Which bundle is served and, where that is another than should be, why."""
-    body: dict[str, object] = {"status": "ok", "bundle": version}
-    if refused:
-        body["refused"] = {"bundle": refused.version, "reason": refused.reason}
-    return json_response(body)
+    refused = health.refused
+    return HealthAnswer(
+        status="ok",
+        bundle=health.version,
+        now=format_time(health.now),
+        refused=RefusedRow(refused.version, refused.reason) if refused else UNSET,
+    )
 
 
-def _track_row(
-    answer: "Recommendation", place: int, reason: dict[str, object] | None
-) -> dict[str, object]:
-    score = _rounded(answer.scores[place])
-    row = {"track_id": answer.tracks[place], "score": score, "reason": reason}
-    if answer.propensities is not None:
-        row["propensity"] = answer.propensities[place]
-    return row
-
-
-def _reason_row(reason: "Reason | None") -> dict[str, object] | None:
-    if reason is None:
-        return None
-    row = {**asdict(reason), "share": _rounded(reason.share)}
-    return {name: value for name, value in row.items() if value is not None}
-
-
-def _rounded(number: float) -> float:
-    """To as many digits as a float32 holds."""
-    return float(f"{number:.6g}")
+def _model_id(text: str) -> int:
+    if not re.fullmatch(r"0|[1-9][0-9]{0,8}", text):
+        raise UnknownModel(f"there is no model {text!r}: models have numbers, such as 1")
+    return int(text)

@@ -1,5 +1,6 @@
 """The catalogue: every track that can be recommended, by position."""
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -42,6 +43,11 @@ class Catalogue:
         found = np.searchsorted(self.ids, wanted)
         found[found == len(self.ids)] = 0
         return np.where(self.ids[found] == wanted, found, -1).astype(np.int32)
+
+    def beginning_with(self, start: str) -> slice:
+        """The positions of the tracks whose ids begin so."""
+        wanted = start.encode()
+        return slice(bisect_left(self.ids, wanted), bisect_left(self.ids, wanted + b"\xff"))
 
     def track_ids(self, positions: NDArray[np.integer]) -> list[str]:
         """The ids of the tracks at these positions."""

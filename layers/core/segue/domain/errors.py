@@ -4,7 +4,8 @@
     ├── InvalidRequest        the caller sent something that cannot be meant; names the field
     │   ├── MalformedRequest  the request cannot be read, whatever it is about
     │   │   └── UnknownPosition  no earlier page of the list gave it
-    │   └── RequestTooLarge   the body is over the limit
+    │   ├── RequestTooLarge   the body is over the limit
+    │   └── InvalidFilter     an expression over tracks cannot be meant; says where
     ├── NotFound
     │   ├── UnknownModel      no such model in the active bundle
     │   ├── UnknownUser       neither a profile nor a single event
@@ -60,6 +61,15 @@ class UnknownPosition(MalformedRequest):
 
 class RequestTooLarge(InvalidRequest):
     """The body is longer than the service reads."""
+
+
+class InvalidFilter(InvalidRequest):
+    """An expression over tracks cannot be read, or not be meant. ``position`` is the place of the
+    character where it goes wrong, from 0 on."""
+
+    def __init__(self, message: str, position: int = 0, *, field: str = "filter") -> None:
+        super().__init__(message, field=field)
+        self.position = position
 
 
 class NotFound(SegueError):

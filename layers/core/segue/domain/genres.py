@@ -6,20 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.domain.catalogue import Catalogue
+from segue.domain.labels import Labels
 from segue.domain.ragged import entries
 
 
 @dataclass(frozen=True, slots=True)
-class TrackGenres:
-    """The catalogue's genres, the other way round.
-
-    names: the genres, by number. offsets: (tracks + 1,) int64. numbers: (pairs,) int32; those of
-    the track at position t are ``numbers[offsets[t]:offsets[t + 1]]``.
-    """
+class TrackGenres(Labels):
+    """The catalogue's genres, the other way round: those of each track."""
 
     names: tuple[str, ...]
-    offsets: NDArray[np.int64]
-    numbers: NDArray[np.int32]
 
     @classmethod
     def of(cls, catalogue: Catalogue) -> "TrackGenres":

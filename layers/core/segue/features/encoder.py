@@ -44,15 +44,15 @@ class FeatureEncoder:
     def encode(self, values: Sequence[object]) -> FloatArray:
         """Shape (len(values), width)."""
         if self.feature.kind == "numeric":
-            numbers = _numbers(self.feature, values)
-            standard = (np.where(np.isnan(numbers), self.mean, numbers) - self.mean) / self.scale
+            given = numbers_of(self.feature, values)
+            standard = (np.where(np.isnan(given), self.mean, given) - self.mean) / self.scale
             return np.clip(standard, -_CLIP, _CLIP).astype(np.float32)[:, None]
         if self.feature.kind == "hashed":
             return _hashed(values, self.feature.size)
         place = {label: column for column, label in enumerate(self.labels)}
         matrix = np.zeros((len(values), self.width), np.float32)
         for row, value in enumerate(values):
-            for label in _labels(self.feature, value):
+            for label in labels_of(self.feature, value):
                 column = place.get(label)
                 if column is not None:
                     matrix[row, column] = 1.0
@@ -112,8 +112,8 @@ def fit_encoder(schema: Schema, tracks: Columns, users: Columns) -> Encoder:
 
 def _fit(feature: Feature, values: Sequence[object]) -> FeatureEncoder:
     if feature.kind == "numeric":
-        numbers = _numbers(feature, values)
-        known = numbers[~np.isnan(numbers)]
+        given = numbers_of(feature, values)
+        known = given[~np.isnan(given)]
         if known.size == 0:
             return FeatureEncoder(feature)
         return FeatureEncoder(feature, mean=float(known.mean()), scale=float(known.std()) or 1.0)
@@ -121,7 +121,7 @@ def _fit(feature: Feature, values: Sequence[object]) -> FeatureEncoder:
         return FeatureEncoder(feature)
     if feature.kind == "categorical":
         return FeatureEncoder(feature, feature.values)
-    counts = Counter(label for value in values for label in _labels(feature, value))
+    counts = Counter(label for value in values for label in labels_of(feature, value))
     # Ties in frequency fall to the alphabet, so that the same data gives the same inputs.
     ranked = sorted(counts, key=lambda label: (-counts[label], str(label)))
     return FeatureEncoder(feature, tuple(sorted(ranked[: feature.size], key=str)))
@@ -140,8 +140,8 @@ def _column(columns: Columns, feature: Feature) -> Sequence[object]:
         raise InvalidData(f"the data has no column {feature.source!r}") from None
 
 
-def _numbers(feature: Feature, values: Sequence[object]) -> NDArray[np.float64]:
-    """NaN where a value is missing or not a number."""
+def numbers_of(feature: Feature, values: Sequence[object]) -> NDArray[np.float64]:
+    """(len(values),) the values of a numeric feature; NaN where one is missing or no number."""
     return np.array([_number(feature, value) for value in values], np.float64)
 
 
@@ -176,8 +176,9 @@ def _signs(label: str, size: int) -> NDArray[np.float64]:
     return signs
 
 
-def _labels(feature: Feature, value: object) -> Sequence[str | int]:
-    if feature.kind == "categorical":
+def labels_of(feature: Feature, value: object) -> Sequence[str | int]:
+    """The labels that a value of any other feature consists of."""
+    if feature.kind in ("categorical", "hashed"):
         return [value] if isinstance(value, str | int) else []
     labels = value if isinstance(value, list | tuple) else ()
     return [label for label in labels if isinstance(label, str)]

@@ -20,6 +20,8 @@ LAYOUT = 1
 
 # The columns that every profile has, by the names under which a feature reads them.
 PROFILE = ("favourite_genres", "premium")
+# The column with the id of a track's artist.
+ARTIST = "id_artist"
 
 POZYTYWKA = Path(__file__).with_name("pozytywka.toml")
 
@@ -63,6 +65,12 @@ class Schema:
         """The columns of ``users`` that features read beyond those of every profile."""
         sources = dict.fromkeys(feature.source for feature in self.user)
         return tuple(source for source in sources if source not in PROFILE)
+
+    @property
+    def described(self) -> tuple[Feature, ...]:
+        """The features of tracks whose values people may read, genres and artists aside: those are
+        there in any catalogue."""
+        return tuple(one for one in self.track if one.source not in (self.genres, ARTIST))
 
 
 def load_schema(path: Path = POZYTYWKA) -> Schema:

@@ -39,6 +39,7 @@ class Autoencoder(Model):
     """
 
     history_days: ClassVar[int] = 30
+    logarithmic: ClassVar[bool] = True
 
     def __init__(self, bundle: Bundle) -> None:
         self._latents: NDArray[np.float16] = bundle.array(LATENTS)
@@ -60,7 +61,8 @@ class Autoencoder(Model):
         tried = best(estimates, TRIED * k, forbidden).tracks
         reached = np.sort(self._densities(heard, weights, tried).sum(0))[::-1]
         bar = reached[k - 1] if len(reached) >= k else 0
-        tracks = np.flatnonzero(most >= bar)
+        possible = most >= bar
+        tracks = np.flatnonzero(possible if forbidden is None else possible & ~forbidden)
         scores = _log(self._densities(heard, weights, tracks).sum(0))
         return best(scores, k, forbidden, tracks)
 

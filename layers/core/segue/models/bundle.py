@@ -7,13 +7,15 @@
     card.md                what the bundle is, in words
     schema.toml            the feature schema
     encoder.json           means, scales and vocabularies, as fitted
-    catalogue/*.npy        ids, explicit flags, popularity, features, artists, genres with tracks
+    catalogue/*.npy        ids, explicit flags, popularity, features, artists, genres with tracks;
+                           and for people: titles, artists' names, their words, years, values before
+                           they are encoded
     <model>/*.onnx, *.npy  the network that answers a request, and the arrays it runs over
 """
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
 from functools import cached_property
 from hashlib import file_digest, sha256
 from pathlib import Path
@@ -24,13 +26,17 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from segue.domain.catalogue import Catalogue
+from segue.domain.descriptions import Descriptions, TrackCard, card_of
 from segue.domain.errors import BundleCorrupt, BundleMissing, InvalidData
 from segue.domain.genres import TrackGenres
+from segue.domain.labels import Labels
+from segue.domain.texts import Texts
 from segue.domain.times import parse_time
+from segue.domain.words import WordIndex
 from segue.features.encoder import Encoder, FloatArray
 from segue.features.schema import Schema, load_schema
 
-FORMAT = 6
+FORMAT = 7
 MANIFEST = "manifest.json"
 SCHEMA = "schema.toml"
 LATENTS = "autoencoder/latents.npy"
@@ -144,6 +150,47 @@ class Bundle:
     def track_genres(self) -> TrackGenres:
         """The catalogue's genres, by track."""
         return TrackGenres.of(self.catalogue)
+
+    @cached_property
+    def descriptions(self) -> Descriptions:
+        """What people read of the tracks. No model does, so it is mapped when somebody asks."""
+        described = self.schema.described
+        numbers = [feature.name for feature in described if feature.kind == "numeric"]
+        others = [feature for feature in described if feature.kind != "numeric"]
+        return Descriptions(
+            titles=self._texts("titles"),
+            title_words=self._words("title_words"),
+            artist_names=self._texts("artist_names"),
+            artist_words=self._words("artist_words"),
+            years=self.array("catalogue/years.npy"),
+            numbers=dict(zip(numbers, self.array("catalogue/numbers.npy"), strict=True)),
+            labels=dict(zip((feature.name for feature in others), self._labels(), strict=True)),
+            lists=frozenset(feature.name for feature in others if feature.kind == "multi_hot"),
+        )
+
+    def cards(self, positions: NDArray[np.integer]) -> tuple[TrackCard, ...]:
+        """The tracks at these positions as people see them."""
+        return tuple(
+            card_of(track, self.catalogue, self.track_genres, self.descriptions)
+            for track in positions.tolist()
+        )
+
+    def _words(self, name: str) -> WordIndex:
+        parts = (field.name for field in fields(WordIndex))
+        return WordIndex(*(self.array(f"catalogue/{name}_{part}.npy") for part in parts))
+
+    def _texts(self, name: str) -> Texts:
+        content, starts = (self.array(f"catalogue/{name}{part}.npy") for part in ("", "_starts"))
+        return Texts(content, starts)
+
+    def _labels(self) -> Iterator[Labels]:
+        """Column after column: the offsets of each begin where those of the one before end."""
+        tracks = len(self.catalogue)
+        offsets = self.array("catalogue/label_offsets.npy")
+        numbers = self.array("catalogue/label_numbers.npy")
+        for place, names in enumerate(self.json("catalogue/labels.json")):
+            own = offsets[place * tracks : (place + 1) * tracks + 1]
+            yield Labels(tuple(names), own, numbers)
 
     def json(self, name: str) -> Any:
         """The parsed content of a JSON file."""

@@ -41,11 +41,14 @@ class Model(Protocol):
 
     # So many days before the moment of the recommendation are in the listener's history.
     history_days: ClassVar[int]
+    # Whether scores are logarithms of what is the more, the better; else they are no less than 0.
+    # A boost by a factor is then a sum.
+    logarithmic: ClassVar[bool] = False
 
     def __init__(self, bundle: Bundle) -> None: ...
 
     def score(self, listener: Listener) -> FloatArray:
-        """(tracks,) float32: the higher, the better; only the order and -inf ("never") matter.
+        """(tracks,) float32: the higher, the better; -inf is "never".
 
         The history holds at least one play; without any, the cold start answers.
         """

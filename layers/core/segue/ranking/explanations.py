@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.domain.catalogue import Catalogue
+from segue.domain.descriptions import Descriptions
 from segue.domain.genres import TrackGenres
 from segue.domain.users import User
 from segue.features.encoder import FloatArray
@@ -22,7 +23,8 @@ class Reason:
 
     kind: "track" (the heard ``track_id``), "artist" or "genre" (all heard tracks by the
     ``artist_id``, or of the ``genre``, that is also the recommended track's), "favourite_genre" (a
-    ``genre`` of the profile), or what else the model goes by, such as "popularity" or "profile".
+    ``genre`` of the profile), or what else the model goes by, such as "popularity" or "profile";
+    of a track that is similar to another, "artist", "genre" or "sound".
     share: of all that spoke for the track.
     """
 
@@ -83,6 +85,35 @@ def explain_cold_start(
         else:
             reasons.append(Reason("popularity", 1.0) if popularity > 0 else None)
     return tuple(reasons)
+
+
+def reason_text(reason: Reason, catalogue: Catalogue, descriptions: Descriptions) -> str:
+    """The reason in words for the listener; what has no name in the data goes by its id."""
+    match reason:
+        case Reason("track", track_id=str(track_id)):
+            return f"because you played {_track_name(track_id, catalogue, descriptions)}"
+        case Reason("artist", artist_id=str(artist_id)):
+            return f"more by {_artist_name(artist_id, catalogue, descriptions)}, whom you play"
+        case Reason("genre", genre=str(genre)):
+            return f"because you play {genre}"
+        case Reason("favourite_genre", genre=str(genre)):
+            return f"you like {genre}"
+    return _OTHERS.get(reason.kind, reason.kind)
+
+
+_OTHERS = {"popularity": "popular at the moment", "profile": "fits your profile"}
+
+
+def _track_name(track_id: str, catalogue: Catalogue, descriptions: Descriptions) -> str:
+    track = int(catalogue.positions([track_id])[0])
+    title, artist = descriptions.titles[track] or track_id, int(catalogue.artists[track])
+    name = descriptions.artist_names[artist] if artist >= 0 else None
+    return f"{title} by {name}" if name else title
+
+
+def _artist_name(artist_id: str, catalogue: Catalogue, descriptions: Descriptions) -> str:
+    artist = int(np.searchsorted(catalogue.artist_ids, artist_id.encode()))
+    return descriptions.artist_names[artist] or artist_id
 
 
 def _choose(

@@ -1,9 +1,13 @@
 """The list: from a model and a listener to the tracks that are recommended, best first."""
 
+from functools import partial
+
+from segue.features.encoder import FloatArray
 from segue.models.bundle import Bundle
 from segue.models.cold_start import cold_start_scores
 from segue.models.model import Listener, Model
 from segue.models.ranked import Forbidden, Ranked, best
+from segue.ranking.boosts import Boosts
 from segue.ranking.diversity import pool_size, rerank
 from segue.ranking.genres import listener_mix
 from segue.ranking.space import track_vectors
@@ -16,17 +20,25 @@ def rank(
     k: int,
     *,
     forbidden: Forbidden | None = None,
+    boosts: Boosts | None = None,
     diversity: float = 0.0,
     pool: int | None = None,
 ) -> Ranked:
     """A list of ``k`` tracks; fewer where fewer are allowed. The service and the evaluation call
     this, and nothing else makes a list.
 
-    forbidden: (tracks,) True for those that must not be on it. diversity: 0 by score alone, to 1,
-    as diverse as ``rerank`` makes it of the ``pool`` best tracks (None: ``pool_size(k)``). Who has
-    played nothing gets the cold start.
+    forbidden: (tracks,) True for those that must not be on it. boosts: the factors of scores,
+    before anything else comes of these. diversity: 0 by score alone, to 1, as diverse as ``rerank``
+    makes it of the ``pool`` best tracks (None: ``pool_size(k)``). Who has played nothing gets the
+    cold start.
     """
-    found = _best(model, listener, bundle, k if diversity == 0 else pool or pool_size(k), forbidden)
+    candidates = k if diversity == 0 else pool or pool_size(k)
+    if boosts is None:
+        found = _best(model, listener, bundle, candidates, forbidden)
+    else:
+        ask = partial(_best, model, listener, bundle, candidates)
+        logarithmic = model.logarithmic and len(listener.history) > 0
+        found = boosts.best(ask, candidates, forbidden, logarithmic=logarithmic)
     if diversity == 0:
         return found
     genres = bundle.track_genres
@@ -34,9 +46,16 @@ def rank(
     return rerank(found, k, diversity, vectors=track_vectors(bundle), genres=genres, mix=mix)
 
 
+def all_scores(model: Model, listener: Listener, bundle: Bundle) -> FloatArray:
+    """(tracks,) what the list goes by."""
+    if len(listener.history) == 0:
+        return cold_start_scores(listener.user, bundle.catalogue)
+    return model.score(listener)
+
+
 def _best(
     model: Model, listener: Listener, bundle: Bundle, k: int, forbidden: Forbidden | None
 ) -> Ranked:
     if len(listener.history) == 0:
-        return best(cold_start_scores(listener.user, bundle.catalogue), k, forbidden)
+        return best(all_scores(model, listener, bundle), k, forbidden)
     return model.best(listener, k, forbidden)

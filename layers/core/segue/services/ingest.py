@@ -2,10 +2,17 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from segue.domain.errors import BundleError, InvalidRecord, UnknownPosition, UnknownUser
+from segue.domain.errors import (
+    BundleError,
+    InvalidRecord,
+    InvalidRequest,
+    UnknownPosition,
+    UnknownUser,
+)
 from segue.domain.events import Event, parse_event
 from segue.domain.times import SECOND, Window, format_time
 from segue.domain.users import Attribute, User
@@ -122,8 +129,16 @@ class Ingest:
             raise UnknownUser(f"there is no profile of user {user_id}")
         return user
 
+    def search(self, prefix: str, limit: int) -> list[User]:
+        """Users with a profile whose ids begin so; any users where ``prefix`` is empty."""
+        return self._users.search(prefix, limit)
+
     def save_profile(self, user_id: str, profile: Profile) -> User:
-        """The user's profile from now on."""
+        """The user's profile from now on.
+
+        Raises InvalidRequest for a genre that the served catalogue does not have.
+        """
+        self._check_genres(profile.favourite_genres)
         user = User(user_id, profile.favourite_genres, profile.premium, profile.attributes or {})
         if profile.attributes is None:
             return self._users.amend(user)
@@ -152,6 +167,23 @@ class Ingest:
             return dict.fromkeys(tracks, f"no catalogue is served: {error}")
         pairs = zip(tracks, positions, strict=True)
         return {it: f"track {it} is not in the catalogue" for it, place in pairs if place < 0}
+
+    def _check_genres(self, genres: Sequence[str]) -> None:
+        """Not where no catalogue is served, or one without genres: nobody can tell then."""
+        try:
+            known = self._catalogue().genres
+        except BundleError:
+            return
+        for place, genre in enumerate(genres if known else ()):
+            if genre not in known:
+                folded = {name.casefold(): name for name in known}
+                close = get_close_matches(genre.casefold(), folded)
+                nearest = ", ".join(folded[name] for name in close)
+                raise InvalidRequest(
+                    f"the catalogue has no genre {genre!r}; "
+                    + (f"the nearest are {nearest}" if nearest else "GET /genres lists them"),
+                    field=f"favourite_genres[{place}]",
+                )
 
     def _is_known(self, user_id: str) -> bool:
         return self._sessions.has_events(user_id) or self._users.get(user_id) is not None

@@ -1,9 +1,9 @@
 """Recommendations: from a user and a model to a list of tracks."""
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
 from random import Random, SystemRandom
@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from segue.domain.descriptions import TrackCard
 from segue.domain.errors import ModelFailed, UnknownUser
 from segue.domain.events import Event
 from segue.domain.plays import Play, label_plays, mean_tracks_per_session
@@ -22,12 +23,14 @@ from segue.models.bundle import Bundle
 from segue.models.model import Listener, Model
 from segue.models.ranked import Forbidden, Ranked
 from segue.models.registry import load_model, model_name
-from segue.ports import Clock, ModelStore, Refused, SessionStore, UserStore
+from segue.ports import Availability, Clock, ModelStore, Refused, SessionStore, UserStore
+from segue.ranking.boosts import Boosts
 from segue.ranking.diversity import pool_size
-from segue.ranking.explanations import Reason, explain, explain_cold_start
+from segue.ranking.explanations import Reason, explain, explain_cold_start, reason_text
 from segue.ranking.exploration import explore
-from segue.ranking.lists import rank
-from segue.services.similar import SimilarQuery, similar_tracks
+from segue.ranking.filters import forbidden_tracks
+from segue.ranking.lists import all_scores, rank
+from segue.services.similar import Similar, SimilarQuery, similar_tracks
 
 # The sessions of so many days decide how long a list is.
 PLAYLIST_DAYS = 30
@@ -48,7 +51,9 @@ class Query:
     the user has ever started before; ``explicit`` False leaves out explicit tracks; ``exclude``
     names tracks to leave out, known to the catalogue or not. ``diversity`` from 0 (by score alone)
     to 1 (as diverse as can be); ``exploration`` from 0 (none) to 1, the temperature of the draw;
-    ``explain``: give reasons.
+    ``filter``: an expression that holds for every track of the list; ``boosts``: expressions, and
+    what the scores of the tracks that they hold for are multiplied by, as ``segue.ranking`` has
+    both. ``explain``: give reasons.
     """
 
     user_id: str
@@ -58,6 +63,8 @@ class Query:
     novelty: Literal["any", "new"] = "any"
     explicit: bool = True
     exclude: tuple[str, ...] = ()
+    filter: str | None = None
+    boosts: tuple[tuple[str, float], ...] = ()
     diversity: float = 0.0
     exploration: float = 0.0
     explain: bool = False
@@ -67,8 +74,9 @@ class Query:
 class Recommendation:
     """The tracks, best first, and where they come from; ``cold_start`` if no play was to go by.
 
-    Track by track: ``scores``, on the model's own scale; ``reasons``, None unless they were asked
-    for; ``propensities``, as ``segue.ranking.exploration`` has them, None unless it explored.
+    Track by track: ``scores``, on the model's own scale, after any boosts; ``propensities``, as
+    ``segue.ranking.exploration`` has them, None unless it explored; and where it was to explain,
+    else None, ``cards``, ``reasons``, and these in words, ``texts``.
     """
 
     tracks: tuple[str, ...]
@@ -77,8 +85,20 @@ class Recommendation:
     as_of: int
     cold_start: bool
     scores: tuple[float, ...]
-    reasons: tuple[Reason | None, ...] | None
     propensities: tuple[float, ...] | None
+    cards: tuple[TrackCard, ...] | None = None
+    reasons: tuple[Reason | None, ...] | None = None
+    texts: tuple[str | None, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The bundle that is served, and why not another one that should be; ``now``: the moment that
+    a query is answered as of that names none."""
+
+    version: str
+    now: int
+    refused: Refused | None
 
 
 class Recommender:
@@ -92,6 +112,7 @@ class Recommender:
         sessions: SessionStore,
         users: UserStore,
         models: ModelStore,
+        availability: Availability,
         clock: Clock,
         as_of: int | None = None,
         random: Random = _SYSTEM_RANDOM,
@@ -102,58 +123,72 @@ class Recommender:
         self._clock = clock
         self._as_of = as_of
         self._random = random
+        self._availability = availability
 
     def recommend(self, query: Query, bundle: Bundle | None = None) -> Recommendation:
         """Ask a model of the bundle; None: of the one that is served.
 
-        Raises UnknownModel, UnknownUser, ModelFailed, BundleError and StoreUnavailable.
+        Raises UnknownModel, UnknownUser, InvalidFilter, ModelFailed, BundleError and
+        StoreUnavailable.
         """
         bundle = bundle or self._models.current()
-        name, model = model_name(query.model_id, bundle), load_model(query.model_id, bundle)
-        as_of = self._moment(query)
-        window = Window.before(as_of, max(model.history_days, PLAYLIST_DAYS))
-        user, events = self._user_and_events(query, window)
-        plays = label_plays(e for e in events if window.start <= e.time < window.end)
-        heard = _latest(plays, as_of, model.history_days)
-        listener = Listener(user, history_of(heard, bundle.catalogue, as_of))
-        k = query.k or playlist_length(_latest(plays, as_of, PLAYLIST_DAYS))
-        forbidden = _forbidden(query, events, bundle)
-        with _blaming(name):
-            ranked, propensities = self._choose(model, listener, bundle, k, query, forbidden)
-            tracks = ranked.tracks
-            reasons = _reasons(model, listener, tracks, bundle) if query.explain else None
-        return Recommendation(
-            tracks=tuple(bundle.catalogue.track_ids(tracks)),
-            model=name,
-            bundle=bundle.version,
-            as_of=as_of,
-            cold_start=len(listener.history) == 0,
-            scores=tuple(ranked.scores.tolist()),
-            reasons=reasons,
-            propensities=propensities,
-        )
+        asked = self._asked(query, bundle)
+        k = query.k or playlist_length(_latest(asked.plays, asked.as_of, PLAYLIST_DAYS))
+        forbidden = _forbidden(query, asked.events, bundle, self._availability.unavailable())
+        boosts = Boosts.of(query.boosts, bundle)
+        with _blaming(asked.name):
+            ranked, propensities = self._choose(asked, bundle, k, query, forbidden, boosts)
+            return _answer(asked, bundle, ranked, propensities, explained=query.explain)
 
-    def similar(self, query: SimilarQuery) -> tuple[str, ...]:
-        """The tracks most like another. Raises UnknownTrack, UnknownModel and BundleError."""
-        return similar_tracks(self._models.current(), query)
+    def explain(
+        self, query: Query, track_ids: Sequence[str], bundle: Bundle | None = None
+    ) -> Recommendation:
+        """What the model says of these tracks, in their order, whoever made the list: their scores
+        and reasons. Tracks that the bundle does not have are left out.
+
+        Raises as ``recommend`` does, but InvalidFilter.
+        """
+        bundle = bundle or self._models.current()
+        asked = self._asked(query, bundle)
+        positions = bundle.catalogue.positions(track_ids)
+        tracks = positions[positions >= 0].astype(np.intp)
+        with _blaming(asked.name):
+            scores = all_scores(asked.model, asked.listener, bundle)
+            return _answer(asked, bundle, Ranked(tracks, scores[tracks]), None, explained=True)
+
+    def similar(self, query: SimilarQuery) -> Similar:
+        """The tracks most like another.
+
+        Raises UnknownTrack, UnknownModel, InvalidFilter, BundleError and StoreUnavailable.
+        """
+        return similar_tracks(self._models.current(), query, self._availability.unavailable())
 
     def models(self) -> Mapping[str, Any]:
         """The manifest of the active bundle, for people to read. Raises BundleError."""
         return self._models.current().manifest.content
 
-    def check(self) -> tuple[str, Refused | None]:
+    def check(self) -> Health:
         """Reach the models and the tables, as a prediction does.
 
-        The version of the bundle that is served, and why it is not another one that should be.
         Raises BundleError and StoreUnavailable.
         """
         version = self._models.current().version
         self._users.get("0")
         self._sessions.has_events("0")
-        return version, self._models.refused()
+        return Health(version, self._moment(None), self._models.refused())
 
-    def _moment(self, query: Query) -> int:
-        moments = (query.as_of, self._as_of)
+    def _asked(self, query: Query, bundle: Bundle) -> "_Asked":
+        name, model = model_name(query.model_id, bundle), load_model(query.model_id, bundle)
+        as_of = self._moment(query.as_of)
+        window = Window.before(as_of, max(model.history_days, PLAYLIST_DAYS))
+        user, events = self._user_and_events(query, window)
+        plays = label_plays(e for e in events if window.start <= e.time < window.end)
+        heard = _latest(plays, as_of, model.history_days)
+        listener = Listener(user, history_of(heard, bundle.catalogue, as_of))
+        return _Asked(name, model, listener, as_of, events, plays)
+
+    def _moment(self, as_of: int | None) -> int:
+        moments = (as_of, self._as_of)
         return next((moment for moment in moments if moment is not None), self._clock.now())
 
     def _user_and_events(self, query: Query, window: Window) -> tuple[User, list[Event]]:
@@ -166,15 +201,23 @@ class Recommender:
 
     def _choose(
         self,
-        model: Model,
-        listener: Listener,
+        asked: "_Asked",
         bundle: Bundle,
         k: int,
         query: Query,
         forbidden: Forbidden | None,
+        boosts: Boosts | None,
     ) -> tuple[Ranked, tuple[float, ...] | None]:
         """The list, and the propensities of its tracks where it explores."""
-        ask = partial(rank, model, listener, bundle, forbidden=forbidden, diversity=query.diversity)
+        ask = partial(
+            rank,
+            asked.model,
+            asked.listener,
+            bundle,
+            forbidden=forbidden,
+            boosts=boosts,
+            diversity=query.diversity,
+        )
         if not query.exploration:
             return ask(k), None
         pool = pool_size(k)
@@ -184,6 +227,49 @@ class Recommender:
         )
         drawn = Ranked(ranked.tracks[places], ranked.scores[places])
         return drawn, tuple(propensities.tolist())
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The model that is asked, and whom it is asked for.
+
+    events: all that were read; plays: of these, those that the model or the list's length goes by.
+    """
+
+    name: str
+    model: Model
+    listener: Listener
+    as_of: int
+    events: list[Event]
+    plays: list[Play]
+
+
+def _answer(
+    asked: _Asked,
+    bundle: Bundle,
+    ranked: Ranked,
+    propensities: tuple[float, ...] | None,
+    *,
+    explained: bool,
+) -> Recommendation:
+    tracks = ranked.tracks
+    answer = Recommendation(
+        tracks=tuple(bundle.catalogue.track_ids(tracks)),
+        model=asked.name,
+        bundle=bundle.version,
+        as_of=asked.as_of,
+        cold_start=len(asked.listener.history) == 0,
+        scores=tuple(ranked.scores.tolist()),
+        propensities=propensities,
+    )
+    if not explained:
+        return answer
+    reasons = _reasons(asked.model, asked.listener, tracks, bundle)
+    texts = tuple(
+        reason_text(reason, bundle.catalogue, bundle.descriptions) if reason else None
+        for reason in reasons
+    )
+    return replace(answer, cards=bundle.cards(tracks), reasons=reasons, texts=texts)
 
 
 def playlist_length(plays: list[Play]) -> int:
@@ -218,15 +304,10 @@ def _reasons(
     return explain(model.contributions(listener, tracks), tracks, catalogue, genres)
 
 
-def _forbidden(query: Query, events: list[Event], bundle: Bundle) -> Forbidden | None:
-    catalogue = bundle.catalogue
-    named = set(query.exclude)
+def _forbidden(
+    query: Query, events: list[Event], bundle: Bundle, unavailable: frozenset[str]
+) -> Forbidden | None:
+    named = unavailable.union(query.exclude)
     if query.novelty == "new":
         named |= {event.track_id for event in events if event.track_id is not None}
-    if query.explicit and not named:
-        return None
-    none = np.zeros(len(catalogue), np.bool_)
-    forbidden = none if query.explicit else catalogue.explicit.copy()
-    positions = catalogue.positions(list(named))
-    forbidden[positions[positions >= 0]] = True
-    return forbidden
+    return forbidden_tracks(bundle, explicit=query.explicit, named=named, where=query.filter)

@@ -1,16 +1,19 @@
-"""The explorer's files, as they are in ``explorer/``; nothing else can be asked for."""
+"""The files of the pages, and Swagger UI's, which Powertools brings; nothing else can be had."""
 
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
+from aws_lambda_powertools import event_handler
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
 from segue.domain.errors import UnknownRoute
 
 FOLDER = Path(__file__).parent / "explorer"
+# Of Powertools, which every function has in its layer.
+_SWAGGER = Path(event_handler.__file__).parent / "openapi" / "swagger_ui"
 
 _TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -52,7 +55,7 @@ def asset_response(name: str, event: APIGatewayProxyEvent) -> Response[str]:
 
 
 def _assets() -> Iterator[tuple[str, Asset]]:
-    for file in FOLDER.iterdir():
+    for file in (*FOLDER.iterdir(), *_SWAGGER.glob("swagger-ui*.min.*")):
         text = file.read_text(encoding="utf-8")
         tag = f'"{sha256(text.encode()).hexdigest()[:32]}"'
         yield file.name, Asset(_TYPES[file.suffix], text, tag)
