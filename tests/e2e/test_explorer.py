@@ -170,7 +170,7 @@ def test_a_track_says_how_it_sounds_why_it_is_listed_and_what_is_like_it(visit: 
     expect(dialog).to_be_visible()
     visit.page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
-    assert "track=" not in visit.page.url
+    expect(visit.page).not_to_have_url(re.compile("track="))
 
 
 def test_a_new_listener_starts_cold_warms_up_and_is_erased(visit: Visit) -> None:
