@@ -15,6 +15,8 @@ from segue.domain.labels import Labels
 from segue.domain.texts import Texts
 from segue.features.schema import parse_schema
 from segue.models.bundle import Bundle
+from segue.ranking.filters import matching
+from segue.ranking.search import search
 from training.catalogue import Popularity, encode_catalogue
 from training.data import connect, ingest
 from training.descriptions import describe_tracks
@@ -157,6 +159,9 @@ def test_data_without_names_or_columns_have_cards_all_the_same(tmp_path: Path) -
     (card,) = bundle.cards(np.array([1]))
     assert (card.track_id, card.title, card.year, card.genres) == ("b", None, None, ())
     assert bundle.descriptions.attributes(1) == {}
+    assert search("b", bundle, 5).tolist() == [1]
+    assert search("nothing of this kind", bundle, 5).tolist() == []
+    assert np.flatnonzero(matching('title != "x" or artist != "x" or year > 0', bundle)).size == 0
 
 
 def test_nothing_of_the_descriptions_is_read_by_a_prediction(

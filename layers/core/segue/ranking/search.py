@@ -24,40 +24,60 @@ def search(
     """The positions of at most ``limit`` tracks, those that fit best first, and of these the most
     popular; the most popular of all, where nothing is typed.
 
-    Each word that is typed has to begin a word of the title or of the artist's name. Where too few
-    tracks are found so, those follow in which it only nearly does.
+    Each word that is typed has to begin a word of the title or of the artist's name. Where no track
+    is found so, words that begin none may have mistakes, and any may if all words are known.
     """
-    popularity = bundle.catalogue.popularity
     # Half a character is in no name.
     text = text.encode(errors="replace").decode().strip()
     if not text:
-        return best(popularity, limit, forbidden).tracks
+        return best(bundle.catalogue.popularity, limit, forbidden).tracks
     words = words_of(text)[:MAX_WORDS]
-    found = np.empty(0, np.intp)
-    for mistakes in (False, True):
-        misfit = _misfit(words, bundle, mistakes=mistakes)
-        _fit_ids(misfit, text, bundle.catalogue)
-        fitting = np.flatnonzero(misfit < ABSENT)
-        scores = popularity[fitting] - _STEP * misfit[fitting]
-        found = best(scores, limit, forbidden, fitting).tracks
-        if len(found) == limit:
-            break
-    return found
+    fits = [_fits(word, bundle, mistakes=False) for word in words]
+    found = _best(text, fits, bundle, limit, forbidden)
+    if len(found) or not words:
+        return found
+    known = [any((fit < ABSENT).any() for fit in both) for both in fits]
+    for place, word in enumerate(words):
+        if all(known) or not known[place]:
+            fits[place] = _fits(word, bundle, mistakes=True)
+    return _best(text, fits, bundle, limit, forbidden)
 
 
-def _misfit(words: list[str], bundle: Bundle, *, mistakes: bool) -> NDArray[np.int16]:
+# How well each title and each artist's name fits a word.
+_Fits = tuple[NDArray[np.int16], NDArray[np.int16]]
+
+
+def _fits(word: str, bundle: Bundle, *, mistakes: bool) -> _Fits:
+    descriptions = bundle.descriptions
+    return (
+        descriptions.title_words.fits(word, mistakes=mistakes),
+        descriptions.artist_words.fits(word, mistakes=mistakes),
+    )
+
+
+def _best(
+    text: str, fits: list[_Fits], bundle: Bundle, limit: int, forbidden: Forbidden | None
+) -> NDArray[np.intp]:
+    misfit = _misfit(fits, bundle)
+    _fit_ids(misfit, text, bundle.catalogue)
+    fitting = np.flatnonzero(misfit < ABSENT)
+    scores = bundle.catalogue.popularity[fitting] - _STEP * misfit[fitting]
+    return best(scores, limit, forbidden, fitting).tracks
+
+
+def _misfit(fits: list[_Fits], bundle: Bundle) -> NDArray[np.int16]:
     """(tracks,) how badly the words fit, added up; ABSENT or more where one does not at all."""
-    titles, artists = bundle.descriptions.title_words, bundle.descriptions.artist_words
-    if not words:
-        return np.full(len(bundle.catalogue), ABSENT, np.int16)
-    by_title = [titles.fits(word, mistakes=mistakes) for word in words]
-    by_artist = [artists.fits(word, mistakes=mistakes) for word in words]
-    misfit = np.zeros(len(bundle.catalogue), np.int16)
-    for of_title, of_artist in zip(by_title, by_artist, strict=True):
-        misfit += np.minimum(of_title, _of_tracks(of_artist, bundle.catalogue))
-    misfit[_same(titles, by_title)] = _SAME
-    same_artist = np.where(_same(artists, by_artist), np.int16(_SAME), np.int16(ABSENT))
-    np.minimum(misfit, _of_tracks(same_artist, bundle.catalogue), out=misfit)
+    catalogue, descriptions = bundle.catalogue, bundle.descriptions
+    if not fits:
+        return np.full(len(catalogue), ABSENT, np.int16)
+    misfit = np.zeros(len(catalogue), np.int16)
+    for title, artist in fits:
+        misfit += np.minimum(title, _of_tracks(artist, catalogue))
+    misfit[_same(descriptions.title_words, [title for title, _ in fits])] = _SAME
+    same_artist = _same(descriptions.artist_words, [artist for _, artist in fits])
+    if same_artist.any():
+        values = np.where(same_artist, np.int16(_SAME), np.int16(ABSENT))
+        np.minimum(misfit, _of_tracks(values, catalogue), out=misfit)
     return misfit
 
 
