@@ -43,7 +43,7 @@ class TrackDetails(Track, frozen=True):
     """A track, whether it may be recommended, and its audio features."""
 
     available: bool
-    attributes: dict[str, float | str | list[str] | None]
+    attributes: dict[str, int | float | str | list[str | int] | None]
 
 
 class Reason(Struct, frozen=True, omit_defaults=True):
