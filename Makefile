@@ -27,7 +27,8 @@ UV := pip compile --quiet --upgrade --python-version 3.11 --no-emit-index-url --
 	--no-annotate requirements.in --output-file requirements.txt
 
 .DELETE_ON_ERROR:
-.PHONY: run test lint format unit integration runtime e2e fuzz faults deploy-local run-deployed bench audit lock clean
+.PHONY: run test lint format unit integration runtime e2e fuzz faults deploy-local run-deployed bench notebook \
+	pictures audit lock clean
 
 run: $(BUNDLE)/manifest.json  ## Train where need be, and serve on http://127.0.0.1:8000
 	@$(BIN)/segue serve --data "$(DATA)" --bundle $(BUNDLE) --state $(STATE)/stack
@@ -71,8 +72,14 @@ deploy-local: .venv/test .venv-sam/done .venv-stack/done $(NEWMAN)  ## Deploy on
 run-deployed: $(BUNDLE)/manifest.json .venv-sam/done .venv-stack/done  ## Deploy likewise, to try it out
 	@$(BIN)/python -m infra.deployed --data "$(DATA)" --bundle $(BUNDLE) --state $(STATE)/deployed
 
+pictures: .venv/test  ## Take the README's pictures of the explorer, of what `make run` serves
+	$(BIN)/python -m infra.pictures http://127.0.0.1:8000
+
 bench: $(BUNDLE)/manifest.json  ## What requests and memory cost on this machine; training not again
 	@$(BIN)/segue bench --bundle $(BUNDLE)
+
+notebook: .venv/test  ## Run docs/day.ipynb anew; it keeps what it shows
+	$(BIN)/python -m tests.notebook docs/day.ipynb
 
 format: .venv/test  ## Put the code in order
 	$(BIN)/ruff check --fix .

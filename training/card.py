@@ -88,6 +88,8 @@ def _data(content: Mapping[str, Any]) -> Iterator[str]:
         "from"
     )
     yield f"- {data['quarantined']:,} lines of the data could not be used"
+    for note in content.get("notes", ()):
+        yield f"- {note[0].upper()}{note[1:]}"
 
 
 def _inputs(what: str, features: Sequence[FeatureEncoder]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from segue.domain.catalogue import Catalogue
 from segue.domain.descriptions import NO_YEAR, Descriptions
-from segue.domain.labels import Labels
+from segue.domain.labels import Label, Labels
 from segue.domain.texts import Texts
 from segue.domain.words import WordIndex
 from segue.features.encoder import Columns, labels_of, numbers_of
@@ -62,7 +62,7 @@ def _years(dates: Sequence[object]) -> NDArray[np.int16]:
     return np.array([int(date_of(date)[:4] or NO_YEAR) for date in dates], np.int16)
 
 
-def _labels(feature: Feature, columns: Columns) -> Labels:
+def _labels(feature: Feature, columns: Columns) -> Labels[Label]:
     """Every label that occurs, those too that are no input of a model."""
     of_tracks = [dict.fromkeys(labels_of(feature, value)) for value in columns[feature.source]]
     names = sorted(

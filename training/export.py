@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from segue.domain.catalogue import Catalogue
 from segue.domain.descriptions import Descriptions
 from segue.domain.errors import InvalidData
-from segue.domain.labels import Labels
+from segue.domain.labels import Label, Labels
 from segue.models.bundle import FORMAT, MANIFEST, manifest_bytes
 from training.catalogue import EncodedCatalogue
 
@@ -128,27 +128,27 @@ def write_descriptions(writer: BundleWriter, descriptions: Descriptions) -> None
     tracks = len(descriptions.titles)
     for name in ("titles", "artist_names"):
         texts = getattr(descriptions, name)
-        writer.array(f"catalogue/{name}.npy", texts.content)
-        writer.array(f"catalogue/{name}_starts.npy", texts.starts)
+        writer.array(f"descriptions/{name}.npy", texts.content)
+        writer.array(f"descriptions/{name}_starts.npy", texts.starts)
     for name in ("title_words", "artist_words"):
         index = getattr(descriptions, name)
         for part in fields(index):
-            writer.array(f"catalogue/{name}_{part.name}.npy", getattr(index, part.name))
-    writer.array("catalogue/years.npy", descriptions.years)
+            writer.array(f"descriptions/{name}_{part.name}.npy", getattr(index, part.name))
+    writer.array("descriptions/years.npy", descriptions.years)
     numbers = list(descriptions.numbers.values())
-    writer.array("catalogue/numbers.npy", np.array(numbers, np.float32).reshape(-1, tracks))
+    writer.array("descriptions/numbers.npy", np.array(numbers, np.float32).reshape(-1, tracks))
     _write_labels(writer, list(descriptions.labels.values()))
 
 
-def _write_labels(writer: BundleWriter, columns: Sequence[Labels]) -> None:
+def _write_labels(writer: BundleWriter, columns: Sequence[Labels[Label]]) -> None:
     """Column behind column, the offsets running on."""
     offsets, numbers = [np.zeros(1, np.int32)], [np.empty(0, np.int32)]
     for column in columns:
         offsets.append(offsets[-1][-1] + column.offsets[1:])
         numbers.append(column.numbers)
-    writer.text("catalogue/labels.json", _json([column.names for column in columns]))
-    writer.array("catalogue/label_offsets.npy", np.concatenate(offsets))
-    writer.array("catalogue/label_numbers.npy", np.concatenate(numbers))
+    writer.text("descriptions/labels.json", _json([column.names for column in columns]))
+    writer.array("descriptions/label_offsets.npy", np.concatenate(offsets))
+    writer.array("descriptions/label_numbers.npy", np.concatenate(numbers))
 
 
 def _write_genres(writer: BundleWriter, catalogue: Catalogue) -> None:

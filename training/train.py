@@ -47,7 +47,8 @@ def train(
 ) -> Mapping[str, Any]:
     """Fit every model on what lies before the cut-off; the manifest of the bundle at ``out``.
 
-    ``cutoff``: milliseconds since 1970 UTC; None: the midnight 30 days before the last event.
+    ``cutoff``: milliseconds since 1970 UTC; None: the midnight 30 days before the last event, or
+    after it where all the data lie in those days.
     ``device``: cpu or cuda; None: CUDA where there is one. ``schema``: the feature schema; None:
     the folder's own, else Pozytywka's. The same data and seed give the same bundle, byte for byte,
     on the same kind of machine. Raises InvalidData where the folder cannot be used, or holds
@@ -68,7 +69,8 @@ def train(
             fitted = fit_models(
                 connection, writer, encoded, cutoff, seed=seed, device=target, progress=progress
             )
-            plot_losses(fitted.curves, writer.path / PLOTS / "losses.png")
+            if fitted.curves:
+                plot_losses(fitted.curves, writer.path / PLOTS / "losses.png")
             plot_sessions(connection, cutoff, writer.path / PLOTS / "sessions.png")
             content: dict[str, Any] = {
                 "schema_hash": features.hash,
@@ -76,6 +78,8 @@ def train(
                 "seed": seed,
                 "data": trained_on | {"released_before_cutoff": int(encoded.released.sum())},
             }
+            if fitted.notes:
+                content["notes"] = list(fitted.notes)
             writer.seal(content | {"models": fitted.models({})})
             judged = _judge(connection, encoded, Bundle.open(writer.path), seed, progress)
             models = fitted.models(judged)
@@ -153,9 +157,12 @@ def _describe(
 
 
 def _default_cutoff(summary: Summary) -> int:
-    if summary.last_event is None:
+    first, last = summary.first_event, summary.last_event
+    if first is None or last is None:
         raise InvalidData("the data has no events: there is nothing to learn from")
-    return (summary.last_event - 30 * DAY) // DAY * DAY
+    month_before = (last - 30 * DAY) // DAY * DAY
+    # Of so few days all are learnt from, and none is left to judge by.
+    return month_before if first < month_before else (last // DAY + 1) * DAY
 
 
 def _device(name: str | None) -> torch.device:

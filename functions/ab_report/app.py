@@ -7,7 +7,6 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from segue import bootstrap
 from segue.api.app import create_app, create_handler, logger, metrics
-from segue.api.experiments import parse_side
 from segue.api.report.response import report_response
 from segue.api.telemetry import observe_mismatches
 
@@ -18,8 +17,7 @@ bootstrap.snapshot_reports()
 
 @app.get("/ab_test/report")
 def report() -> Response[str]:
-    name, live = parse_side(app.current_event)
-    return report_response(reports.report(name, live=live), app.current_event)
+    return report_response(reports, app.current_event)
 
 
 answer = create_handler(app)

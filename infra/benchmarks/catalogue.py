@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from infra.demo.randomness import Floats, Ints, Rng, stream
 from segue.domain.catalogue import Catalogue
 from segue.domain.descriptions import Descriptions
-from segue.domain.labels import Labels
+from segue.domain.labels import Label, Labels
 from segue.domain.ragged import entries
 from segue.domain.texts import Texts
 from segue.domain.words import WordIndex
@@ -151,7 +151,7 @@ def _made_up_words(number: int, random: Rng) -> list[str]:
     return list(dict.fromkeys(words))[:number]
 
 
-def _labels_of(labels: Labels, tracks: NDArray[np.int32]) -> Labels:
+def _labels_of(labels: Labels[Label], tracks: NDArray[np.int32]) -> Labels[Label]:
     rows, places = entries(labels.offsets, tracks)
     offsets = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(tracks)))])
     return Labels(labels.names, offsets.astype(np.int32), labels.numbers[places])

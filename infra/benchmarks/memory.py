@@ -22,8 +22,9 @@ def memory_growth(bundle: Path, listeners: list[MadeUp]) -> Mapping[str, int]:
 
 
 def array_bytes(bundle: Path) -> int:
-    """Bytes of all arrays of a bundle."""
-    return sum(np.load(file, mmap_mode="r").nbytes for file in bundle.rglob("*.npy"))
+    """Bytes of all arrays of a bundle but those that no recommendation reads."""
+    files = (file for file in bundle.rglob("*.npy") if file.parent.name != "descriptions")
+    return sum(np.load(file, mmap_mode="r").nbytes for file in files)
 
 
 def _grow(path: Path, listeners: list[MadeUp]) -> dict[str, int]:

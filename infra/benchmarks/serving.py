@@ -1,7 +1,7 @@
 """What a warm request costs: CPU time of one core, without the database's; and memory."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -100,8 +100,8 @@ def _measure(
             for one in listeners:
                 for query, measured in zip(queries, times, strict=True):
                     asked = replace(query, user_id=one.user.user_id)
-                    measured.append(_cpu_ms(partial(service.recommend, asked)))
-                streaming.append(_cpu_ms(partial(_copy, vectors, copies)))
+                    measured.append(cpu_ms(partial(service.recommend, asked)))
+                streaming.append(cpu_ms(partial(_copy, vectors, copies)))
             if repeat == 0:
                 for measured in (*times, streaming):
                     measured.clear()
@@ -113,7 +113,8 @@ def _copy(vectors: Sequence[Any], copies: Sequence[Any]) -> None:
         np.copyto(copy, one)
 
 
-def _cpu_ms(ask: Any) -> float:
+def cpu_ms(ask: Callable[[], object]) -> float:
+    """CPU milliseconds of one call."""
     start = time.process_time_ns()
     ask()
     return (time.process_time_ns() - start) / 1e6

@@ -51,6 +51,7 @@ def _figures(
     from infra.benchmarks.catalogue import write_large_bundle
     from infra.benchmarks.explaining import measure_explanations
     from infra.benchmarks.listeners import make_listeners
+    from infra.benchmarks.searching import measure_search
     from infra.benchmarks.serving import (
         LARGE_MEMORY_TARGET,
         LISTENERS,
@@ -75,4 +76,5 @@ def _figures(
     write_large_bundle(folder / "large", trained, tracks, _SEED)
     large = Bundle.open(folder / "large")
     yield from measure_large(large, repeats, _SEED)
+    yield from measure_search(large, repeats, _SEED)
     yield from measure_memory(large, _SEED, LARGE_MEMORY_TARGET)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from infra.cli.options import Json
+from infra.cli.options import STATE, Json
 from infra.cli.output import console, write_json
 from segue.domain.errors import InvalidData
 
@@ -80,15 +80,22 @@ def check(
             metavar="DIR", help="A data folder, RecBole's atomic files, or lists of a given split."
         ),
     ],
+    quarantine: Annotated[
+        Path, typer.Option(metavar="FILE", help="Where the rows go that cannot be used.")
+    ] = STATE / "quarantine.jsonl",
     json_file: Json = None,
 ) -> None:
-    """Say what a data folder holds. What of it cannot be used is counted, with the reasons."""
+    """Say what a data folder holds. What of it cannot be used is counted, with the reasons; the
+    first such rows are shown, and all of them are in the quarantine file."""
     from infra.progress import progress_bars
     from training.data import check as check_folder
-    from training.data import render
+    from training.data import render, render_quarantine
 
     out = console(json_file)
     with progress_bars(out) as report:
-        summary = check_folder(directory, progress=partial(report, "reading the data"))
+        reading = partial(report, "reading the data")
+        summary = check_folder(directory, quarantine=quarantine, progress=reading)
     out.print(render(summary))
+    if rows := sum(file.quarantined for file in summary.files.values()):
+        out.print(render_quarantine(quarantine, rows))
     write_json(summary.to_json(), json_file)

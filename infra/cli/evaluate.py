@@ -65,6 +65,14 @@ def evaluate(
             "follow: figures are their means, and intervals hold how much they differ.",
         ),
     ] = 1,
+    evaluations: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the figures of each listener into this .parquet file: one row a listener, "
+            "model or peer, view, cut-off and seed.",
+        ),
+    ] = None,
     report: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Write a page with pictures into this folder."),
@@ -92,6 +100,7 @@ def evaluate(
             check_leaks=check_leaks,
             seed=seed,
             seeds=seeds,
+            evaluations=evaluations,
             progress=bars,
         )
         answer = evaluate_folder(data, options)

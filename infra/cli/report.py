@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +24,8 @@ Url = Annotated[
     ),
 ]
 LOCAL_URL = "http://127.0.0.1:8000"
+Experiment = Annotated[str, typer.Option(metavar="NAME", help="Which one.")]
+Live = Annotated[bool, typer.Option("--live", help="Of what listeners were shown, not of replays.")]
 
 Document = Mapping[str, Any]
 
@@ -31,10 +34,8 @@ _ABSENT = "-"
 
 def report(
     url: Url = LOCAL_URL,
-    experiment: Annotated[str, typer.Option(metavar="NAME", help="Which one.")] = "default",
-    live: Annotated[
-        bool, typer.Option("--live", help="Of what listeners were shown, not of replays.")
-    ] = False,
+    experiment: Experiment = "default",
+    live: Live = False,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Save the page for a browser.")
     ] = None,
@@ -49,6 +50,9 @@ def report(
     show(document, console(json_file))
     write_json(json.dumps(document, indent=2), json_file)
     if html:
+        # Its links are relative to where it comes from.
+        base = f'<head><base href="{escape(url.rstrip("/"))}/ab_test/report">'
+        page = page.replace("<head>", base, 1)
         html.write_text(page, encoding="utf-8")
 
 

@@ -81,6 +81,7 @@ def _any_time(found: "Comparison") -> list[tuple[str, str]]:
         ("evidence: half of the greater", in_words(evidence.log_deciding)),
         ("p-value", f"{evidence.p_value:.4g}"),
         ("rate B - rate A", "withheld" if users.is_off else extent(found.confidence)),
+        ("rate B / rate A - 1", "withheld" if users.is_off else extent(found.lift_confidence)),
         ("evidence of lost users E", in_words(users.log_e)),
     ]
 

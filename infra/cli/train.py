@@ -53,4 +53,6 @@ def train(
             progress=report,
         )
     terminal.print(f"{out}: bundle {manifest['version']}, cut-off {manifest['cutoff']}")
+    for note in manifest.get("notes", ()):
+        terminal.print(f"Note: {note}.")
     write_json(json.dumps(dict(manifest), indent=2), json_file)

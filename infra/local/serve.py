@@ -215,7 +215,7 @@ def _run(gateway: Gateway, listener: socket.socket) -> None:
 
 
 _WHAT_TO_TRY = """
-{url} is ready. Try:
+{url} is ready: open it in a browser, or try:
 
   curl {url}/models/1/predict -d '{{"user_id": {user}}}'    # autoencoder
   curl {url}/models/2/predict -d '{{"user_id": {user}}}'    # classifier

@@ -165,7 +165,7 @@ def test_every_text_stands_out_from_what_is_behind_it(view: View) -> None:
 
 def test_figures_and_tables_are_there_to_be_seen(view: View) -> None:
     headings = view.page.locator("section h2").all_inner_texts()
-    for heading in ("Rates", "Beliefs", "Guardrails", "Shares of users"):
+    for heading in ("Success rates", "Guardrails", "Shares of users"):
         assert heading in headings
     charts = view.page.locator("section svg").all()
     assert len(charts) >= 5
@@ -177,9 +177,51 @@ def test_figures_and_tables_are_there_to_be_seen(view: View) -> None:
         assert chart.get_attribute("aria-label")
 
 
+def test_no_table_but_is_readable_without_scrolling_aside(view: View) -> None:
+    hidden = """() => [...document.querySelectorAll('.scroll')]
+      .filter((each) => each.scrollWidth > each.clientWidth)
+      .map((each) => each.getAttribute('aria-label'))"""
+    assert view.page.evaluate(hidden) == []
+
+
 def test_it_asks_for_nothing_more_and_complains_of_nothing(view: View) -> None:
     assert view.requests == [view.address]
     assert view.complaints == []
+
+
+def test_another_experiment_is_chosen_by_keyboard(browser: Browser, address: str) -> None:
+    with browser.new_context(viewport=PHONE) as context:
+        page = context.new_page()
+        page.goto(address)
+        page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        choices = page.locator("nav li", has_text=EXPERIMENT.name).get_by_role("link")
+        assert choices.first.inner_text().startswith("240 users, 2022-10-01")
+        assert choices.first.get_attribute("aria-current") == "page"
+        choices.last.focus()
+        page.keyboard.press("Enter")
+        page.wait_for_url(lambda url: url.endswith(f"?experiment={EXPERIMENT.name}&live=true"))
+        assert page.locator("h1").inner_text() == "No decision yet"
+
+
+def test_from_an_unknown_experiment_one_gets_on(browser: Browser, address: str) -> None:
+    with browser.new_context(viewport=PHONE) as context:
+        page = context.new_page()
+        answer = page.goto(address.replace(EXPERIMENT.name, "sprung"))
+        assert answer
+        assert answer.status == 404
+        assert page.locator("h1").inner_text() == "There is no experiment 'sprung'"
+        page.get_by_role("link", name="240 users").click()
+        assert page.locator("h1").inner_text() == "Hybrid is better"
+
+
+def test_its_links_lead_to_the_figures(browser: Browser, address: str) -> None:
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(address)
+        for name, start in (("JSON", '{"verdicts":'), ("CSV", "created_at,user_id,")):
+            link = page.get_by_role("link", name=name).evaluate("(each) => each.href")
+            assert context.request.get(link).text().startswith(start)
 
 
 def test_it_follows_the_colours_that_one_prefers(browser: Browser, address: str) -> None:

@@ -326,7 +326,7 @@ def test_an_export_misses_nothing_that_is_settled_meanwhile(bundle: Bundle) -> N
 
 def test_what_an_erased_profile_held_is_not_put_back(bundle: Bundle) -> None:
     def edit(service: Service) -> object:
-        return service.ingest.save_profile(USER, Profile(("jazz",), True, attributes=None))
+        return service.ingest.save_profile(USER, Profile(("modal drift",), True, attributes=None))
 
     for service, _ in Case(bundle, edit, erase).at_every_step():
         profile = service.users.get(USER)

@@ -92,6 +92,11 @@ def events(launch: Launch) -> RunningFunction:
     return launch("EventsFunction")
 
 
+@pytest.fixture(scope="module")
+def pages(launch: Launch) -> RunningFunction:
+    return launch("PagesFunction")
+
+
 @pytest.fixture
 def silent() -> Iterator[str]:
     """The address of a server that takes every connection and never says a word."""
@@ -204,6 +209,19 @@ class TestReport:
         assert ab_report.invoke(sample(SCHEDULED)) is None
         counts = [it for it in ab_report.logged() if "Sample ratio mismatches" in it]
         assert [it["Sample ratio mismatches"] for it in counts] == [[0]]
+
+
+class TestPages:
+    def test_the_explorer_is_a_page_and_the_files_that_it_asks_for(
+        self, pages: RunningFunction
+    ) -> None:
+        answer = pages.invoke(sample("explorer"))
+        assert answer["statusCode"] == 200
+        assert content_type(answer) == "text/html; charset=utf-8"
+        assert 'src="assets/app.js"' in answer["body"]
+        answer = pages.invoke(sample("asset"))
+        assert answer["statusCode"] == 200
+        assert content_type(answer) == "text/javascript; charset=utf-8"
 
 
 class TestMaintenance:
@@ -389,6 +407,7 @@ class TestSurroundings:
             ("ab_test", "experiments"),
             ("events", "list_events"),
             ("ab_report", "report"),
+            ("pages", "explorer"),
             ("maintenance", SCHEDULED),
         ],
     )

@@ -141,7 +141,7 @@ def refuses_position(function: Function, token: str, **query: str) -> None:
     assert (status, body["title"], body["field"]) == (400, "Malformed request", "next")
 
 
-@pytest.mark.parametrize("limit", ["0", "1001", "-1", "ten", "", "1e2", "٣"])
+@pytest.mark.parametrize("limit", ["0", "1001", "-1", "ten", "", "1.5", "٣"])
 def test_an_invalid_limit_is_named(ab_test: Function, limit: str) -> None:
     status, _, body = ab_test.call("GET", RESULTS, query={"limit": limit})
     assert (status, body["field"]) == (422, "limit")

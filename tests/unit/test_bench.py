@@ -25,6 +25,8 @@ FIGURES = [
     "memory but for mapped files, 600 tracks",
     "model 3 (hybrid), 3,000 tracks",
     "requests for which it looked at every track",
+    "searching for a title, 3,000 tracks",
+    "searching for a misspelt title, 3,000 tracks",
     "memory, 3,000 tracks",
     "memory but for mapped files, 3,000 tracks",
 ]

@@ -1,11 +1,14 @@
 """Boosts: the list is that of scoring every track and multiplying."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from segue.api.recommendations import MAX_BOOSTS
 from segue.domain.errors import InvalidFilter
 from segue.domain.users import User
 from segue.features.encoder import FloatArray
@@ -15,7 +18,8 @@ from segue.models.cold_start import cold_start_scores
 from segue.models.model import Listener
 from segue.models.ranked import best
 from segue.models.registry import REGISTRY, load_model
-from segue.ranking.boosts import MAX_BOOSTS, Boosts
+from segue.ranking.boosts import best_boosted, factors_of
+from segue.ranking.filters import matching
 from segue.ranking.lists import rank
 from tests.unit.test_filters import BUNDLE
 
@@ -30,8 +34,6 @@ masks = st.none() | arrays(np.bool_, SIZE)
 
 
 def multiplied(values: FloatArray, wanted: list[tuple[str, float]]) -> np.ndarray:
-    from segue.ranking.filters import matching
-
     product = np.ones(SIZE)
     for where, factor in wanted:
         product[matching(where, BUNDLE)] *= factor
@@ -45,28 +47,41 @@ def test_the_best_are_those_of_multiplying_every_score(
     forbidden: np.ndarray | None,
     k: int,
 ) -> None:
-    built = Boosts.of(wanted, BUNDLE)
+    factors = factors_of(wanted, BUNDLE)
     expected = best(multiplied(values, wanted), k, forbidden)
-    if built is None:
+    if factors is None:
         assert wanted == []
         return
-    found = built.best(lambda others: best(values, k, others), k, forbidden, logarithmic=False)
+    found = best_boosted(partial(best, values), k, forbidden, factors, logarithmic=False)
     assert found.tracks.tolist() == expected.tracks.tolist()
     assert found.scores == pytest.approx(expected.scores, rel=1e-6)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 8), st.floats(1, 100), st.floats(0, 3))
+def test_a_long_catalogue_is_looked_at_as_far_as_it_takes(
+    seed: int, k: int, factor: float, steepness: float
+) -> None:
+    random = np.random.default_rng(seed)
+    values = (random.permutation(np.arange(1, 5_001)) ** -steepness).astype(np.float32)
+    factors = np.where(random.random(5_000) < 0.01, factor, 1.0)
+    forbidden = random.random(5_000) < 0.3
+    found = best_boosted(partial(best, values), k, forbidden, factors, logarithmic=False)
+    expected = best(values * factors, k, forbidden)
+    assert found.tracks.tolist() == expected.tracks.tolist()
 
 
 @given(scores, boosts, st.integers(1, SIZE))
 def test_of_logarithms_the_order_is_that_of_multiplying_what_they_stand_for(
     values: FloatArray, wanted: list[tuple[str, float]], k: int
 ) -> None:
-    built = Boosts.of(wanted, BUNDLE)
-    if built is None:
+    factors = factors_of(wanted, BUNDLE)
+    if factors is None:
         return
     positive = np.where(values > 0, values, 0).astype(np.float32)
     with np.errstate(divide="ignore"):
         logarithms = np.log(positive, dtype=np.float32)
         expected = np.log(multiplied(positive, wanted))
-    found = built.best(lambda others: best(logarithms, k, others), k, None, logarithmic=True)
+    found = best_boosted(partial(best, logarithms), k, None, factors, logarithmic=True)
     assert len(found.tracks) == min(k, int((positive > 0).sum()))
     assert found.scores == pytest.approx(np.sort(expected)[::-1][: len(found.tracks)], abs=1e-4)
     assert found.scores == pytest.approx(expected[found.tracks], abs=1e-4)
@@ -74,7 +89,7 @@ def test_of_logarithms_the_order_is_that_of_multiplying_what_they_stand_for(
 
 def test_a_boost_that_cannot_be_read_is_named() -> None:
     with pytest.raises(InvalidFilter) as caught:
-        Boosts.of([("explicit", 2.0), ("year =", 3.0)], BUNDLE)
+        factors_of([("explicit", 2.0), ("year =", 3.0)], BUNDLE)
     assert (caught.value.field, caught.value.position) == ("boosts[1].where", 5)
 
 
@@ -98,11 +113,10 @@ def test_every_model_and_the_cold_start_rank_as_if_all_tracks_were_scored_and_bo
     user = User("1", genres)
     listener = (heard if played else silent)(bundle, user)
     wanted = [("energy > 0.7", 3.0), (f'genre == "{genres[0]}"', 8.5), ("explicit", 0.2)]
-    built = Boosts.of(wanted, bundle)
-    assert built is not None
-    ranked = rank(model, listener, bundle, 50, boosts=built)
+    factors = factors_of(wanted, bundle)
+    assert factors is not None
+    ranked = rank(model, listener, bundle, 50, factors=factors)
     scores = model.score(listener) if played else cold_start_scores(user, bundle.catalogue)
-    factors = np.array(built.factors)[built.classes]
     boosted = scores + np.log(factors) if model.logarithmic and played else scores * factors
     expected = best(boosted.astype(np.float32), 50)
     assert ranked.scores == pytest.approx(expected.scores, rel=1e-4, abs=1e-7)
@@ -118,7 +132,7 @@ def test_a_greater_factor_never_moves_a_track_down(bundle: Bundle, model_id: int
     where = f'id == "{bundle.catalogue.ids[track].decode()}"'
 
     def place(factor: float) -> int:
-        ranked = rank(model, listener, bundle, 600, boosts=Boosts.of([(where, factor)], bundle))
+        ranked = rank(model, listener, bundle, 600, factors=factors_of([(where, factor)], bundle))
         return ranked.tracks.tolist().index(track)
 
     places = [place(factor) for factor in (0.01, 0.5, 1, 2, 100)]

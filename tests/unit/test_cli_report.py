@@ -135,14 +135,15 @@ class TestReport:
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         found = report(HALVES, (6, 20), (14, 20))
-        service = answering(monkeypatch, (200, json.dumps(found)), (200, "<!doctype html>"))
+        service = answering(monkeypatch, (200, json.dumps(found)), (200, "<!doctype html><head>"))
         files = ("--html", tmp_path / "page.html", "--json", tmp_path / "report.json")
         assert run("report", "--experiment", "spring", "--live", *files).exit_code == 0
         asked = [dict(request.url.params) for request in service.requests]
         spring = {"experiment": "spring", "live": "true"}
         assert asked == [spring | {"format": "json"}, spring | {"format": "html"}]
         assert json.loads((tmp_path / "report.json").read_text()) == found
-        assert (tmp_path / "page.html").read_text() == "<!doctype html>"
+        base = '<base href="http://127.0.0.1:8000/ab_test/report">'
+        assert (tmp_path / "page.html").read_text() == f"<!doctype html><head>{base}"
 
     def test_passes_on_why_the_service_refuses(self, monkeypatch: pytest.MonkeyPatch) -> None:
         answering(monkeypatch, (404, '{"detail": "there is no experiment \'x\'"}'))

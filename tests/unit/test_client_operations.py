@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
-from segue.api.openapi import document
 
+from segue.api.openapi import document
 from segue_client import AsyncClient, Client, operations
 
 DOCUMENT = document()

@@ -8,10 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segue.domain.catalogue import Catalogue
+from segue.domain.descriptions import Descriptions
 from segue.domain.genres import TrackGenres
+from segue.domain.texts import Texts
 from segue.domain.users import User
+from segue.domain.words import WordIndex
 from segue.models.model import Contributions
-from segue.ranking.explanations import SUBSTANTIAL, Reason, explain, explain_cold_start
+from segue.ranking.explanations import (
+    SUBSTANTIAL,
+    Reason,
+    explain,
+    explain_cold_start,
+    reason_text,
+)
 
 # Tracks 0 to 5 are folk, 4 to 9 are jazz; track 10 is of no genre. Nobody knows who made them, but
 # for 7 to 9, by Ella, and 10, by Nina.
@@ -139,3 +148,33 @@ def test_a_cold_start_is_explained_by_the_favourite_genre_else_by_popularity() -
     )
     (popular,) = explain_cold_start(User("1"), np.array([0]), CATALOGUE, GENRES)
     assert popular == Reason("popularity", 1.0)
+
+
+DESCRIPTIONS = Descriptions(
+    titles=Texts.of(["Paper Lanterns", *[None] * 7, "Blue Hour", *[None] * 2]),
+    title_words=WordIndex.of([]),
+    artist_names=Texts.of(["Slow Harbour", None]),
+    artist_words=WordIndex.of([]),
+    years=np.zeros(11, np.int16),
+    numbers={},
+    labels={},
+)
+
+
+@pytest.mark.parametrize(
+    ("why", "text"),
+    [
+        (Reason("track", 1, track_id="t08"), "because you played Blue Hour by Slow Harbour"),
+        (Reason("track", 1, track_id="t00"), "because you played Paper Lanterns"),
+        (Reason("track", 1, track_id="t01"), "because you played t01"),
+        (Reason("track", 1, track_id="t10"), "because you played t10"),
+        (Reason("artist", 1, artist_id="ella"), "more by Slow Harbour, whom you play"),
+        (Reason("artist", 1, artist_id="nina"), "more by nina, whom you play"),
+        (Reason("genre", 1, genre="folk"), "because you play folk"),
+        (Reason("favourite_genre", 1, genre="folk"), "you like folk"),
+        (Reason("popularity", 1), "popular at the moment"),
+        (Reason("profile", 1), "fits your profile"),
+    ],
+)
+def test_a_reason_can_be_put_into_words(why: Reason, text: str) -> None:
+    assert reason_text(why, CATALOGUE, DESCRIPTIONS) == text

@@ -15,7 +15,7 @@ from segue.domain.descriptions import Descriptions
 from segue.domain.errors import InvalidFilter
 from segue.domain.expressions import MAX_DEPTH, MAX_LENGTH
 from segue.domain.genres import TrackGenres
-from segue.domain.labels import Labels
+from segue.domain.labels import Label, Labels
 from segue.domain.texts import Texts
 from segue.domain.words import WordIndex
 from segue.features.schema import parse_schema
@@ -58,7 +58,7 @@ MOODS = [("calm",), (), ("calm", "blue"), (), ("Blue Mood",), ("blue",)]
 EXPLICIT = [True, False, False, True, False, True]
 
 
-def labels_of(values: Sequence[Any]) -> Labels:
+def labels_of(values: Sequence[Any]) -> Labels[Label]:
     lists = [value if isinstance(value, tuple) else (value,) for value in values]
     kept = [[label for label in labels if label is not None] for labels in lists]
     names = sorted({label for labels in kept for label in labels})

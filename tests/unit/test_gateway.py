@@ -200,6 +200,11 @@ class TestRefusals:
         assert response.status_code == 204
         assert response.headers["allow"] == "POST"
 
+    def test_of_what_has_not_changed_has_no_length(self) -> None:
+        response = call(lambda event, context: {"statusCode": 304}, "GET", "/models")
+        assert response.status_code == 304
+        assert "content-length" not in response.headers
+
     def test_takes_a_body_of_the_greatest_length(self) -> None:
         body = b"x" * MAX_BODY_BYTES
         handler = answer(body="taken")

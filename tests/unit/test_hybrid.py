@@ -521,7 +521,9 @@ class TestMixture:
         assert longer.train_loss == pytest.approx(plain.train_loss, rel=1e-3)
 
     def test_a_single_listener_is_enough(self) -> None:
-        assert fit_mixture(examples(listeners=1)).validation_loss == 0
+        trained = fit_mixture(examples(listeners=1))
+        assert trained.validation_loss == 0
+        assert set(trained.metrics()) == {"train_loss"}, "nobody is held out"
 
 
 def test_traits_beyond_all_that_was_seen_do_not_run_away() -> None:

@@ -28,7 +28,8 @@ def test_every_error_that_a_request_ends_in_has_a_type(kind: type[errors.SegueEr
     error = kind("why")
     answer = problem(error, "request-1")
     body = json.loads(answer.body or "")
-    assert body["detail"].removeprefix(f"{body.get('field')}: ") == str(error)
+    field = getattr(error, "field", "")
+    assert body["detail"].removeprefix(f"{field}: ") == str(error)
     assert body["status"] == answer.status_code
     assert body["title"] != "Internal error"
     assert body["type"] in {it.uri for it in PROBLEM_TYPES}

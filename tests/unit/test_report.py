@@ -10,7 +10,8 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
-from segue.api.report.page import page
+from segue.api.report.page import no_report, page
+from segue.domain.times import DAY
 from segue.experiments.experiment import (
     DEFAULT_NAME,
     Arm,
@@ -173,6 +174,25 @@ class TestFigures:
         (found,) = document(experiment(), tally)["comparisons"]
         for name, value in at_a_known_share(oracle).items():
             assert found[name] == pytest.approx(value, rel=1e-5, abs=1e-8)
+
+    def test_the_lift_is_told_with_an_interval_that_agrees_with_the_verdict(self) -> None:
+        arms = tuple(Arm(group, 1, 1 / 3) for group in "ABC")
+        tally = counted(A=(100, 500), B=(160, 500), C=(105, 500))
+        better, alike = document(experiment(arms), tally)["comparisons"]
+        assert better["lift"] == pytest.approx(0.6)
+        assert 0 < better["lift_cs"][0] < 0.6 < better["lift_cs"][1]
+        assert alike["lift_cs"][0] < 0 < alike["lift"] < alike["lift_cs"][1]
+
+    def test_over_a_rate_of_nothing_there_is_no_lift_and_its_interval_is_open(self) -> None:
+        (found,) = document(experiment(), counted(A=(0, 200), B=(30, 200)))["comparisons"]
+        assert found["lift"] is None
+        assert found["lift_cs"][0] > 0
+        assert found["lift_cs"][1] is None
+
+    def test_models_have_names(self) -> None:
+        arms = (Arm("A", 1, 0.5), Arm("B", 9, 0.5))
+        found = document(experiment(arms), counted())["arms"]
+        assert [(arm["model_id"], arm["model"]) for arm in found] == [(1, "autoencoder"), (9, None)]
 
     @pytest.mark.parametrize("mode", Mode)
     def test_an_arm_has_a_share_where_one_is_allotted(self, mode: Mode) -> None:
@@ -359,18 +379,77 @@ class TestPending:
         assert Reports(world.results).mismatches() == []
 
 
+class TestList:
+    def test_every_experiment_is_listed_by_name_and_side(self, world: World) -> None:
+        arms = experiment().arms
+        for name in ("spring", "autumn"):
+            world.results.save_experiment(Experiment(name, arms, "bundle"), None)
+        found = Reports(world.results).experiments()
+        assert [(it["name"], it["side"]) for it in found] == [
+            (name, side) for name in ("autumn", "spring") for side in ("replay", "live")
+        ]
+
+    def test_it_says_of_how_many_users_and_from_when_to_when(self, world: World) -> None:
+        world.results.save_experiment(experiment(), None)
+        for user, day in enumerate((0, 3)):
+            world.results.add_record(
+                experiment(), replace(record(user, "A", successful=True), settled_at=day * DAY)
+            )
+        replay, live = Reports(world.results).experiments()
+        assert (replay["users"], live["users"]) == (2, 0)
+        assert replay["first_settled"].startswith("1970-01-01")
+        assert replay["last_settled"].startswith("1970-01-04")
+        assert live["first_settled"] is None
+
+
 class TestPage:
     def test_a_winner_never_stands_beside_an_interval_that_holds_0(self) -> None:
         html = page(document(experiment(), counted(A=(300, 1000), B=(374, 1000))))
         assert "B is better" in html
-        assert "The difference is above 0 and up to" in html
+        assert "You may act on this" in html
+        assert "the true difference is above 0 and up to" in html
+        assert "or above 0 and up to +57.5" in html
 
     def test_a_withheld_decision_stands_beside_no_interval(self) -> None:
         html = page(document(experiment(), counted(A=(60, 200), B=(280, 400))))
         assert "Decision withheld" in html
-        assert "The difference is" not in html
-        assert "the shade holds" not in html
-        assert "A succeeds with 30.0" in html
+        assert "true difference is" not in html
+        assert "relative lift" not in html
+        assert "30.0\u00a0% of those in A" in html
+
+    def test_an_undecided_test_goes_on(self) -> None:
+        html = page(document(experiment(), counted(A=(6, 20), B=(14, 20))))
+        assert "This may still be chance: the evidence is 2.01; a decision takes 20." in html
+
+    @pytest.mark.parametrize(
+        ("successes", "gain"),
+        [
+            (150, "+10.0\u00a0percentage points, or 50.0\u00a0% more"),
+            (75, "\u22125.0\u00a0percentage points, or 25.0\u00a0% fewer"),
+            (100, "<b>0\u00a0percentage points</b>"),
+        ],
+    )
+    def test_the_difference_is_told_in_points_and_relative_to_the_control(
+        self, successes: int, gain: str
+    ) -> None:
+        assert gain in page(document(experiment(), counted(A=(100, 500), B=(successes, 500))))
+
+    def test_over_a_rate_of_nothing_it_tells_no_lift(self) -> None:
+        html = page(document(experiment(), counted(A=(0, 200), B=(30, 200))))
+        assert "+15.0\u00a0percentage points</b>" in html
+        assert re.search(r"or \+[\d.]+\u00a0% or more\.", html)
+
+    def test_without_an_outcome_there_is_nothing_but_the_shares_of_users(self) -> None:
+        html = page(document(experiment(), counted(), {"A": 3, "B": 2}))
+        assert "users count once their window of 30 days has passed" in html
+        assert re.findall("<h2>(.*?)</h2>", html) == ["Shares of users"]
+        assert "<svg" not in html
+
+    @pytest.mark.parametrize("mode", [Mode.FIXED, Mode.INTERLEAVE])
+    def test_what_is_known_of_one_moment_alone_is_drawn_without_a_course(self, mode: Mode) -> None:
+        html = page(document(experiment(mode=mode), counted(A=(90, 90), B=(14, 90))))
+        assert ">now</text>" in html
+        assert ">users</text>" not in html
 
     def test_among_several_arms_it_says_than_which_one_is_better(self) -> None:
         arms = tuple(Arm(group, 1, 1 / 3) for group in ("old", "new", "newer"))
@@ -382,8 +461,46 @@ class TestPage:
     def test_it_names_the_control_once(self) -> None:
         arms = (Arm("control", 1, 0.5), Arm("B", 2, 0.5))
         html = page(document(experiment(arms), counted(control=(6, 20), B=(14, 20))))
-        assert "control (model 1)" in html
-        assert "A (model 1, control)" in page(document(experiment(), counted(A=(6, 20))))
+        assert "control: autoencoder\u00a0(1)" in html
+        assert "A, control: autoencoder\u00a0(1)" in page(
+            document(experiment(), counted(A=(6, 20)))
+        )
+
+    def test_it_names_an_arm_once_that_is_called_after_its_model(self) -> None:
+        arms = (Arm("control", 1, 0.5), Arm("hybrid", 3, 0.5))
+        html = page(document(experiment(arms), counted(control=(6, 20), hybrid=(14, 20))))
+        assert "</span>hybrid\u00a0(3)" in html
+        assert "users in hybrid fully played" in html
+
+    def test_a_model_that_is_not_known_here_has_its_number(self) -> None:
+        arms = (Arm("A", 1, 0.5), Arm("B", 9, 0.5))
+        html = page(document(experiment(arms), counted(A=(6, 20), B=(14, 20))))
+        assert "B: model\u00a0(9)" in html
+        assert "users in B (model 9)" in html
+
+    def test_one_gets_on_to_every_other_experiment_and_to_the_figures(self, world: World) -> None:
+        world.results.save_experiment(experiment(), None)
+        world.results.save_experiment(replace(experiment(), name="autumn"), None)
+        report = Reports(world.results).report("spring", live=True)
+        html = page(report, Reports(world.results).experiments())
+        links = re.findall('<a href="([^"]*)"(.*?)>(.*?)</a>', html)
+        assert [address.replace("&amp;", "&") for address, _, _ in links] == [
+            "?experiment=autumn&live=false",
+            "?experiment=autumn&live=true",
+            "?experiment=spring&live=false",
+            "?experiment=spring&live=true",
+            "?experiment=spring&live=true&format=json",
+            "results?experiment=spring&live=true&format=csv&limit=1000",
+        ]
+        assert ["current" in attributes for _, attributes, _ in links] == [
+            *[False] * 3,
+            True,
+            *[False] * 2,
+        ]
+        assert links[0][2] == "no outcome yet"
+
+    def test_where_there_is_nothing_to_choose_it_says_how_to_begin(self) -> None:
+        assert "PUT /experiments/{name}" in no_report("there is no experiment 'default'", [])
 
     @pytest.fixture(params=list(Mode))
     def html(self, request: pytest.FixtureRequest) -> str:
@@ -392,7 +509,7 @@ class TestPage:
                 n,
                 "AB"[n % 2],
                 successful=n % 3 == 0,
-                traits={"genre": "<b>R&B</b>"},
+                traits={"genre": "<i>R&B</i>"},
                 before=n % 20 / 20,
                 figures={"latency": 20.0 + n % 7},
             )
@@ -417,13 +534,21 @@ class TestPage:
             assert not re.search(r"nan|inf", chart)
 
     def test_what_was_recorded_is_text_and_not_markup(self, html: str) -> None:
-        assert "<b>" not in html
+        assert "<i>" not in html
 
     def test_a_page_without_outcomes_says_so(self) -> None:
         for mode in Mode:
             html = page(document(experiment(mode=mode), counted()))
             assert "No decision yet" in html
             assert not re.search(r"\bnan\b|\binf\b|None", html)
+
+    def test_every_table_has_a_caption_and_headings(self, html: str) -> None:
+        tables = re.findall(r"<table>.*?</table>", html)
+        assert tables
+        for table in tables:
+            assert "<caption" in table
+            assert table.count('<th scope="col">') >= 2
+            assert table.count('<th scope="row">') == table.count("<tr>") - 1
 
     def test_every_arm_of_many_is_shown(self) -> None:
         arms = tuple(Arm(f"g{n}", n, 1 / 8) for n in range(8))
@@ -432,7 +557,7 @@ class TestPage:
                 experiment(arms), counted(**{arm.group: (n, 90) for n, arm in enumerate(arms)})
             )
         )
-        assert all(f"{arm.group} (model {arm.model_id}" in html for arm in arms)
+        assert all(f"</span>{arm.group}" in html for arm in arms)
 
 
 class TestFunction:
@@ -460,6 +585,32 @@ class TestFunction:
         assert headers["Content-Type"] == "text/html; charset=utf-8"
         assert "default-src 'none'" in headers["Content-Security-Policy"]
         assert body.startswith("<!doctype html>")
+
+    @pytest.mark.parametrize(
+        ("query", "status", "said"),
+        [
+            ({"experiment": "sprung"}, 404, "There is no experiment &#x27;sprung&#x27;"),
+            ({"experiment": "<b>"}, 422, "Experiment must be 1 to 64 of a-z"),
+            ({"live": "maybe"}, 422, "Live must be true or false"),
+        ],
+    )
+    def test_a_browser_that_asks_for_no_report_is_given_those_there_are(
+        self,
+        ab_report: Function,
+        world: World,
+        monkeypatch: pytest.MonkeyPatch,
+        query: dict[str, str],
+        status: int,
+        said: str,
+    ) -> None:
+        world.results.save_experiment(experiment(), None)
+        monkeypatch.setattr("tests.unit.conftest.json.loads", lambda text: text)
+        found, headers, body = ab_report.call(
+            "GET", REPORT, query=query, headers={"Accept": "text/html"}
+        )
+        assert (found, headers["Content-Type"]) == (status, "text/html; charset=utf-8")
+        assert said in body
+        assert 'href="?experiment=spring&amp;live=false"' in body
 
     def test_live_and_replay_are_reported_apart(self, ab_report: Function, world: World) -> None:
         world.play("1", world.tracks(0, 10))

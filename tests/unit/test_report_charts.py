@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from segue.api.report.charts import Axes, Line, lines
-from segue.api.report.numerals import axis_points, count, difference, points, signed
+from segue.api.report.numerals import axis_points, count, extent, points, relative, signed
 
 
 def written(chart: str) -> dict[str, float]:
@@ -25,9 +25,9 @@ def marked_at(chart: str) -> float:
     return float(found)
 
 
-def test_no_count_stands_twice_under_a_line_of_one_point() -> None:
-    labels = re.findall(r">([\d,]+)</text>", drawn(4.0))
-    assert labels.count("130") == 1
+def test_no_count_stands_twice_under_a_line_of_few_users() -> None:
+    labels = re.findall(r">([\d,]+)</text>", drawn(4.0, 4.0))
+    assert labels.count("130") == labels.count("131") == 1
 
 
 @pytest.mark.parametrize("values", [(0.0, 4.0), (4.0, 0.0)])
@@ -44,12 +44,18 @@ def test_a_mark_is_named_on_the_side_where_the_line_is_not(
 def test_a_small_difference_is_told_from_none() -> None:
     assert points(0.00004) == "+0.004\u00a0pp"
     assert points(0) == points(1e-17) == "0\u00a0pp"
-    assert difference((-0.0003, 0.0002)) == "\u22120.03\u00a0pp to +0.02\u00a0pp"
+    assert extent((-0.0003, 0.0002)) == "\u22120.03 to +0.02\u00a0pp"
 
 
 def test_a_difference_that_ends_at_0_holds_it() -> None:
-    assert difference((0, 0.6)) == "at least 0 and up to +60.0\u00a0pp"
-    assert difference((-0.6, 0)) == "at most 0 and down to \u221260.0\u00a0pp"
+    assert extent((0, 0.6)) == "at least 0 and up to +60.0\u00a0pp"
+    assert extent((-0.6, 0)) == "at most 0 and down to \u221260.0\u00a0pp"
+
+
+def test_a_lift_may_have_no_upper_end() -> None:
+    assert extent((-0.25, 12.5), relative) == "\u221225.0 to +1,250.0\u00a0%"
+    assert extent((0.25, None), relative) == "+25.0\u00a0% or more"
+    assert extent((5e-324, None), relative) == "above 0"
 
 
 def test_what_is_less_than_nothing_bears_a_minus_sign() -> None:

@@ -21,4 +21,4 @@ def test_the_picture_shows_a_winner_beside_an_interval_without_0(tmp_path: Path,
     page.main(tmp_path / "page.html", listeners=4_000, seed=seed)
     html = (tmp_path / "page.html").read_text()
     assert "Hybrid is better" in html
-    assert "The difference is +" in html
+    assert "the true difference is +" in html

@@ -28,7 +28,7 @@ from segue.experiments.statistics.confidence import (
     confidence_sequence,
 )
 from segue.experiments.statistics.counts import Counts
-from segue.experiments.statistics.evalue import evidence, log_bet_above, log_mean
+from segue.experiments.statistics.evalue import evidence, log_bet_above, log_evidence, log_mean
 from segue.experiments.statistics.fixed_horizon import (
     boschloo,
     fisher,
@@ -73,17 +73,27 @@ def test_every_figure_of_two_arms_is_the_oracles(oracle: dict[str, Any]) -> None
         assert found[name] == pytest.approx(expected, **digits), name
 
 
-def interval(a: Counts, b: Counts) -> tuple[float, float]:
-    return confidence_sequence(a, b, evidence(a, b))
+def interval(a: Counts, b: Counts, *, relative: bool = False) -> tuple[float, float]:
+    return confidence_sequence(a, b, evidence(a, b), relative=relative)
 
 
-def left_of(d: float, a: Counts, b: Counts) -> bool:
+def observed(a: Counts, b: Counts, *, relative: bool) -> float:
+    """The difference, or the relative lift, of arms that both have users."""
+    rate_a, rate_b = a.successes / a.users, b.successes / b.users
+    if not relative:
+        return rate_b - rate_a
+    return rate_b / rate_a - 1 if rate_a else math.inf
+
+
+def left_of(d: float, a: Counts, b: Counts, *, relative: bool) -> bool:
     """Whether the difference is left, by the definition: the least bets over a grid of rates."""
     found = evidence(a, b)
     if d == 0:
         return max(found.log_plus, found.log_minus) < math.log(40)
     places = special.expit(np.linspace(-16, 16, 4_001))
     rate_a, rate_b = max(-d, 0) + (1 - abs(d)) * places, max(d, 0) + (1 - abs(d)) * places
+    if relative:
+        rate_a, rate_b = min(1, 1 / (1 + d)) * places, min(1, 1 + d) * places
 
     def bet(one: Counts, rate: Any, other: Counts, other_rate: Any) -> float:
         """On the one arm's rate being above, the other's below."""
@@ -92,7 +102,7 @@ def left_of(d: float, a: Counts, b: Counts) -> bool:
         return float(log_mean(above + below).min())
 
     side = found.log_minus if d > 0 else found.log_plus
-    below_observed = d < b.successes / b.users - a.successes / a.users
+    below_observed = d < observed(a, b, relative=relative)
     beyond = bet(b, rate_b, a, rate_a) if below_observed else bet(a, rate_a, b, rate_b)
     return float(np.logaddexp(side - math.log(2), beyond - math.log(4))) < math.log(20)
 
@@ -107,12 +117,17 @@ class TestConfidenceSequence:
             (Counts(3, 700), Counts(30, 900)),
         ],
     )
-    def test_holds_the_differences_that_the_bets_leave(self, a: Counts, b: Counts) -> None:
-        for one, other, ends in ((a, b, interval(a, b)), (b, a, interval(b, a))):
+    @pytest.mark.parametrize("relative", [False, True])
+    def test_holds_the_differences_that_the_bets_leave(
+        self, a: Counts, b: Counts, relative: bool
+    ) -> None:
+        for one, other in ((a, b), (b, a)):
+            ends = interval(one, other, relative=relative)
             for end, inwards in zip(ends, (1e-4, -1e-4), strict=True):
-                if abs(end) not in (0, 1, ABOVE_ZERO):
-                    assert left_of(end + inwards, one, other)
-                    assert not left_of(end - inwards, one, other)
+                if abs(end) not in (0, 1, ABOVE_ZERO, math.inf):
+                    step = inwards * (1 + abs(end))
+                    assert left_of(end + step, one, other, relative=relative)
+                    assert not left_of(end - step, one, other, relative=relative)
 
     @given(arms(), arms())
     @settings(deadline=None, max_examples=40)
@@ -144,8 +159,43 @@ class TestConfidenceSequence:
         low, high = interval(a, b)
         assert interval(b, a) == pytest.approx((-high, -low), abs=1e-6)
 
+    @given(arms(), arms())
+    @settings(deadline=None, max_examples=20)
+    def test_lift_and_difference_lie_on_the_same_side_of_zero(self, a: Counts, b: Counts) -> None:
+        (low, high), (lift_low, lift_high) = interval(a, b), interval(a, b, relative=True)
+        assert (lift_low > 0) == (low > 0)
+        assert (lift_high < 0) == (high < 0)
+        if a.users and b.users:
+            lift = observed(a, b, relative=True)
+            assert -1 <= lift_low <= max(lift, 1e6 - 1) <= math.inf
+            assert lift_high >= min(lift, 1e6 - 1) * (1 - 1e-9)
+
+    def test_a_lift_is_turned_over_from_the_other_side(self) -> None:
+        a, b = Counts(300, 1000), Counts(400, 1000)
+        low, high = interval(a, b, relative=True)
+        turned = (1 / (1 + high) - 1, 1 / (1 + low) - 1)
+        assert interval(b, a, relative=True) == pytest.approx(turned, abs=1e-6)
+
+    def test_a_lift_over_a_rate_that_may_be_nothing_has_no_upper_end(self) -> None:
+        low, high = interval(Counts(0, 1000), Counts(30, 1000), relative=True)
+        assert 1 < low < high == math.inf
+        assert interval(Counts(0, 20), Counts(0, 20), relative=True) == (-1, math.inf)
+
+    def test_difference_and_lift_together_hold_the_truth_at_every_look(self) -> None:
+        random, (rate_a, rate_b) = np.random.default_rng(7), (0.1, 0.15)
+        looks = np.array([50, 200, 800, 3_200])
+        sizes = np.diff(looks, prepend=0)
+        s_a, s_b = (random.binomial(sizes, it, (40, 4)).cumsum(1) for it in (rate_a, rate_b))
+        counts = (s_a, looks - s_a, s_b, looks - s_b)
+        found = log_evidence(*counts)
+        low, high = confidence_limits(*counts, *found)
+        lift_low, lift_high = confidence_limits(*counts, *found, relative=True)
+        held = (low <= 0.05) & (high >= 0.05) & (lift_low <= 0.5) & (lift_high >= 0.5)
+        assert held.all(1).sum() >= 38
+
     def test_is_everything_before_any_outcome(self) -> None:
         assert interval(Counts(0, 0), Counts(0, 0)) == (-1, 1)
+        assert interval(Counts(0, 0), Counts(0, 0), relative=True) == (-1, math.inf)
 
     def test_ends_at_the_border_where_nothing_speaks_against_it(self) -> None:
         assert interval(Counts(0, 1000), Counts(1000, 1000))[1] == 1

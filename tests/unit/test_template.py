@@ -337,6 +337,7 @@ class TestStack:
                     ("DELETE", "/ab_test/results"),
                     ("PUT", "/experiments/{name}"),
                     ("DELETE", "/users/{user_id}"),
+                    ("PUT", "/tracks/{track_id}"),
                 },
             ),
             ("AdminPolicy", set()),

@@ -16,6 +16,7 @@ from segue.domain.times import DAY, parse_time
 from segue.features.listeners import History
 from segue.models.autoencoder import interests
 from segue.models.bundle import MANIFEST, Bundle
+from tests.bundles import tiny_bundle
 from tests.plain import TasteDensity
 from tests.unit.splits import split_of
 from training.card import CARD, model_card
@@ -165,6 +166,27 @@ def test_a_cutoff_before_everything_is_refused(data_path: Path, tmp_path: Path) 
     with pytest.raises(InvalidData, match="before the cut-off"):
         train(data_path, tmp_path / "out", cutoff=DAY, progress=quietly)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_cutoff_long_after_all_listening_is_refused(
+    data_path: Path, bundle: Bundle, tmp_path: Path
+) -> None:
+    """So it is where a clock was wrong, and the last event lies years after the others."""
+    late = bundle.manifest.cutoff + 200 * DAY
+    with pytest.raises(InvalidData, match="if a stray event lies far after all others, name a"):
+        train(data_path, tmp_path / "out", cutoff=late, progress=quietly)
+
+
+def test_what_days_of_listening_cannot_teach_is_left_out_and_said(
+    data_path: Path, tmp_path: Path
+) -> None:
+    first = parse_time(Bundle.open(tiny_bundle(tmp_path)).manifest.content["data"]["first_event"])
+    out = tmp_path / "few"
+    content = train(data_path, out, cutoff=first + 3 * DAY, progress=quietly)
+    assert [model["id"] for model in content["models"]] == [0, 1, 3]
+    assert any("model 2 (classifier) is left out" in note for note in content["notes"])
+    assert "model 2 (classifier) is left out" in (out / CARD).read_text()
+    assert "notes" not in Bundle.open(tmp_path / "bundle").manifest.content
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")

@@ -14,8 +14,9 @@ The flow::
 
 ``ingest`` fills a workspace. So does ``open_data``, with other forms of data, too: MovieLens in
 RecBole's atomic files (``movielens``), and lists of who played what with a given split (``given``).
-``check`` only says what a folder holds, ``render`` draws what any of them answers. ``connect``
-opens a workspace, and ``query`` runs a file of ``sql/``::
+``check`` only says what a folder holds, ``render`` draws what any of them answers. ``convert``
+makes a folder of what other services export (``exports``). ``connect`` opens a workspace, and
+``query`` runs a file of ``sql/``::
 
     ingest(Path("data"), Path("workspace"))
     with connect(Path("workspace")) as connection:
@@ -24,16 +25,18 @@ opens a workspace, and ``query`` runs a file of ``sql/``::
 What was known of the plays at a moment, ``training.plays`` says.
 """
 
+from training.data.conversion import Conversion, convert
 from training.data.forms import folder_schema, is_given
 from training.data.ingest import ingest
 from training.data.intake import Progress
 from training.data.movielens import MovieLens, convert_movielens
 from training.data.opening import OpenedData, check, open_data
 from training.data.queries import connect, query
-from training.data.render import render
+from training.data.render import render, render_quarantine
 from training.data.summary import FileSummary, Summary
 
 __all__ = [
+    "Conversion",
     "FileSummary",
     "MovieLens",
     "OpenedData",
@@ -41,6 +44,7 @@ __all__ = [
     "Summary",
     "check",
     "connect",
+    "convert",
     "convert_movielens",
     "folder_schema",
     "ingest",
@@ -48,4 +52,5 @@ __all__ = [
     "open_data",
     "query",
     "render",
+    "render_quarantine",
 ]

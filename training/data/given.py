@@ -14,7 +14,6 @@ import duckdb
 
 from segue.domain.errors import InvalidData, InvalidRecord
 from segue.domain.events import parse_id
-from training.data.figures import summarise
 from training.data.forms import GIVEN, given_lists
 from training.data.intake import Intake, Progress
 from training.data.listening import USER_COLUMNS, write_plays
@@ -23,7 +22,7 @@ from training.data.quarantine import Quarantine
 from training.data.queries import create_view, open_database, write_query
 from training.data.sources import Row, Source, Unreadable
 from training.data.summary import Summary
-from training.data.workspace import MEMORY_LIMIT, QUARANTINE, complete, filling
+from training.data.workspace import MEMORY_LIMIT, QUARANTINE, complete, filling, summarise
 
 # 2000-01-01, a day like any other, but so late that no model's window reaches back beyond 1970.
 CUTOFF = 946_684_800_000

@@ -6,15 +6,14 @@ from pathlib import Path
 from segue.domain.errors import InvalidData
 from segue.features.schema import load_schema
 from training.data.catalogue import read_artists, write_tracks
-from training.data.figures import summarise
-from training.data.forms import folder_schema
+from training.data.forms import folder_schema, seen
 from training.data.intake import Intake, Progress
 from training.data.listening import write_events, write_plays, write_users
 from training.data.quarantine import Quarantine
 from training.data.queries import create_view, open_database
 from training.data.sources import SUFFIXES, Source, find_sources
 from training.data.summary import Summary
-from training.data.workspace import MEMORY_LIMIT, QUARANTINE, complete, filling
+from training.data.workspace import MEMORY_LIMIT, QUARANTINE, complete, filling, summarise
 
 
 def ingest(
@@ -38,7 +37,8 @@ def ingest(
     sources = find_sources(folder)
     for table in needs:
         if table not in sources:
-            raise InvalidData(f"{folder} holds no {table} ({', '.join(SUFFIXES)})")
+            suffixes = ", ".join(SUFFIXES)
+            raise InvalidData(f"{folder} holds no {table} ({suffixes}); {seen(folder)}")
     attributes = load_schema(schema or folder_schema(folder)).attributes
     with filling(workspace) as partial:
         summary = _read(folder, sources, attributes, partial, progress)

@@ -23,7 +23,7 @@ class Intake:
         tables: Iterable[str] = TABLES,
     ) -> None:
         self.tallies = {
-            table: Tally(sources[table].path.name if table in sources else None) for table in tables
+            table: Tally(sources[table].file if table in sources else None) for table in tables
         }
         self._sources = sources
         self._quarantine = quarantine

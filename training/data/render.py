@@ -1,7 +1,10 @@
-"""Draws a summary for the terminal."""
+"""Draws a summary for the terminal, and what was put aside."""
 
 from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
 
+import msgspec
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -10,11 +13,27 @@ from segue.domain.times import DAY, SECOND, format_time
 from training.data.summary import Summary
 
 MINUTE = 60 * SECOND
+_FIRST = 5
+_WIDTH = 100
 
 
 def render(summary: Summary) -> RenderableType:
     """What the folder holds: its files, what is wrong with them, and what was heard."""
     return Group(_files(summary), *_faults(summary), _listening(summary))
+
+
+def render_quarantine(path: Path, rows: int) -> RenderableType:
+    """The first rows of a quarantine file, of so many, and why each is there."""
+    noun = "row" if rows == 1 else "rows"
+    lines = [Text(f"{rows:,} {noun} put aside, into {path}", style="italic")]
+    with path.open("rb") as file:
+        for entry in map(msgspec.json.decode, islice(file, _FIRST)):
+            where = f"  {entry['file']}, line {entry['line']}: {'; '.join(entry['reasons'])}"
+            lines.append(Text(where, style="red"))
+            lines.append(Text(f"    {entry['record'][:_WIDTH]}", style="dim"))
+    if rows > _FIRST:
+        lines.append(Text("  ..."))
+    return Group(*lines)
 
 
 def _files(summary: Summary) -> Table:

@@ -1,14 +1,19 @@
 """Finds the files of a data folder and streams their rows, damaged ones included."""
 
+import csv
 import gzip
 import io
+import json
+import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from segue.domain.errors import InvalidData
+from training.data.forms import Layout, advice
 from training.data.parquet import DAMAGE, Record, read_records
 
 TABLES = ("tracks", "artists", "users", "sessions")
@@ -18,6 +23,9 @@ DAMAGED = "file damaged from here on"
 MAX_LINE = 1 << 20
 _CHUNK = 1 << 16
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# Of a value in a JSON file, which may be a whole page of listens.
+_MAX_VALUE = 1 << 24
+_BETWEEN_VALUES = re.compile(r"[\s,\[\]]*")
 
 Reached = Callable[[int], None]
 
@@ -34,10 +42,20 @@ Row = bytes | Record | Unreadable
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One file of a data folder: which table it holds, and where it lies."""
+    """One file of a data folder: which table it holds, where it lies, and how it is divided.
+
+    ``name`` is what reports call it; its file name where it is empty.
+    """
 
     table: str
     path: Path
+    layout: Layout = "lines"
+    name: str = ""
+
+    @property
+    def file(self) -> str:
+        """What reports call it."""
+        return self.name or self.path.name
 
     @property
     def size(self) -> int:
@@ -45,24 +63,37 @@ class Source:
         return self.path.stat().st_size
 
     def rows(self, reached: Reached = lambda _: None) -> Iterator[tuple[int, Row]]:
-        """The rows and their numbers, which start at 1 and count blank lines.
+        """The rows and their numbers: of lines, which start at 1 and count blank ones, or of values
+        or Parquet rows.
 
-        A row is a line's bytes, or the record of a Parquet row, or Unreadable; where a file breaks
-        off, the rest of it is the last one. ``reached`` is told how many of the file's bytes were
-        used by now. Raises InvalidData where the file cannot be opened.
+        A row is the bytes of a line or of a JSON value, or the record of a row of CSV or Parquet,
+        or Unreadable; where a file breaks off, the rest of it is the last one. ``reached`` is told
+        how many of the file's bytes were used by now. Raises InvalidData where the file cannot be
+        opened.
         """
         try:
             with self.path.open("rb") as file:
                 if self.path.suffix == ".parquet":
                     yield from _parquet_rows(file, self.size, reached)
                 else:
-                    yield from _lines(_chunks(file, self.path.suffix == ".gz", reached))
+                    yield from self._divided(_chunks(file, self.path.suffix == ".gz", reached))
         except OSError as error:
             raise InvalidData(f"{self.path}: {error.strerror or error}") from error
+
+    def _divided(self, chunks: Iterator[bytes]) -> Iterator[tuple[int, Row]]:
+        match self.layout:
+            case "lines":
+                return _lines(chunks)
+            case "json":
+                return _values(chunks)
+            case "csv":
+                return _records(_lines(chunks))
 
 
 def find_sources(folder: Path) -> dict[str, Source]:
     """The tables that the folder holds. Raises InvalidData where it holds none, or one twice."""
+    if folder.is_file():
+        raise InvalidData(f"{folder} is not a folder; {advice(folder)}")
     if not folder.is_dir():
         raise InvalidData(f"{folder} is not a folder")
     sources: dict[str, Source] = {}
@@ -75,7 +106,9 @@ def find_sources(folder: Path) -> dict[str, Source]:
         if found:
             sources[table] = Source(table, found[0])
     if not sources:
-        raise InvalidData(f"{folder} holds none of {', '.join(TABLES)} ({', '.join(SUFFIXES)})")
+        raise InvalidData(
+            f"{folder} holds none of {', '.join(TABLES)} ({', '.join(SUFFIXES)}); {advice(folder)}"
+        )
     return sources
 
 
@@ -104,6 +137,93 @@ def _lines(chunks: Iterator[bytes]) -> Iterator[tuple[int, bytes | Unreadable]]:
     else:
         if row := _row(rest):
             yield number + 1, row
+
+
+def _values(chunks: Iterator[bytes]) -> Iterator[tuple[int, bytes | Unreadable]]:
+    # As Latin-1 any bytes are text, and come back as they were. Syntax is ASCII, and that is all
+    # that is looked at here.
+    scan = json.JSONDecoder().raw_decode
+    number, place, text = 0, 0, ""
+    in_array = closed = False
+    try:
+        while True:
+            found = _BETWEEN_VALUES.match(text, place)
+            assert found is not None
+            in_array |= not number and "[" in found.group()
+            closed |= "]" in found.group()
+            place = found.end()
+            try:
+                _, end = scan(text, place)
+            except (ValueError, RecursionError):
+                text, place = text[place:], 0
+                # Twice as much at a time, since the scan begins anew.
+                more = _at_least(chunks, len(text)) if len(text) < _MAX_VALUE else b""
+                if not more:
+                    break
+                text += more.decode("latin-1")
+            else:
+                number += 1
+                yield number, text[place:end].encode("latin-1")
+                place = end
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        closed = False
+    if text or (in_array and not closed):
+        yield number + 1, Unreadable(text[:MAX_LINE].encode("latin-1"), DAMAGED)
+
+
+def _at_least(chunks: Iterator[bytes], size: int) -> bytes:
+    """The next chunks, of so many bytes together; less at the end."""
+    parts, length = [], 0
+    for chunk in chunks:
+        parts.append(chunk)
+        length += len(chunk)
+        if length >= size:
+            break
+    return b"".join(parts)
+
+
+def _records(lines: Iterator[tuple[int, bytes | Unreadable]]) -> Iterator[tuple[int, Row]]:
+    unreadable: list[tuple[int, Unreadable]] = []
+    number = 0
+
+    def texts() -> Iterator[str]:
+        nonlocal number
+        for number, line in lines:
+            if isinstance(line, Unreadable):
+                unreadable.append((number, line))
+            else:
+                yield line.decode("utf-8", "surrogateescape") + "\n"
+
+    source = texts()
+    first = next(source, "")
+    separator = max(",;\t|", key=first.count)
+    rows = csv.reader(chain([first], source), delimiter=separator)
+    header = [name.strip() for name in next(rows, [])]
+    while (row := _record(rows, header, separator)) is not None:
+        yield from unreadable
+        unreadable.clear()
+        yield number, row
+    yield from unreadable
+
+
+def _record(
+    rows: Iterator[list[str]], header: Sequence[str], separator: str
+) -> Record | Unreadable | None:
+    """The next row by the columns' names; None at the end."""
+    try:
+        fields = next(rows)
+    except StopIteration:
+        return None
+    except csv.Error as error:
+        return Unreadable(b"", f"not CSV: {error}")
+    raw = separator.join(fields).encode("utf-8", "surrogateescape")
+    if len(fields) != len(header):
+        return Unreadable(raw, f"{len(fields)} columns, not the {len(header)} of the first line")
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return Unreadable(raw, "not UTF-8")
+    return dict(zip(header, fields, strict=True))
 
 
 def _row(line: bytes) -> bytes | Unreadable | None:

@@ -1,12 +1,15 @@
-"""How a workspace comes about: whole, or as it was before."""
+"""How a workspace comes about: whole, or as it was before; and what it sums up to."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from training.data.queries import COMPLETE, TABLES
-from training.data.summary import Summary
+import duckdb
+
+from training.data.quarantine import Tally
+from training.data.queries import COMPLETE, TABLES, query
+from training.data.summary import FileSummary, Summary
 
 QUARANTINE = "quarantine.jsonl"
 # Of DuckDB alone; Python and Arrow come on top of it.
@@ -27,6 +30,31 @@ def filling(workspace: Path) -> Iterator[Path]:
         _replace(workspace, partial)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def summarise(
+    connection: duckdb.DuckDBPyConnection, folder: str, tallies: Mapping[str, Tally]
+) -> Summary:
+    """Count what the views ``events``, ``plays`` and ``tracks`` hold."""
+    files = {table: tally.summary() for table, tally in tallies.items()}
+    figures = query(connection, "figures.sql").to_pylist()[0]
+    by_type = connection.execute(
+        "SELECT type, COUNT(*) FROM events GROUP BY type ORDER BY COUNT(*) DESC, type"
+    ).fetchall()
+    if "tracks" in files and files["tracks"].file is None:
+        figures["unknown_plays"] = None
+    return Summary(
+        folder=folder,
+        files=files,
+        artists=_kept(files, "artists"),
+        users=_kept(files, "users"),
+        events_by_type=dict(by_type),
+        **figures,
+    )
+
+
+def _kept(files: Mapping[str, FileSummary], table: str) -> int:
+    return files[table].kept if table in files else 0
 
 
 def complete(partial: Path, summary: Summary) -> None:

@@ -13,6 +13,8 @@ The flow of ``segue evaluate``, as its ``options`` ask::
       |
     report      the same as a page with pictures
 
+    evaluations    of ``results``, what was measured of each listener, as a Parquet file
+
 Beside it: ablations (the autoencoder with inputs missing), altered (our models on another future,
 and without the past of some tracks), likeness (what lies near what).
 """

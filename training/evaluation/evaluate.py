@@ -15,11 +15,13 @@ from segue.domain.times import DAY, format_time
 from segue.features.schema import load_schema
 from training.catalogue import EncodedCatalogue
 from training.data import OpenedData, connect, open_data
+from training.data.folder import check_target
 from training.evaluation import answer
 from training.evaluation.ablations import fit_ablations
 from training.evaluation.altered import judge_cold, leaking
 from training.evaluation.answer import Roles, Row
 from training.evaluation.contenders import ORACLE, RANDOM, PeerRun, draw_at_random
+from training.evaluation.evaluations import SUFFIX, write_evaluations
 from training.evaluation.likeness import examples, likeness_rows
 from training.evaluation.options import Options
 from training.evaluation.own import HYBRID, Own, fit_and_recommend
@@ -47,8 +49,12 @@ def evaluate(data: Path, options: Options) -> dict[str, Any]:
         likeness, examples                 whether tracks that lie near are alike; some, by name
         cold                               tracks that were held out of all plays; None: not wanted
 
-    Raises InvalidData where the folder cannot be used, or there is nobody to judge at a cut-off.
+    Where the options name a file for them, the evaluations are written into it, see
+    ``training.evaluation.evaluations``. Raises InvalidData where the folder cannot be used, nothing
+    can be written to that file, or there is nobody to judge at a cut-off.
     """
+    if options.evaluations is not None:
+        check_target(options.evaluations, [SUFFIX])
     with TemporaryDirectory(prefix="segue-") as name:
         folder = Path(name)
         workspace = folder / "workspace"
@@ -65,6 +71,8 @@ def evaluate(data: Path, options: Options) -> dict[str, Any]:
         judged, told = peer_run.judge(judged)
     results = Results(judged, options.seeds)
     roles = _roles(results, last)
+    if options.evaluations is not None:
+        write_evaluations(results, roles, options.seed, options.evaluations)
     return {
         "k": options.k,
         "cutoffs": [format_time(time) for time in times],

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from segue.domain.catalogue import Catalogue
@@ -34,6 +35,7 @@ class Options:
     seeds: train our models so many times at each cut-off, with ``seed`` and those that follow it;
     figures are means over them, and intervals hold how much they differ, see ``results``. All else
     is of the first seed: peers, references, curves, tradeoff, likeness, leaks and cold.
+    evaluations: a Parquet file to write what was measured of each listener into.
     progress: called as the work goes on.
     """
 
@@ -47,4 +49,5 @@ class Options:
     check_leaks: bool = False
     seed: int = 7
     seeds: int = 1
+    evaluations: Path | None = None
     progress: Progress = silent

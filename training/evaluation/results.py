@@ -69,8 +69,9 @@ class Results:
     def __init__(self, cutoffs: Sequence[CutoffResults], seeds: int = 1) -> None:
         self._cutoffs = cutoffs
         self._seeds = seeds
-        ids = np.concatenate([one.listeners for one in cutoffs])
-        _, self.listeners = np.unique(ids, return_inverse=True)
+        self.ids = np.concatenate([one.listeners for one in cutoffs])
+        _, self.listeners = np.unique(self.ids, return_inverse=True)
+        self.cutoffs = np.concatenate([np.full(len(o.listeners), o.cutoff) for o in cutoffs])
         self.plays = np.concatenate([one.plays for one in cutoffs])
         self.kinds = np.concatenate([one.kinds for one in cutoffs])
 

@@ -161,9 +161,10 @@ def write_autoencoder(
     writer.array("autoencoder/totals.npy", neighbourhood_totals(latents, prior).numpy())
     inputs = {"features": rows[:2].float()}
     writer.network("autoencoder/encoder.onnx", trained.space, inputs, ("latents",))
+    interests = latents[:3, :LEADING]
     inputs = {
-        "interests": latents[:3, :LEADING],
-        "weights": torch.tensor([0.5, 0.3, 0.2]),
+        "interests": interests,
+        "weights": torch.tensor([0.5, 0.3, 0.2])[: len(interests)],
         "leading": latents[:8, :LEADING].T,
     }
     writer.network("autoencoder/density.onnx", LeadingDensity(), inputs, ("density",))

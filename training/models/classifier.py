@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
-from segue.domain.errors import InvalidData
-from segue.domain.times import DAY, format_time
+from segue.domain.times import DAY
 from segue.features.encoder import FloatArray
 from segue.features.listeners import OWN_WIDTH, encode_heard, encode_listener, listener_width
 from training.catalogue import EncodedCatalogue
@@ -87,11 +86,14 @@ def train_classifier(
     cutoff: int,
     device: torch.device,
     progress: Progress,
-) -> TrainedClassifier:
+) -> TrainedClassifier | None:
     """Fit on the weeks before the cut-off; the last of them, a fifth, tell when to stop. plays: of
-    the whole catalogue; what is learnt from is read by the tracks that were out."""
+    the whole catalogue; what is learnt from is read by the tracks that were out. None where nobody
+    listened both in a week and in the month before it."""
     past = encoded.past()
     weeks = list(_weeks(connection, past, cutoff, progress))
+    if not weeks:
+        return None
     later = max(1, round(len(weeks) / 5))
     train, validation = weeks[:-later] or weeks, weeks[-later:]
     # One copy for all weeks: only the trends differ.
@@ -137,18 +139,11 @@ def _weeks(
     times = [cutoff - WEEK * week for week in range(MAX_WEEKS, 0, -1)]
     users, plays = read_plays(connection, encoded.catalogue)
     profiles = read_profiles(connection, encoded.encoder, users.tolist())
-    found = 0
     for done, as_of in enumerate(times, 1):
         week = _week(plays, as_of, profiles, encoded.features)
         progress("weeks of listening", done, len(times))
         if len(week.owner):
-            found += 1
             yield week
-    if not found:
-        raise InvalidData(
-            f"no listener played anything in two weeks before the cut-off {format_time(cutoff)}; "
-            "if a stray event lies far after all others, name a cut-off yourself"
-        )
 
 
 def _week(plays: Plays, as_of: int, profiles: FloatArray, features: NDArray[np.float16]) -> Week:

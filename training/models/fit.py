@@ -1,21 +1,25 @@
 """Fits every model that the data can teach, and writes them into a bundle."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import duckdb
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from segue.domain.errors import InvalidData
+from segue.domain.times import format_time
 from segue.features.listeners import listener_width
 from segue.models.registry import REGISTRY
 from training.catalogue import EncodedCatalogue
 from training.export import BundleWriter
 from training.histories import read_plays
-from training.models.autoencoder import train_autoencoder, write_autoencoder
+from training.models.autoencoder import MONTH, train_autoencoder, write_autoencoder
 from training.models.classifier import train_classifier, write_classifier
 from training.models.hybrid.export import write_hybrid
 from training.models.hybrid.train import train_hybrid
@@ -24,10 +28,12 @@ from training.progress import Curve, Progress
 
 @dataclass(frozen=True)
 class Fitted:
-    """The models of a bundle: what fitting each one measured, and how the losses went."""
+    """The models of a bundle: what fitting each one measured, how the losses went, and what the
+    data did not suffice for, in words."""
 
     metrics: Mapping[str, Mapping[str, Any]]
     curves: Mapping[str, Curve]
+    notes: Sequence[str] = ()
 
     def models(self, judged: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
         """The models as the manifest lists them, with what ``judged`` says of them, by name."""
@@ -48,9 +54,9 @@ def fit_models(
     device: torch.device,
     progress: Progress,
 ) -> Fitted:
-    """Fit on what lies before the cut-off. Where tracks have no features, there is nothing for the
-    autoencoder and the classifier to see: popularity and the hybrid are left. Raises InvalidData
-    where there are no plays to learn from."""
+    """Fit on what lies before the cut-off. A model that the data cannot teach is left out, and
+    ``notes`` says why: popularity and the hybrid are there always. Raises InvalidData where there
+    are no plays to learn from."""
     make_deterministic(seed)
     _, plays = read_plays(connection, encoded.catalogue)
     curves: dict[str, Curve] = {}
@@ -58,18 +64,50 @@ def fit_models(
     # matrices are so small that further threads of BLAS mostly wait, and burn time as they do.
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(1) as other:
         fitting = other.submit(train_hybrid, plays, encoded, cutoff, seed, progress)
-        if encoded.features.shape[1]:
+        if _differ(encoded.features[encoded.released]):
             autoencoder = train_autoencoder(plays, encoded, cutoff, device, progress)
             write_autoencoder(writer, autoencoder, encoded.features)
+            curves["autoencoder"] = autoencoder.curve
             classifier = train_classifier(connection, plays, encoded, cutoff, device, progress)
-            encoder = encoded.encoder
-            width = listener_width(encoder.track_width, encoder.user_width)
-            write_classifier(writer, classifier, encoded.features, width)
-            curves = {"autoencoder": autoencoder.curve, "classifier": classifier.curve}
+            if classifier:
+                encoder = encoded.encoder
+                width = listener_width(encoder.track_width, encoder.user_width)
+                write_classifier(writer, classifier, encoded.features, width)
+                curves["classifier"] = classifier.curve
         hybrid = fitting.result()
     write_hybrid(writer, hybrid)
     measured = {name: curve.metrics() for name, curve in curves.items()}
-    return Fitted({"popularity": {}, **measured, "hybrid": hybrid.mixture.metrics()}, curves)
+    metrics = {"popularity": {}, **measured, "hybrid": hybrid.metrics}
+    notes = list(_notes(metrics))
+    if not hybrid.metrics and not len(plays.known_at(cutoff, MONTH)):
+        raise InvalidData(
+            f"nobody played anything in the {MONTH} days before the cut-off {format_time(cutoff)}; "
+            "if a stray event lies far after all others, name a cut-off yourself"
+        )
+    return Fitted(metrics, curves, notes)
+
+
+def _differ(features: NDArray[np.float16]) -> bool:
+    """Whether any two tracks do; without features none do."""
+    return bool((features != features[:1]).any())
+
+
+def _notes(metrics: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    if "autoencoder" not in metrics:
+        yield (
+            "no two tracks differ in a feature, so models 1 (autoencoder) and 2 (classifier) are "
+            "left out; which columns of the tracks are features, schema.toml says"
+        )
+    elif "classifier" not in metrics:
+        yield (
+            "nobody listened both in a week and in the month before it, so model 2 (classifier) "
+            "is left out; it takes some weeks of listening"
+        )
+    if not metrics["hybrid"]:
+        yield (
+            "nobody listened in two stretches of time, so the sources of model 3 (hybrid) count "
+            "alike, instead of as listeners choose"
+        )
 
 
 def make_deterministic(seed: int) -> None:

@@ -1,14 +1,22 @@
-"""The page: no address outside itself, for light and dark screens, phones and desks."""
+"""The page, written into a folder together with its pictures.
 
+It needs nothing from any other address, and is for light and dark screens, phones and desks.
+"""
+
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import Any
+
+import matplotlib as mpl
 
 from training.evaluation.answer import resampled
 from training.evaluation.likeness import in_words
-from training.evaluation.report.style import themed, variables
+from training.evaluation.report.figures import Picture, pictures
+from training.evaluation.report.style import SETTINGS, themed, variables
 from training.protocol.lists import VIEWS
 
 Answer = Mapping[str, Any]
@@ -67,8 +75,32 @@ pre{overflow-x:auto;font-size:.8rem}
 """
 
 
-def render(answer: Answer, sections: Sequence[Section]) -> str:
-    """The whole page."""
+def write_report(answer: Answer, folder: Path) -> Path:
+    """Write the page, and every picture as .svg and .png; answers the page's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    sections = []
+    with mpl.rc_context(SETTINGS):  # type: ignore[arg-type]
+        for title, found in pictures(answer):
+            drawn = [(_write(picture, folder), picture.caption) for picture in found]
+            sections.append(Section(title, drawn))
+    page = folder / "index.html"
+    page.write_text(_render(answer, sections), encoding="utf-8")
+    return page
+
+
+def _write(picture: Picture, folder: Path) -> str:
+    """Writes both files of the picture; answers its SVG."""
+    text = io.StringIO()
+    # Ids within a picture follow from its name, so that they are the same on every run, and no
+    # two pictures of a page share one.
+    with mpl.rc_context({"svg.hashsalt": picture.name}):
+        picture.figure.savefig(text, format="svg", metadata={"Date": None})
+    (folder / f"{picture.name}.svg").write_text(text.getvalue(), encoding="utf-8")
+    picture.figure.savefig(folder / f"{picture.name}.png", dpi=160)
+    return text.getvalue()
+
+
+def _render(answer: Answer, sections: Sequence[Section]) -> str:
     style = _STYLE % {"light": variables(dark=False), "dark": variables(dark=True)}
     body = "\n".join(_body(answer, sections))
     return (

@@ -52,11 +52,11 @@ class TrainedMixture:
     validation_loss: float
 
     def metrics(self) -> dict[str, float | int]:
-        """For the manifest."""
-        return {
-            "train_loss": round(self.train_loss, 6),
-            "validation_loss": round(self.validation_loss, 6),
-        }
+        """For the manifest. Of a single listener none is held out."""
+        losses: dict[str, float | int] = {"train_loss": round(self.train_loss, 6)}
+        if self.validation_loss:
+            losses["validation_loss"] = round(self.validation_loss, 6)
+        return losses
 
 
 class Mixture(nn.Module):

@@ -1,6 +1,6 @@
 """Training of model 3: what listeners chose in the month ahead, from what was known before it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 from segue.domain.errors import InvalidData
 from segue.domain.times import DAY, format_time
 from segue.features.listeners import History
-from segue.models.hybrid.gates import REPEATS, repeats, traits
+from segue.models.hybrid.gates import REPEATS, TRAITS, Gates, repeats, traits
 from segue.models.hybrid.model import Hybrid
-from segue.models.hybrid.sources import Votes, votes_of
+from segue.models.hybrid.sources import SOURCES, Votes, votes_of
 from segue.models.hybrid.statistics import Statistics
 from segue.models.hybrid.summary import summarise
 from training.catalogue import EncodedCatalogue
 from training.histories import history_at
 from training.models.hybrid.collaborative import Tracks, fit_statistics
-from training.models.hybrid.mixture import Example, TrainedMixture, fit_mixture
+from training.models.hybrid.mixture import Example, fit_mixture
 from training.plays import Plays
 from training.progress import Progress
 
@@ -58,9 +58,11 @@ class Moment:
 
 @dataclass(frozen=True)
 class TrainedHybrid:
-    """The gates, and the statistics at the cut-off."""
+    """The gates; their losses, for the manifest, empty where there was nothing to learn them from;
+    and the statistics at the cut-off."""
 
-    mixture: TrainedMixture
+    gates: Gates
+    metrics: Mapping[str, float | int]
     statistics: Statistics
 
 
@@ -68,7 +70,8 @@ def train_hybrid(
     plays: Plays, encoded: EncodedCatalogue, cutoff: int, seed: int, progress: Progress
 ) -> TrainedHybrid:
     """Learn the mixture at earlier moments, at which the statistics are fitted anew, each time on
-    what came before; then fit the statistics at the cut-off. Raises InvalidData without plays."""
+    what came before; then fit the statistics at the cut-off. Where nobody listened both before and
+    after such a moment, all sources count alike. Raises InvalidData without plays."""
     tracks = Tracks.of(encoded)
     today = plays.known_at(cutoff, HISTORY_DAYS)
     if not len(today):
@@ -80,16 +83,24 @@ def train_hybrid(
         progress("hybrid", done + 1, MOMENTS + 2)
         if len(examples) == LISTENERS:
             break
-    if not examples:
-        raise InvalidData(
-            "no listener played anything in two stretches of time before the cut-off; "
-            "if a stray event lies far after all others, name a cut-off yourself"
-        )
-    mixture = fit_mixture(examples)
+    gates, metrics = _even_gates(), {}
+    if examples:
+        mixture = fit_mixture(examples)
+        gates, metrics = mixture.gates, mixture.metrics()
     progress("hybrid", MOMENTS + 1, MOMENTS + 2)
-    trained = TrainedHybrid(mixture, fit_statistics(tracks, today, cutoff))
+    trained = TrainedHybrid(gates, metrics, fit_statistics(tracks, today, cutoff))
     progress("hybrid", MOMENTS + 2, MOMENTS + 2)
     return trained
+
+
+def _even_gates() -> Gates:
+    """All sources alike, for everybody."""
+    return Gates(
+        centre=np.zeros(TRAITS, np.float32),
+        spread=np.ones(TRAITS, np.float32),
+        shares=np.zeros((len(SOURCES), TRAITS), np.float32),
+        repeats=np.zeros((REPEATS, TRAITS), np.float32),
+    )
 
 
 def _examples(

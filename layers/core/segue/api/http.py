@@ -39,7 +39,7 @@ Filter = Annotated[
         min_length=1,
         max_length=1_000,
         description="Only tracks of which this expression is true",
-        examples=['genre in ("indie rock", "funk") and year >= 1990 and not explicit'],
+        examples=['genre in ("harbour rock", "honey funk") and year >= 1990 and not explicit'],
     ),
 ]
 ExperimentName = Annotated[str, Meta(description="Which experiment", examples=[DEFAULT_NAME])]

@@ -18,7 +18,7 @@ _PROBLEM = "application/problem+json"
 _SEGMENTS = {
     "model_id": {"type": "integer", "minimum": 0, "description": "As GET /models lists them"},
     "user_id": {"type": "string", "minLength": 1, "maxLength": 256, "examples": ["429"]},
-    "track_id": {"type": "string", "minLength": 1},
+    "track_id": {"type": "string", "minLength": 1, "examples": ["0ofHAoxe9vBkTCp2UQIavz"]},
     "name": {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,63}$", "examples": ["default"]},
     "file": {"type": "string", "examples": ["explorer.js"]},
 }

@@ -135,7 +135,7 @@ _TRACK = TrackRow(
     title="Paper Lanterns",
     artist="Slow Harbour",
     artist_id="a1",
-    genres=("indie rock",),
+    genres=("harbour rock",),
     year=2019,
     explicit=False,
     popularity=0.41,
@@ -153,7 +153,7 @@ _EVENT = EventRow(
     event_type="PLAY",
 )
 _PROFILE = ProfileRow(
-    user_id=429, favourite_genres=("indie rock", "funk"), premium_user=False, attributes={}
+    user_id=429, favourite_genres=("harbour rock", "honey funk"), premium_user=False, attributes={}
 )
 _EXPERIMENT = ExperimentRow(
     name="hybrid",
@@ -208,7 +208,7 @@ ROUTES = (
         (*_BODY, InvalidFilter, UnknownModel, UnknownUser, ModelFailed, *_MODELS),
         body=PredictBody,
         example=PredictBody(
-            429, k=10, boosts=[BoostBody('genre == "indie rock"', 1.5)], explain=True
+            429, k=10, boosts=[BoostBody('genre == "harbour rock"', 1.5)], explain=True
         ),
     ),
     Route(
@@ -300,7 +300,7 @@ ROUTES = (
             200: Answer(
                 "That of the most tracks first",
                 GenresAnswer,
-                GenresAnswer([GenreRow("indie rock", 412)]),
+                GenresAnswer([GenreRow("harbour rock", 412)]),
             )
         },
         _MODELS,
@@ -330,7 +330,7 @@ ROUTES = (
         {200: Answer("The profile as it is now", ProfileRow, _PROFILE)},
         (*_BODY, StoreUnavailable),
         body=ProfileBody,
-        example=ProfileBody(["indie rock", "funk"]),
+        example=ProfileBody(["harbour rock", "honey funk"]),
     ),
     Route(
         "DELETE",

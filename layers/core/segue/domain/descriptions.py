@@ -33,7 +33,7 @@ class Descriptions:
     artist_words: WordIndex
     years: NDArray[np.int16]
     numbers: Mapping[str, NDArray[np.float32]]
-    labels: Mapping[str, Labels]
+    labels: Mapping[str, Labels[Label]]
     lists: frozenset[str] = frozenset()
 
     def attributes(self, track: int) -> dict[str, Attribute]:

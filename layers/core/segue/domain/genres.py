@@ -11,10 +11,8 @@ from segue.domain.ragged import entries
 
 
 @dataclass(frozen=True, slots=True)
-class TrackGenres(Labels):
+class TrackGenres(Labels[str]):
     """The catalogue's genres, the other way round: those of each track."""
-
-    names: tuple[str, ...]
 
     @classmethod
     def of(cls, catalogue: Catalogue) -> "TrackGenres":
@@ -25,11 +23,6 @@ class TrackGenres(Labels):
         counts = np.bincount(tracks, minlength=len(catalogue))
         offsets = np.concatenate([[0], np.cumsum(counts)])
         return cls(tuple(catalogue.genres), offsets, numbers[np.argsort(tracks, kind="stable")])
-
-    def of_track(self, track: int) -> tuple[str, ...]:
-        """The genres of one track, by name."""
-        own = self.numbers[self.offsets[track] : self.offsets[track + 1]]
-        return tuple(self.names[number] for number in own)
 
     def pairs(
         self, tracks: NDArray[np.integer]

@@ -2,26 +2,28 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Label = str | int
+L = TypeVar("L", bound=Label, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Labels:
+class Labels(Generic[L]):
     """Which labels each track has.
 
     names: the labels, by number. offsets: (tracks + 1,). numbers: (pairs,) int32; those of the
     track at position t are ``numbers[offsets[t]:offsets[t + 1]]``.
     """
 
-    names: tuple[Label, ...]
+    names: tuple[L, ...]
     offsets: NDArray[np.integer]
     numbers: NDArray[np.int32]
 
-    def of_track(self, track: int) -> tuple[Label, ...]:
+    def of_track(self, track: int) -> tuple[L, ...]:
         """The labels of one track, by name."""
         own = self.numbers[self.offsets[track] : self.offsets[track + 1]]
         return tuple(self.names[number] for number in own)

@@ -7,9 +7,9 @@
     card.md                what the bundle is, in words
     schema.toml            the feature schema
     encoder.json           means, scales and vocabularies, as fitted
-    catalogue/*.npy        ids, explicit flags, popularity, features, artists, genres with tracks;
-                           and for people: titles, artists' names, their words, years, values before
-                           they are encoded
+    catalogue/*.npy        ids, explicit flags, popularity, features, artists, genres with tracks
+    descriptions/*.npy     for people alone: titles, artists' names, and the words of both; years
+                           and other values before they are encoded
     <model>/*.onnx, *.npy  the network that answers a request, and the arrays it runs over
 """
 
@@ -29,7 +29,7 @@ from segue.domain.catalogue import Catalogue
 from segue.domain.descriptions import Descriptions, TrackCard, card_of
 from segue.domain.errors import BundleCorrupt, BundleMissing, InvalidData
 from segue.domain.genres import TrackGenres
-from segue.domain.labels import Labels
+from segue.domain.labels import Label, Labels
 from segue.domain.texts import Texts
 from segue.domain.times import parse_time
 from segue.domain.words import WordIndex
@@ -162,8 +162,8 @@ class Bundle:
             title_words=self._words("title_words"),
             artist_names=self._texts("artist_names"),
             artist_words=self._words("artist_words"),
-            years=self.array("catalogue/years.npy"),
-            numbers=dict(zip(numbers, self.array("catalogue/numbers.npy"), strict=True)),
+            years=self.array("descriptions/years.npy"),
+            numbers=dict(zip(numbers, self.array("descriptions/numbers.npy"), strict=True)),
             labels=dict(zip((feature.name for feature in others), self._labels(), strict=True)),
             lists=frozenset(feature.name for feature in others if feature.kind == "multi_hot"),
         )
@@ -177,18 +177,18 @@ class Bundle:
 
     def _words(self, name: str) -> WordIndex:
         parts = (field.name for field in fields(WordIndex))
-        return WordIndex(*(self.array(f"catalogue/{name}_{part}.npy") for part in parts))
+        return WordIndex(*(self.array(f"descriptions/{name}_{part}.npy") for part in parts))
 
     def _texts(self, name: str) -> Texts:
-        content, starts = (self.array(f"catalogue/{name}{part}.npy") for part in ("", "_starts"))
+        content, starts = (self.array(f"descriptions/{name}{part}.npy") for part in ("", "_starts"))
         return Texts(content, starts)
 
-    def _labels(self) -> Iterator[Labels]:
+    def _labels(self) -> Iterator[Labels[Label]]:
         """Column after column: the offsets of each begin where those of the one before end."""
         tracks = len(self.catalogue)
-        offsets = self.array("catalogue/label_offsets.npy")
-        numbers = self.array("catalogue/label_numbers.npy")
-        for place, names in enumerate(self.json("catalogue/labels.json")):
+        offsets = self.array("descriptions/label_offsets.npy")
+        numbers = self.array("descriptions/label_numbers.npy")
+        for place, names in enumerate(self.json("descriptions/labels.json")):
             own = offsets[place * tracks : (place + 1) * tracks + 1]
             yield Labels(tuple(names), own, numbers)
 

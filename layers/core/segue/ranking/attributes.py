@@ -175,7 +175,7 @@ class LabelColumn:
     """Labels, whatever the case of their letters; ``several`` where a track may have none or more
     than one: it is then equal to each of them."""
 
-    labels: Labels
+    labels: Labels[Label]
     several: bool
 
     def present(self) -> Mask:

@@ -1,8 +1,6 @@
 """Boosts: some tracks count for more or less, by a factor, without any model knowing of it."""
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,60 +9,57 @@ from segue.models.bundle import Bundle
 from segue.models.ranked import Forbidden, Ranked
 from segue.ranking.filters import matching
 
-MAX_BOOSTS = 5
-MAX_FACTOR = 100.0
+# The best of so many tracks for each place of the list are boosted at first, and where that is too
+# few to be sure of the list, so many times as many.
+_PER_PLACE, _GROWTH = 10, 10
+
+# (tracks,) in double precision, in which no two different scores become one.
+Factors = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class Boosts:
-    """classes: (tracks,) uint8, which factor each track has. factors: by class."""
+def factors_of(boosts: Sequence[tuple[str, float]], bundle: Bundle) -> Factors | None:
+    """The product of the factors of all boosts whose expression holds for a track; None for none.
 
-    classes: NDArray[np.uint8]
-    factors: tuple[float, ...]
-
-    @classmethod
-    def of(cls, boosts: Sequence[tuple[str, float]], bundle: Bundle) -> "Boosts | None":
-        """Multiply the factors of all boosts whose expression holds for a track; None for none.
-
-        Raises InvalidFilter naming the boost.
-        """
-        if not boosts:
-            return None
-        which = np.zeros(len(bundle.catalogue), np.uint8)
-        products = [1.0]
-        for place, (where, factor) in enumerate(boosts):
-            which |= matching(where, bundle, f"boosts[{place}].where").astype(np.uint8) << place
-            products += [product * factor for product in products]
-        # Tracks of the same factor are one class, whatever it is made of.
-        factors, class_of = np.unique(products, return_inverse=True)
-        return cls(class_of.astype(np.uint8)[which], tuple(factors.tolist()))
-
-    def best(
-        self,
-        ask: Callable[[Forbidden], Ranked],
-        k: int,
-        forbidden: Forbidden | None,
-        *,
-        logarithmic: bool,
-    ) -> Ranked:
-        """The k tracks with the greatest scores after boosting, exactly.
-
-        ``ask`` answers the k best tracks that are not forbidden. Within a class a factor changes no
-        order, so the best of all are among the best of each class. Where scores are logarithms,
-        the factor's own is added.
-        """
-        tracks, scores = [np.empty(0, np.intp)], [np.empty(0)]
-        for number in np.unique(self.classes).tolist():
-            others = self.classes != number
-            found = ask(others if forbidden is None else others | forbidden)
-            # In double precision no two scores become one.
-            exact = found.scores.astype(np.float64)
-            factor = self.factors[number]
-            tracks.append(found.tracks)
-            scores.append(exact + math.log(factor) if logarithmic else exact * factor)
-        return _merged(np.concatenate(tracks), np.concatenate(scores), k)
+    Raises InvalidFilter naming the boost.
+    """
+    if not boosts:
+        return None
+    factors = np.ones(len(bundle.catalogue))
+    for place, (where, factor) in enumerate(boosts):
+        factors[matching(where, bundle, f"boosts[{place}].where")] *= factor
+    return factors
 
 
-def _merged(tracks: NDArray[np.intp], scores: NDArray[np.float64], k: int) -> Ranked:
-    order = np.lexsort((tracks, -scores))[:k]
-    return Ranked(tracks[order], scores[order].astype(np.float32))
+def best_boosted(
+    ask: Callable[[int, Forbidden | None], Ranked],
+    k: int,
+    forbidden: Forbidden | None,
+    factors: Factors,
+    *,
+    logarithmic: bool,
+) -> Ranked:
+    """The k tracks with the greatest scores, each multiplied by its factor: exactly those.
+
+    ``ask`` answers so many of the best tracks that are not forbidden. A track behind these gets no
+    further than the last of them would by the greatest factor; where that is not enough for the
+    list, it is sure. logarithmic: the scores are logarithms, to which those of the factors are
+    added.
+    """
+    weights = np.log(factors) if logarithmic else factors
+    greatest = weights.max(initial=-np.inf, where=True if forbidden is None else ~forbidden)
+    asked = _PER_PLACE * k
+    while True:
+        found = ask(asked, forbidden)
+        scores = _boosted(found.scores, weights[found.tracks], logarithmic=logarithmic)
+        order = np.lexsort((found.tracks, -scores))[:k]
+        if len(found.tracks) < asked or scores[order[-1]] > _boosted(
+            found.scores[-1], greatest, logarithmic=logarithmic
+        ):
+            return Ranked(found.tracks[order], scores[order].astype(np.float32))
+        asked *= _GROWTH
+
+
+def _boosted(
+    scores: NDArray[np.float32], weights: NDArray[np.float64], *, logarithmic: bool
+) -> NDArray[np.float64]:
+    return scores + weights if logarithmic else scores * weights

@@ -7,7 +7,7 @@ from segue.models.bundle import Bundle
 from segue.models.cold_start import cold_start_scores
 from segue.models.model import Listener, Model
 from segue.models.ranked import Forbidden, Ranked, best
-from segue.ranking.boosts import Boosts
+from segue.ranking.boosts import Factors, best_boosted
 from segue.ranking.diversity import pool_size, rerank
 from segue.ranking.genres import listener_mix
 from segue.ranking.space import track_vectors
@@ -20,25 +20,25 @@ def rank(
     k: int,
     *,
     forbidden: Forbidden | None = None,
-    boosts: Boosts | None = None,
+    factors: Factors | None = None,
     diversity: float = 0.0,
     pool: int | None = None,
 ) -> Ranked:
     """A list of ``k`` tracks; fewer where fewer are allowed. The service and the evaluation call
     this, and nothing else makes a list.
 
-    forbidden: (tracks,) True for those that must not be on it. boosts: the factors of scores,
-    before anything else comes of these. diversity: 0 by score alone, to 1, as diverse as ``rerank``
+    forbidden: (tracks,) True for those that must not be on it. factors: what each track's score is
+    multiplied by before anything else. diversity: 0 by score alone, to 1, as diverse as ``rerank``
     makes it of the ``pool`` best tracks (None: ``pool_size(k)``). Who has played nothing gets the
     cold start.
     """
     candidates = k if diversity == 0 else pool or pool_size(k)
-    if boosts is None:
-        found = _best(model, listener, bundle, candidates, forbidden)
+    ask = partial(_best, model, listener, bundle)
+    if factors is None:
+        found = ask(candidates, forbidden)
     else:
-        ask = partial(_best, model, listener, bundle, candidates)
         logarithmic = model.logarithmic and len(listener.history) > 0
-        found = boosts.best(ask, candidates, forbidden, logarithmic=logarithmic)
+        found = best_boosted(ask, candidates, forbidden, factors, logarithmic=logarithmic)
     if diversity == 0:
         return found
     genres = bundle.track_genres

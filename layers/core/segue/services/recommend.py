@@ -24,7 +24,7 @@ from segue.models.model import Listener, Model
 from segue.models.ranked import Forbidden, Ranked
 from segue.models.registry import load_model, model_name
 from segue.ports import Availability, Clock, ModelStore, Refused, SessionStore, UserStore
-from segue.ranking.boosts import Boosts
+from segue.ranking.boosts import Factors, factors_of
 from segue.ranking.diversity import pool_size
 from segue.ranking.explanations import Reason, explain, explain_cold_start, reason_text
 from segue.ranking.exploration import explore
@@ -135,9 +135,9 @@ class Recommender:
         asked = self._asked(query, bundle)
         k = query.k or playlist_length(_latest(asked.plays, asked.as_of, PLAYLIST_DAYS))
         forbidden = _forbidden(query, asked.events, bundle, self._availability.unavailable())
-        boosts = Boosts.of(query.boosts, bundle)
+        factors = factors_of(query.boosts, bundle)
         with _blaming(asked.name):
-            ranked, propensities = self._choose(asked, bundle, k, query, forbidden, boosts)
+            ranked, propensities = self._choose(asked, bundle, k, query, forbidden, factors)
             return _answer(asked, bundle, ranked, propensities, explained=query.explain)
 
     def explain(
@@ -206,7 +206,7 @@ class Recommender:
         k: int,
         query: Query,
         forbidden: Forbidden | None,
-        boosts: Boosts | None,
+        factors: Factors | None,
     ) -> tuple[Ranked, tuple[float, ...] | None]:
         """The list, and the propensities of its tracks where it explores."""
         ask = partial(
@@ -215,7 +215,7 @@ class Recommender:
             asked.listener,
             bundle,
             forbidden=forbidden,
-            boosts=boosts,
+            factors=factors,
             diversity=query.diversity,
         )
         if not query.exploration:

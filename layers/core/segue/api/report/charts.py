@@ -86,24 +86,24 @@ class _Scale:
 
 
 def lines(title: str, axes: Axes, drawn: Sequence[Line], bands: Sequence[Band] = ()) -> str:
-    """A chart of lines over bands. Without a point there is nothing to draw: an empty text."""
+    """A chart of lines over bands. Each line has two points or more."""
     points = [point for line in drawn for point in line.points]
     points += [(x, y) for band in bands for x, *edges in band.edges for y in edges]
-    if not points:
-        return ""
     marked = [] if axes.mark is None else [axes.mark]
-    x = _Scale([it for it, _ in points], _LEFT, WIDTH - _RIGHT)
+    x = _Scale([place for place, _ in points], _LEFT, WIDTH - _RIGHT)
     room = _LABEL * len(marked)
-    y = _Scale([*(it for _, it in points), *marked], _LINES_HEIGHT - _BOTTOM - room, _TOP + room)
+    y = _Scale(
+        [*(value for _, value in points), *marked], _LINES_HEIGHT - _BOTTOM - room, _TOP + room
+    )
     parts = [
         *(
-            _y_tick(y(it), axes.y_format(it))
-            for it in y.ticks(5, axes.y_least_step)
+            _y_tick(y(tick), axes.y_format(tick))
+            for tick in y.ticks(5, axes.y_least_step)
             if axes.y_ticks
         ),
         *(
             _x_tick(x(tick), _LINES_HEIGHT, axes.x_format(tick))
-            for tick in x.ticks(4, axes.x_least_step)
+            for tick in x.ticks(5, axes.x_least_step)
         ),
         *(_area(band, x, y) for band in bands),
         *(_mark_across(y(level)) for level in marked),
@@ -114,17 +114,23 @@ def lines(title: str, axes: Axes, drawn: Sequence[Line], bands: Sequence[Band] =
     return _svg(title, _LINES_HEIGHT, parts)
 
 
-def intervals(title: str, x_format: Format, rows: Sequence[Interval], mark: float | None) -> str:
-    """A chart of intervals under each other, with a line down at ``mark``."""
+def intervals(
+    title: str,
+    x_format: Format,
+    rows: Sequence[Interval],
+    mark: float | None = None,
+    x_least_step: float = 0.0,
+) -> str:
+    """A chart of intervals under each other, with a line down at ``mark``; empty without any."""
     if not rows:
         return ""
     marked = [] if mark is None else [mark]
     left = 16 + 7 * max(len(row.label) for row in rows)
     height = len(rows) * _ROW + _TOP + _BOTTOM - 12
-    ends = [*marked, *(it for row in rows for it in (row.low, row.high))]
+    ends = [*marked, *(end for row in rows for end in (row.low, row.high))]
     x = _Scale(ends, left, WIDTH - _RIGHT)
     parts = [
-        *(_x_tick(x(tick), height + 12, x_format(tick)) for tick in x.ticks(4)),
+        *(_x_tick(x(tick), height + 12, x_format(tick)) for tick in x.ticks(5, x_least_step)),
         *(_mark_down(x(level), height - _BOTTOM + 12) for level in marked),
         *(_row(row, x, _TOP + _ROW * (place + 0.5)) for place, row in enumerate(rows)),
     ]
@@ -142,9 +148,6 @@ def _row(row: Interval, x: _Scale, y: float) -> str:
 
 
 def _polyline(line: Line, x: _Scale, y: _Scale) -> str:
-    if len(line.points) == 1:
-        ((px, py),) = line.points
-        return f'<circle class="s{line.series}" cx="{x(px):.1f}" cy="{y(py):.1f}" r="4"/>'
     path = "L".join(f"{x(px):.1f} {y(py):.1f}" for px, py in line.points)
     return f'<path class="line s{line.series}" d="M{path}"/>'
 
@@ -205,4 +208,5 @@ def _svg(title: str, height: float, parts: Sequence[str]) -> str:
 def _round_step(step: float) -> float:
     """The next of 1, 2 and 5 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(step))
-    return next(power * it for it in (1, 2, 5, 10) if power * it >= step * (1 - 1e-9))
+    steps = (power * digit for digit in (1, 2, 5, 10))
+    return next(round_step for round_step in steps if round_step >= step * (1 - 1e-9))

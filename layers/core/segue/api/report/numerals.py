@@ -1,4 +1,7 @@
-"""Numbers as the report's page writes them. Differences of rates are in percentage points."""
+"""Numbers as the report's page writes them.
+
+Differences of rates are in percentage points (pp), lifts in percent of the control's rate.
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -21,9 +24,12 @@ def percent1(value: float | None) -> str:
 
 def points(value: float) -> str:
     """``+1.5 pp``, or ``+0.003 pp``: as many digits as it takes to tell it from 0."""
-    in_points = 100 * value
-    digits = next((it for it in range(1, _MOST_DIGITS) if round(in_points, it)), None)
-    return f"0{NO_BREAK}pp" if digits is None else _written(f"{in_points:+.{digits}f}{NO_BREAK}pp")
+    return _told_from_nothing(value, "pp")
+
+
+def relative(value: float) -> str:
+    """``+21.4 %``, likewise."""
+    return _told_from_nothing(value, "%")
 
 
 def axis_points(value: float) -> str:
@@ -69,27 +75,44 @@ def signed(value: float) -> str:
     return _written(f"{value:+.3g}")
 
 
+def in_unit(form: Callable[[float], str], unit: str) -> Callable[[float], str]:
+    """The same with a unit behind it, if there is one."""
+    return lambda value: f"{form(value)}{NO_BREAK}{unit}" if unit else form(value)
+
+
 def interval(ends: Sequence[float], form: Callable[[float], str]) -> str:
-    """``+1.0 pp to +2.0 pp``."""
-    return f"{form(ends[0])} to {form(ends[1])}"
+    """``+1.0 to +2.0 pp``; a unit that both ends have is written once."""
+    low, high = (form(end) for end in ends)
+    unit = "".join(high.rpartition(NO_BREAK)[1:]) if NO_BREAK in high else ""
+    return f"{low.removesuffix(unit)} to {high}"
 
 
-def difference(ends: Sequence[float]) -> str:
-    """Where a difference lies: ``+1.0 pp to +2.0 pp``, ``above 0 and up to +2.0 pp``.
+def extent(ends: tuple[float, float | None], form: Callable[[float], str] = points) -> str:
+    """Where a difference lies: ``+1.0 to +2.0 pp``, ``above 0 and up to +2.0 pp``.
 
     An end next to 0, but not 0, says that 0 is excluded and nothing is known beyond; one that is
-    0, that 0 is not.
+    0, that 0 is not. Without a second end, there is none.
     """
     low, high = ends
+    if high is None:
+        return "above 0" if 0 < low < _NEXT_TO_NOTHING else f"{form(low)} or more"
     if low == 0:
-        return f"at least 0 and up to {points(high)}"
+        return f"at least 0 and up to {form(high)}"
     if high == 0:
-        return f"at most 0 and down to {points(low)}"
+        return f"at most 0 and down to {form(low)}"
     if 0 < low < _NEXT_TO_NOTHING:
-        return f"above 0 and up to {points(high)}"
+        return f"above 0 and up to {form(high)}"
     if -_NEXT_TO_NOTHING < high < 0:
-        return f"below 0 and down to {points(low)}"
-    return interval(ends, points)
+        return f"below 0 and down to {form(low)}"
+    return interval((low, high), form)
+
+
+def _told_from_nothing(value: float, unit: str) -> str:
+    """In hundredths, with as many digits as it takes."""
+    hundredths = 100 * value
+    digits = next((it for it in range(1, _MOST_DIGITS) if round(hundredths, it)), None)
+    number = "0" if digits is None else _written(f"{hundredths:+,.{digits}f}")
+    return f"{number}{NO_BREAK}{unit}"
 
 
 def _written(number: str) -> str:

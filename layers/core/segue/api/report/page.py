@@ -1,24 +1,31 @@
 """The report as a page: the verdict first, in words; then what it rests on, drawn.
 
-One document without scripts, fonts or anything else from another address.
+One document without scripts, fonts or anything else from another address. Its links are relative:
+a deployed stage has a path of its own.
 """
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
+from itertools import groupby
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
-from segue.api.report import html
-from segue.api.report.drawn import beliefs, difference, evidence, is_withheld, rates
-from segue.api.report.numerals import NO_BREAK, count, percent1
-from segue.api.report.numerals import difference as difference_between
-from segue.api.report.tables import (
+from segue.api.report import markup
+from segue.api.report.numerals import NO_BREAK, count, extent, percent1, points, relative
+from segue.api.report.sections import (
+    beliefs,
     breakdown,
     covariate,
+    difference,
+    evidence,
     guardrails,
+    is_withheld,
     off_policy,
     one_look,
     power,
+    rates,
     sample_ratio,
 )
 
@@ -30,39 +37,107 @@ _SIDES = {
     "live": "live, on what listeners were shown",
 }
 _FOOTER = (
-    "<footer>The verdict, the evidence, the shaded difference and the guardrails are right however "
-    "often one looks. All other figures hold for one look. Results whose window has not passed do "
-    "not count yet. pp: percentage points.</footer>"
+    "<footer>Right at every look: look as often as you like, and stop when decided. Right for one "
+    "look: only at a number of users that was set beforehand. Users count once their window has "
+    "passed. pp: percentage points.</footer>"
 )
+# Of results, as many as one answer holds.
+_MOST_RESULTS = 1_000
 
 
-def page(report: Document) -> str:
-    """HTML of a document of ``segue.services.report``."""
-    title = f"{_headline(report)} - {escape(report['experiment']['name'])}"
-    sections = f'<div class="grid2">{"".join(_sections(report))}</div>'
+def page(report: Document, experiments: Sequence[Document] = ()) -> str:
+    """HTML of a report; ``experiments``: what there is to choose from, by name, of both sides.
+
+    Both are documents of ``segue.services.report``. Without experiments there are no links.
+    """
+    shown = report["experiment"]
+    content = "".join(_sections(report))
+    downloads = _downloads(shown) if experiments else ""
+    body = (
+        f"<header>{_picker(experiments, shown)}"
+        f'<h1 class="{_tone(report)}">{_headline(report)}</h1>{"".join(_leads(report))}'
+        f"{_facts(shown)}{_attempts(shown['epoch'])}{downloads}</header>"
+        f'<div class="grid2">{content}</div>{_FOOTER}'
+    )
+    return _document(f"{_headline(report)} - {escape(shown['name'])}", body)
+
+
+def no_report(reason: str, experiments: Sequence[Document]) -> str:
+    """HTML in place of a report that there is not, from which one gets on to those there are."""
+    advice = (
+        "Choose one of these:"
+        if experiments
+        else (
+            "No experiment has been begun yet. PUT /experiments/{name} begins one, and the first "
+            "POST /perform_ab_test the one called default."
+        )
+    )
+    body = (
+        f'<header><h1 class="wait">{_sentence(reason)}</h1><p class="lead">{advice}</p></header>'
+        f"<section>{_choices(experiments)}</section>"
+    )
+    return _document("No report", body if experiments else body.partition("<section>")[0])
+
+
+def _document(title: str, body: str) -> str:
     # A number and its unit stay in one line.
-    body = f"{_header(report)}{sections}{_FOOTER}".replace(" %", f"{NO_BREAK}%")
-    return html.document(title, _STYLE, body)
+    return markup.document(title, _STYLE, body.replace(" %", f"{NO_BREAK}%"))
 
 
-def _header(report: Document) -> str:
-    experiment = report["experiment"]
-    reasons = "".join(
-        f'<p class="reason">{_reason(verdict, report)} {_extent(course, report)}</p>'
-        for verdict, course in zip(report["verdicts"], report["course"], strict=True)
-    )
+def _picker(experiments: Sequence[Document], shown: Document) -> str:
+    """Which experiment is shown, and a list to choose another from, where there is one."""
+    name = f"Experiment <b>{escape(shown['name'])}</b>, {_SIDES[shown['side']]}"
+    if not experiments:
+        return f"<p>{name}</p>"
+    choices = _choices(experiments, shown)
     return (
-        f"<header><p>Experiment {escape(experiment['name'])}, {_SIDES[experiment['side']]}</p>"
-        f'<h1 class="{_tone(report)}">{_headline(report)}</h1>{reasons}'
-        f"{_facts(experiment)}{_attempts(experiment['epoch'])}</header>"
+        f"<nav><details><summary>{name} <span>Choose another</span></summary>{choices}"
+        "</details></nav>"
     )
+
+
+def _choices(experiments: Sequence[Document], shown: Document | None = None) -> str:
+    """Every experiment with links to its reports, which say how far each has come."""
+    here = shown and (shown["name"], shown["side"])
+    items = []
+    for name, sides in groupby(experiments, lambda experiment: experiment["name"]):
+        links = (_choice(side, current=(name, side["side"]) == here) for side in sides)
+        items.append(f"<li><b>{escape(name)}</b>{''.join(links)}</li>")
+    return f'<ul class="choices">{"".join(items)}</ul>'
+
+
+def _choice(experiment: Document, *, current: bool) -> str:
+    link = markup.link(f"?{_query(experiment)}", _progress(experiment), current=current)
+    return f"<span>{experiment['side']}: {link}</span>"
+
+
+def _progress(experiment: Document) -> str:
+    """How many users have an outcome, and from when to when outcomes were settled."""
+    users, first, last = (experiment[it] for it in ("users", "first_settled", "last_settled"))
+    if not users:
+        return "no outcome yet"
+    days = f"{first[:10]} to {last[:10]}" if first[:10] != last[:10] else first[:10]
+    return f"{count(users)} user{'s' if users > 1 else ''}, {days}"
+
+
+def _query(experiment: Document, **others: str | int) -> str:
+    live = "true" if experiment["side"] == "live" else "false"
+    return escape(urlencode({"experiment": experiment["name"], "live": live, **others}))
+
+
+def _downloads(experiment: Document) -> str:
+    report = markup.link(f"?{_query(experiment, format='json')}", "This report as JSON")
+    address = f"results?{_query(experiment, format='csv', limit=_MOST_RESULTS)}"
+    users = experiment["users"]
+    some = f" (the first {_MOST_RESULTS:,})" if users > _MOST_RESULTS else ""
+    return f'<p class="downloads">{report} {markup.link(address, f"Results as CSV{some}")}</p>'
 
 
 def _headline(report: Document) -> str:
     verdicts = report["verdicts"]
     if len(verdicts) == 1:
         return _sentence(verdicts[0]["decision"])
-    decided = [_beside_the_other(it) for it in verdicts if it["better"]]
+    decided = [_beside_the_other(verdict) for verdict in verdicts if verdict["better"]]
     return _sentence("; ".join(decided) or verdicts[0]["decision"])
 
 
@@ -73,46 +148,95 @@ def _beside_the_other(verdict: Document) -> str:
 
 
 def _tone(report: Document) -> str:
-    if any(it["better"] for it in report["verdicts"]):
+    if any(verdict["better"] for verdict in report["verdicts"]):
         return "yes"
     return "no" if is_withheld(report) else "wait"
 
 
-def _reason(verdict: Document, report: Document) -> str:
-    if len(report["verdicts"]) == 1:
-        return f"{_sentence(verdict['reason'])}."
-    pair = f"{verdict['arm']} against {verdict['control']}: {verdict['decision']}"
-    return f"{escape(pair)}; {escape(verdict['reason'])}."
+def _leads(report: Document) -> Iterator[str]:
+    """Of each pair of arms: what was counted, whether one may act on it, and what is true."""
+    several = len(report["verdicts"]) > 1
+    for verdict, comparison in zip(report["verdicts"], _comparisons(report), strict=True):
+        pair = f"{verdict['arm']} against {verdict['control']}: {verdict['decision']}"
+        yield f'<h2 class="pair">{escape(pair)}</h2>' if several else ""
+        sentences = (
+            _outcome(verdict, comparison, report),
+            _advice(verdict, report),
+            _extent(comparison, report),
+        )
+        yield "".join(f'<p class="lead">{sentence}</p>' for sentence in sentences if sentence)
 
 
-def _extent(course: Document, report: Document) -> str:
-    """How large the difference is, as far as one can tell."""
-    rates = {it["group"]: it["rate"] for it in report["arms"]}
-    control, arm = rates[course["control"]], rates[course["arm"]]
-    if control is None or arm is None:
+def _comparisons(report: Document) -> Sequence[Document | None]:
+    """Of each pair the figures that compare rates; None where the mode leaves none to compare."""
+    return report.get("comparisons") or [None] * len(report["verdicts"])
+
+
+def _outcome(verdict: Document, comparison: Document | None, report: Document) -> str:
+    """What was counted."""
+    arms = {arm["group"]: arm for arm in report["arms"]}
+    control, arm = arms[verdict["control"]], arms[verdict["arm"]]
+    if report["experiment"]["mode"] == "interleave":
+        lists = control["users"] + arm["users"]
+        return f"{_called(arm)} won {count(arm['users'])} of {count(lists)} lists." if lists else ""
+    if control["rate"] is None or arm["rate"] is None:
         return ""
-    last = course["points"][-1]
-    rates_of_both = (
-        f"{escape(course['control'])} succeeds with {percent1(control)} of its users, "
-        f"{escape(course['arm'])} with {percent1(arm)}."
+    gain = points(arm["rate"] - control["rate"]).replace("pp", "percentage points")
+    if comparison and comparison["lift"]:
+        more = "more" if comparison["lift"] > 0 else "fewer"
+        gain += f", or {relative(abs(comparison['lift'])).lstrip('+')} {more}"
+    return (
+        f"{percent1(arm['rate'])} of the users in {_called(arm)} fully played a recommended track, "
+        f"and {percent1(control['rate'])} of those in {_called(control)}: <b>{gain}</b>."
     )
+
+
+def _called(arm: Document) -> str:
+    """The arm, and its model where the arm is not called after it."""
+    group, model = escape(arm["group"]), escape(arm["model"] or f"model {arm['model_id']}")
+    return group if group == model else f"{group} ({model})"
+
+
+def _extent(comparison: Document | None, report: Document) -> str:
+    """How large the difference is, as far as one can tell."""
     # While users are being lost, the interval is not one of what the arms make.
-    if "low" not in last or is_withheld(report):
-        return rates_of_both
-    extent = difference_between((last["low"], last["high"]))
-    return f"{rates_of_both} The difference is {extent}, with 95 % confidence at every look."
+    if comparison is None or is_withheld(report):
+        return ""
+    if comparison["rate_A"] is None or comparison["rate_B"] is None:
+        return ""
+    return (
+        "With 95 % confidence, however often one looks, the true difference is "
+        f"{extent(comparison['cs'])}, or {extent(comparison['lift_cs'], relative)}."
+    )
+
+
+def _advice(verdict: Document, report: Document) -> str:
+    """Whether one may act on it."""
+    reason = re.sub(r"10\^([\d,]+)", r"10<sup>\1</sup>", escape(verdict["reason"]))
+    if verdict["better"]:
+        return (
+            f"You may act on this: {reason}, and of tests of equal arms at most 1 in 20 ever gets "
+            "there."
+        )
+    if is_withheld(report):
+        return f"{_sentence(verdict['reason'])}."
+    pair = (verdict["control"], verdict["arm"])
+    if not all(arm["users"] for arm in report["arms"] if arm["group"] in pair):
+        days = f"{report['experiment']['window_days']:g} days"
+        return f"Not both arms have an outcome: users count once their window of {days} has passed."
+    return f"This may still be chance: {reason}. Let the test run on."
 
 
 def _facts(experiment: Document) -> str:
-    last = experiment["last_settled"]
-    return html.facts(
+    return markup.facts(
         {
             "Users with an outcome": count(experiment["users"]),
             "Attempt": f"no. {experiment['epoch']}",
             "Window": f"{experiment['window_days']:g} days",
             "Allocation": escape(experiment["mode"]),
-            "Last settled": "-" if last is None else last[:10],
-            "Models": escape(experiment["bundle"][:12]),
+            "First outcome": (experiment["first_settled"] or "-")[:10],
+            "Last outcome": (experiment["last_settled"] or "-")[:10],
+            "Bundle": escape(experiment["bundle"][:12]),
         }
     )
 
@@ -129,10 +253,13 @@ def _attempts(epoch: int) -> str:
 
 
 def _sections(report: Document) -> Iterator[str]:
+    if not report["experiment"]["users"]:
+        yield sample_ratio(report)
+        return
     yield rates(report)
     yield beliefs(report)
-    for course in report["course"]:
-        yield difference(course, report)
+    for course, comparison in zip(report["course"], _comparisons(report), strict=True):
+        yield difference(course, comparison, report)
         yield evidence(course, report)
     yield guardrails(report)
     for found in report.get("breakdowns", ()):

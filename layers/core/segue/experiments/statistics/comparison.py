@@ -1,5 +1,6 @@
 """All figures of two arms, computed together."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,9 +31,9 @@ from segue.experiments.statistics.verdict import Verdict, judge
 class Comparison:
     """Two arms, what is known of their difference, and whether it decides.
 
-    ``evidence``, ``confidence`` and ``sample_ratio.e_value`` hold at every look, as do
-    ``evidence_at_share``, if the share is known for certain, and ``evidence_of_rates``, if rates
-    are constant. All else holds at one.
+    ``evidence``, ``confidence``, ``lift_confidence`` and ``sample_ratio.e_value`` hold at every
+    look, as do ``evidence_at_share``, if the share is known for certain, and
+    ``evidence_of_rates``, if rates are constant. All else holds at one.
     """
 
     a: Counts
@@ -43,6 +44,7 @@ class Comparison:
     evidence_at_share: EValue
     evidence_of_rates: float
     confidence: Interval
+    lift_confidence: Interval
     sample_ratio: SampleRatio
     fisher: float
     boschloo: float | None
@@ -53,6 +55,11 @@ class Comparison:
     posterior: Posterior
     detectable_difference: float | None
     progress: Progress | None
+
+    @property
+    def lift(self) -> float | None:
+        """How much more often B succeeds, as a part of A's rate; None where A's is 0 or unknown."""
+        return self.b.rate / self.a.rate - 1 if self.a.rate and self.b.rate is not None else None
 
     def as_json(self) -> dict[str, Any]:
         """Names and figures; each None where there is none to give, and never infinite."""
@@ -73,6 +80,8 @@ class Comparison:
             "evidence": self.evidence.deciding,
             "p_anytime": self.evidence.p_value,
             "cs": list(self.confidence),
+            "lift": self.lift,
+            "lift_cs": [end if math.isfinite(end) else None for end in self.lift_confidence],
             "E0": self.evidence_of_rates,
             "srm": {
                 "chi2": self.sample_ratio.chi_square,
@@ -102,12 +111,14 @@ def compare(
     difference: float | None = None,
     decisive: float = DECISIVE,
     confidence: Interval | None = None,
+    lift_confidence: Interval | None = None,
 ) -> Comparison:
     """``share`` is B's share of the users of both, in (0, 1).
 
     ``difference`` is the ``rate B - rate A`` that the test was set up to find, where that was
     settled before it began; ``decisive`` is what the evidence has to reach.
-    ``confidence`` is the interval where it has been computed already. Raises InvalidRequest.
+    ``confidence`` and ``lift_confidence`` are the intervals where they have been computed already.
+    Raises InvalidRequest.
     """
     value = evidence(a, b)
     sample_ratio = check_sample_ratio((a.users, b.users), (1 - share, share))
@@ -120,6 +131,8 @@ def compare(
         evidence_at_share=evidence_at(a, b, share),
         evidence_of_rates=evidence_of_rates(a, b),
         confidence=confidence or confidence_sequence(a, b, value, decisive),
+        lift_confidence=lift_confidence
+        or confidence_sequence(a, b, value, decisive, relative=True),
         sample_ratio=sample_ratio,
         fisher=fisher(a, b),
         boschloo=boschloo(a, b),

@@ -64,7 +64,7 @@ class Hybrid(Model):
         bar = found.scores[-1] if len(found.scores) == k else -np.inf
         if complete or (votes.weights(mixture.parts) * votes.most).sum() < bar:
             return found
-        votes = votes_of(self._statistics, own, all_tracks=True)
+        votes = votes_of(self._statistics, own, all_tracks=True, forbidden=forbidden)
         return best(_shares(votes, mixture)[0], k, forbidden, votes.tracks)
 
     def contributions(self, listener: Listener, tracks: NDArray[np.intp]) -> Contributions:

@@ -85,13 +85,21 @@ class Votes:
         return weights.astype(np.float32)
 
 
-def votes_of(statistics: Statistics, own: Summary, *, all_tracks: bool = False) -> Votes:
+def votes_of(
+    statistics: Statistics,
+    own: Summary,
+    *,
+    all_tracks: bool = False,
+    forbidden: NDArray[np.bool_] | None = None,
+) -> Votes:
     """The votes for all tracks that more than what is the same for everybody, and genres, speak
     for: the head, what the listener has heard and what follows, and the tracks of the artists
-    heard. Or for all."""
+    heard. Or for all, but those outside the head that are forbidden."""
     plays = _Plays.of(statistics, own, np.ones((1, len(own)), np.float32))
     head = statistics.head
     further = statistics.tail if all_tracks else _of_interest_in_tail(statistics, plays)
+    if forbidden is not None:
+        further = further[~forbidden[further]]
     votes = np.zeros((1, len(SOURCES), len(head) + len(further)), np.float32)
     heard, places = _vote(statistics, plays, head, votes[:, :, : len(head)])
     tracks = head

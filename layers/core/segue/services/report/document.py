@@ -10,12 +10,14 @@ from typing import Any
 from segue.domain.times import DAY, format_time
 from segue.experiments.experiment import Experiment, Mode
 from segue.experiments.statistics.comparison import compare
+from segue.experiments.statistics.confidence import Interval
 from segue.experiments.statistics.counts import Counts
 from segue.experiments.statistics.evalue import finite_exp
 from segue.experiments.statistics.fixed_horizon import wilson
 from segue.experiments.statistics.power import detectable_difference, progress
 from segue.experiments.statistics.sample_ratio import SampleRatio, check_sample_ratio
 from segue.experiments.tally import Tally
+from segue.models.names import NAMES
 from segue.services.report.details import breakdowns, check_guardrails, covariate, off_policy
 from segue.services.report.pairs import Pair, Ruling, courses, densities, rule
 
@@ -50,10 +52,10 @@ def document(
     ]
     rulings = rule(shares, assigned, pairs)
     verdicts = [_verdict(pair, ruling) for pair, ruling in zip(pairs, rulings, strict=True)]
-    over_time = courses(pairs, tally, rulings[0].decisive)
+    over_time, lifts = courses(pairs, tally, rulings[0].decisive)
     always = {
         "verdicts": verdicts,
-        "experiment": _experiment(experiment, tally),
+        "experiment": summary(experiment, tally),
         "arms": _arms(experiment, arms, assigned),
         "course": over_time,
         "densities": None if experiment.mode is Mode.INTERLEAVE else densities(experiment, arms),
@@ -63,7 +65,9 @@ def document(
     if experiment.mode is not Mode.FIXED:
         return always
     ratio = check_sample_ratio(assigned, shares)
-    comparisons = [_comparison(*each) for each in zip(pairs, rulings, over_time, strict=True)]
+    comparisons = [
+        _comparison(*each) for each in zip(pairs, rulings, over_time, lifts, strict=True)
+    ]
     fixed = _fixed(experiment, tally, pairs)
     return always | {"comparisons": comparisons, "sample_ratio": _sample_ratio(ratio)} | fixed
 
@@ -77,7 +81,8 @@ def _fixed(experiment: Experiment, tally: Tally, pairs: Sequence[Pair]) -> Docum
     }
 
 
-def _experiment(experiment: Experiment, tally: Tally) -> Document:
+def summary(experiment: Experiment, tally: Tally) -> Document:
+    """Which epoch it is, of how many users, and from when to when outcomes were settled."""
     times = sorted(tally.course)
     return {
         "name": experiment.base_name,
@@ -113,6 +118,7 @@ def _arms(
         {
             "group": arm.group,
             "model_id": arm.model_id,
+            "model": NAMES.get(arm.model_id),
             "share": arm.share if experiment.mode is Mode.FIXED else None,
             "users": outcome.users,
             "assigned": users if rated else None,
@@ -124,12 +130,17 @@ def _arms(
     ]
 
 
-def _comparison(pair: Pair, ruling: Ruling, course: Document) -> Document:
+def _comparison(pair: Pair, ruling: Ruling, course: Document, lift: Interval | None) -> Document:
     # The course ends with these counts, so that their interval is computed once.
     ends = [(point["low"], point["high"]) for point in course["points"][-1:]]
     confidence = ends[0] if ends else None
     figures = compare(
-        pair.a, pair.b, pair.share, decisive=ruling.decisive, confidence=confidence
+        pair.a,
+        pair.b,
+        pair.share,
+        decisive=ruling.decisive,
+        confidence=confidence,
+        lift_confidence=lift,
     ).as_json()
     # The verdicts above, and the sample ratio, know of all arms and of all that were assigned.
     del figures["verdict"], figures["reason"], figures["srm"]

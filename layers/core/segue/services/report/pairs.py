@@ -9,7 +9,7 @@ from scipy import stats
 
 from segue.domain.times import format_time
 from segue.experiments.experiment import Arm, Experiment, Mode
-from segue.experiments.statistics.confidence import confidence_limits
+from segue.experiments.statistics.confidence import Interval, confidence_limits
 from segue.experiments.statistics.counts import Counts
 from segue.experiments.statistics.evalue import (
     EValue,
@@ -115,8 +115,13 @@ def _ruling(pair: Pair, verdict: Verdict, log_evidence: float, decisive: float) 
     return Ruling(words, better, verdict.reason, log_evidence, decisive)
 
 
-def courses(pairs: Sequence[Pair], tally: Tally, decisive: float) -> list[dict[str, Any]]:
-    """Each pair in the course of time: after the first step that settled outcomes, to the last."""
+def courses(
+    pairs: Sequence[Pair], tally: Tally, decisive: float
+) -> tuple[list[dict[str, Any]], list[Interval | None]]:
+    """Each pair in the course of time: after the first step that settled outcomes, to the last.
+
+    And the interval of each pair's relative lift at the last, where rates can be compared.
+    """
     starts = sorted(tally.course)
     points = min(len(starts), MOST_POINTS, MOST_POINTS_OF_ALL // len(pairs))
     moments = []
@@ -130,35 +135,38 @@ def courses(pairs: Sequence[Pair], tally: Tally, decisive: float) -> list[dict[s
         moments.append((starts[place] + tally.step, so_far.outcomes(), so_far.stakes()))
     times = [time for time, _, _ in moments] * len(pairs)
     then = [pair.at(outcomes, stakes) for pair in pairs for _, outcomes, stakes in moments]
-    told = _points(pairs[0].mode, times, then, decisive)
+    told, lifts = _points(times, then, pairs, decisive)
     return [
         {**pair.names, "decisive": decisive, "points": told[n * points : (n + 1) * points]}
         for n, pair in enumerate(pairs)
-    ]
+    ], lifts
 
 
 def _points(
-    mode: Mode, times: Sequence[int], pairs: Sequence[Pair], decisive: float
-) -> list[dict[str, Any]]:
-    """What was known of a pair at a time, of each; the difference where rates can be compared."""
+    times: Sequence[int], then: Sequence[Pair], now: Sequence[Pair], decisive: float
+) -> tuple[list[dict[str, Any]], list[Interval | None]]:
+    """What was known of a pair at each time; and where rates can be compared, the lifts now."""
     points = [
         {"time": format_time(time), "users": pair.a.users + pair.b.users}
-        for time, pair in zip(times, pairs, strict=True)
+        for time, pair in zip(times, then, strict=True)
     ]
-    if mode is not Mode.FIXED:
-        values = [pair.evidence().log_deciding for pair in pairs]
+    if now[0].mode is not Mode.FIXED:
+        values = [pair.evidence().log_deciding for pair in then]
         return [
             point | {"log_evidence": value} for point, value in zip(points, values, strict=True)
-        ]
+        ], [None] * len(now)
+    rows = (*then, *now)
     counts = (
-        [pair.a.successes for pair in pairs],
-        [pair.a.failures for pair in pairs],
-        [pair.b.successes for pair in pairs],
-        [pair.b.failures for pair in pairs],
+        [pair.a.successes for pair in rows],
+        [pair.a.failures for pair in rows],
+        [pair.b.successes for pair in rows],
+        [pair.b.failures for pair in rows],
     )
     plus, minus = log_evidence(*counts)
-    low, high = confidence_limits(*counts, plus, minus, decisive)
-    deciding = np.maximum(plus, minus) - np.log(2)
+    is_lift = np.arange(len(rows)) >= len(then)
+    low, high = confidence_limits(*counts, plus, minus, decisive=decisive, relative=is_lift)
+    ends: list[Interval] = list(zip(low.tolist(), high.tolist(), strict=True))
+    deciding = (np.maximum(plus, minus) - np.log(2)).tolist()
     return [
         point
         | {
@@ -168,10 +176,8 @@ def _points(
             "low": bottom,
             "high": top,
         }
-        for point, pair, value, bottom, top in zip(
-            points, pairs, deciding.tolist(), low.tolist(), high.tolist(), strict=True
-        )
-    ]
+        for point, pair, value, (bottom, top) in zip(points, then, deciding, ends, strict=False)
+    ], [*ends[len(then) :]]
 
 
 def densities(experiment: Experiment, arms: Sequence[Counts]) -> dict[str, list[float]]:

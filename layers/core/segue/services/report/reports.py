@@ -2,13 +2,17 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from segue.domain.errors import UnknownExperiment
 from segue.experiments.experiment import Experiment, Mode
 from segue.experiments.statistics.sample_ratio import check_sample_ratio
 from segue.experiments.tally import Tally
 from segue.ports import ResultStore
-from segue.services.report.document import Document, document
+from segue.services.report.document import Document, document, summary
+
+# Experiments that are read at the same time.
+_AT_ONCE = 8
 
 
 class Reports:
@@ -25,14 +29,28 @@ class Reports:
         experiment = found[0].live if live else found[0]
         return document(experiment, *self._counts(experiment))
 
+    def experiments(self) -> list[Document]:
+        """What there is to report on: each running epoch, in replay and live, by name.
+
+        Of each, when outcomes were settled, and of how many users. Raises StoreUnavailable.
+        """
+        sides = self._sides()
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            tallies = pool.map(self._results.tally, sides)
+            return [summary(side, tally) for side, tally in zip(sides, tallies, strict=True)]
+
     def mismatches(self) -> list[Document]:
         """Running epochs, in replay and live, whose arms did not get their shares of users.
 
         Only fixed allocation has such shares. Raises StoreUnavailable.
         """
-        found = [experiment for experiment, _ in self._results.all_experiments()]
-        sides = [side for experiment in found for side in (experiment, experiment.live)]
-        return [off for side in sides if side.mode is Mode.FIXED for off in self._off(side)]
+        fixed = [side for side in self._sides() if side.mode is Mode.FIXED]
+        return [off for side in fixed for off in self._off(side)]
+
+    def _sides(self) -> list[Experiment]:
+        """Every experiment by name, in replay and live."""
+        found = sorted(self._results.all_experiments(), key=lambda each: each[0].name)
+        return [side for experiment, _ in found for side in (experiment, experiment.live)]
 
     def _off(self, experiment: Experiment) -> Iterator[Document]:
         tally, pending = self._counts(experiment)

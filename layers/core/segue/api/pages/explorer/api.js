@@ -72,10 +72,13 @@ export async function predict(model, wish) {
 /** A track with its attributes. */
 export const trackWithAttributes = (id) => ask("GET", `tracks/${segment(id)}`);
 
-/** A track's name and the like. One that the catalogue does not have goes by its id. */
+/** A track's name and the like. One that cannot be had goes by its id. */
 export function track(id) {
-  if (!tracks.has(id)) tracks.set(id, trackWithAttributes(id).catch(() => ({ track_id: id })));
-  return tracks.get(id);
+  if (!tracks.has(id)) tracks.set(id, trackWithAttributes(id));
+  return tracks.get(id).catch(() => {
+    tracks.delete(id);
+    return { track_id: id };
+  });
 }
 
 /** The nearest tracks, nearest first, with reasons. */

@@ -15,7 +15,15 @@ const SOME = 8;
 const PAST_TENSE = { play: "Played", skip: "Skipped", like: "Liked" };
 
 /** What the page knows of the service, of the listener that is shown, and of what was asked for. */
-const page = { models: [], listener: null, events: [], asked: "", requests: 0 };
+const page = {
+  models: [],
+  listener: null,
+  events: [],
+  asked: "",
+  requests: 0,
+  acting: Promise.resolve(),
+  started: false,
+};
 
 async function start() {
   startControls();
@@ -34,10 +42,16 @@ async function start() {
   await guarded(async () => {
     const [models, health] = await Promise.all([api.models(), api.health()]);
     page.models = models;
-    const now = new Date(health.now).toLocaleDateString("en-GB", { day: "numeric", month: "long", year: "numeric", timeZone: "UTC" });
+    const now = new Date(health.now).toLocaleDateString("en-GB", {
+      day: "numeric",
+      month: "long",
+      year: "numeric",
+      timeZone: "UTC",
+    });
     byId("facts").textContent = `Recommendations as of ${now}, by bundle ${health.bundle}.`;
     follow((state) => guarded(() => show(state)));
     await show(read());
+    page.started = true;
   });
 }
 
@@ -60,9 +74,20 @@ async function showWelcome() {
   page.listener = null;
   if (byId("some").children.length) return;
   const users = await api.findUsers("", SOME);
-  byId("some").replaceChildren(...users.map((it) => h("li", {},
-    h("a", { href: hashOf({ listener: String(it.user_id) }) },
-      h("b", {}, `Listener ${it.user_id}`), h("span", {}, it.favourite_genres.join(" · "))))));
+  byId("some").replaceChildren(
+    ...users.map((it) =>
+      h(
+        "li",
+        {},
+        h(
+          "a",
+          { href: hashOf({ listener: String(it.user_id) }) },
+          h("b", {}, `Listener ${it.user_id}`),
+          h("span", {}, it.favourite_genres.join(" · ")),
+        ),
+      ),
+    ),
+  );
 }
 
 async function showListener(state) {
@@ -89,6 +114,8 @@ function clear(user) {
   byId("name").textContent = `Listener ${user}`;
   byId("erase").hidden = !isOurs(user);
   for (const id of ["profile", "timeline", "session", "lists"]) byId(id).replaceChildren();
+  // Whoever has just chosen the listener goes on from here.
+  if (page.started) byId("name").focus();
 }
 
 async function showProfile(user) {
@@ -97,8 +124,11 @@ async function showProfile(user) {
     throw problem;
   });
   if (page.listener !== user) return;
-  byId("profile").replaceChildren(...profile.favourite_genres.map((it) => h("span", { class: "tag" }, it)),
-    ...(profile.premium_user ? [h("span", { class: "tag" }, "premium")] : []), h("span", { id: "listened" }));
+  byId("profile").replaceChildren(
+    ...profile.favourite_genres.map((it) => h("span", { class: "tag" }, it)),
+    ...(profile.premium_user ? [h("span", { class: "tag" }, "premium")] : []),
+    h("span", { id: "listened" }),
+  );
   showCounts();
 }
 
@@ -116,23 +146,25 @@ function showCounts() {
   if (text) text.textContent = listened(sessionsOf(page.events));
 }
 
-/** Asks all models at once; what has changed, in words. */
+/** Asks all models at once; what has changed, in words, or null where nothing new is shown. */
 async function showAnswers(state, compare) {
   const request = ++page.requests;
   setBusy(true);
   const wish = { user_id: state.listener, ...wishOf(state) };
-  const lists = await Promise.all(page.models.map(async (model) => {
-    try {
-      return { model, answer: await api.predict(model.id, wish) };
-    } catch (problem) {
-      return { model, problem };
-    }
-  }));
-  if (request !== page.requests) return "";
+  const lists = await Promise.all(
+    page.models.map(async (model) => {
+      try {
+        return { model, answer: await api.predict(model.id, wish) };
+      } catch (problem) {
+        return { model, problem };
+      }
+    }),
+  );
+  if (request !== page.requests) return null;
   setBusy(false);
   const fault = lists.find((it) => it.problem?.field)?.problem;
   showFault(fault ?? null);
-  return fault ? "" : showLists(lists, compare, act);
+  return fault ? null : showLists(lists, compare, act);
 }
 
 /** From the dialog back to the lists, to see them follow. */
@@ -141,17 +173,18 @@ function actAndReturn(track, what) {
   act(track, what);
 }
 
-/** The listener plays, skips or likes a track: an event is sent, and everything follows. */
+/** The listener plays, skips or likes a track, one after the other, however fast one clicks. */
 function act(track, what) {
-  return guarded(() => sendAndFollow(track, what));
+  page.acting = page.acting.then(() => guarded(() => sendAndFollow(track, what)));
 }
 
+/** An event is sent, and everything follows. */
 async function sendAndFollow(track, what) {
   const state = read();
   await send(state.listener, track.track_id, what, page.events);
   const [changes] = await Promise.all([showAnswers(state, true), showHeard(state.listener)]);
   refreshLinks();
-  say(`${PAST_TENSE[what]} ${api.titleOf(track)}. ${changes}`);
+  say(`${PAST_TENSE[what]} ${api.titleOf(track)}. ${changes ?? ""}`);
 }
 
 async function erase() {
@@ -163,7 +196,8 @@ async function erase() {
 
 /** Links to tracks, and to making a listener, lead from the present state. */
 function refreshLinks() {
-  for (const link of document.querySelectorAll("[data-track]")) link.href = hashOf({ track: link.dataset.track });
+  for (const link of document.querySelectorAll("[data-track]"))
+    link.href = hashOf({ track: link.dataset.track });
   for (const link of document.querySelectorAll("[data-make]")) link.href = hashOf({ make: true, track: "" });
 }
 

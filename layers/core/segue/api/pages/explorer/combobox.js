@@ -15,12 +15,17 @@ export function combobox(input, list, { search, show, pick }) {
   let items = [];
   let active = -1;
   let latest = 0;
+  let stale = false;
   let timer;
 
   list.setAttribute("role", "listbox");
   for (const [name, value] of Object.entries({
-    role: "combobox", "aria-autocomplete": "list", "aria-expanded": "false", "aria-controls": list.id,
-  })) input.setAttribute(name, value);
+    role: "combobox",
+    "aria-autocomplete": "list",
+    "aria-expanded": "false",
+    "aria-controls": list.id,
+  }))
+    input.setAttribute(name, value);
   close();
 
   function close() {
@@ -42,6 +47,7 @@ export function combobox(input, list, { search, show, pick }) {
   }
 
   async function look() {
+    clearTimeout(timer);
     const asked = ++latest;
     let found;
     try {
@@ -51,6 +57,7 @@ export function combobox(input, list, { search, show, pick }) {
       return;
     }
     if (asked !== latest) return;
+    stale = false;
     items = found;
     list.replaceChildren(...items.map(option));
     if (!items.length) list.append(h("li", { class: "none" }, "Nothing found"));
@@ -61,7 +68,9 @@ export function combobox(input, list, { search, show, pick }) {
 
   function option(item, place) {
     const attributes = {
-      id: `${list.id}-${place}`, role: "option", "aria-selected": "false",
+      id: `${list.id}-${place}`,
+      role: "option",
+      "aria-selected": "false",
       // Before the field loses the focus, which would close the list.
       mousedown: (event) => event.preventDefault(),
       click: () => choose(item),
@@ -76,19 +85,20 @@ export function combobox(input, list, { search, show, pick }) {
   }
 
   input.addEventListener("input", () => {
+    stale = true;
     clearTimeout(timer);
     timer = setTimeout(look, PAUSE);
   });
   input.addEventListener("focus", look);
   input.addEventListener("blur", close);
-  input.addEventListener("keydown", (event) => {
-    if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+  input.addEventListener("keydown", async (event) => {
+    if (["ArrowDown", "ArrowUp", "Enter"].includes(event.key)) {
       event.preventDefault();
-      const step = event.key === "ArrowDown" ? 1 : -1;
-      if (items.length) activate((active + step + items.length) % items.length);
-    } else if (event.key === "Enter") {
-      event.preventDefault();
-      if (items.length) choose(items[Math.max(active, 0)]);
+      // Whoever types fast means what they have typed, not what was found before.
+      if (stale) await look();
+      if (!items.length) return;
+      if (event.key === "Enter") choose(items[Math.max(active, 0)]);
+      else activate((active + (event.key === "ArrowDown" ? 1 : -1) + items.length) % items.length);
     } else if (event.key === "Escape" && !list.hidden) {
       event.preventDefault();
       close();

@@ -3,6 +3,8 @@
 import { byId, h, icon } from "./dom.js";
 import { go } from "./state.js";
 
+// As many as the service takes.
+const MOST_BOOSTS = 5;
 const NEW_BOOST = { where: "", factor: 2 };
 
 /** Has the fields change the state; what is typed counts when the field is left, or on Enter. */
@@ -22,7 +24,8 @@ export function showControls(state) {
   const form = byId("controls");
   for (const name of ["k", "novelty", "diversity", "explicit", "filter"]) form[name].value = state[name];
   showDiversity(form);
-  showBoosts(state.boosts);
+  // Fields that are drawn anew would lose the focus.
+  if (JSON.stringify(boostsOf(form)) !== JSON.stringify(state.boosts)) showBoosts(state.boosts);
 }
 
 /** What goes into the body of a prediction. */
@@ -35,12 +38,16 @@ export function wishOf(state) {
 /** Shows a problem at the field that is at fault, with the place where it says one; null: none. */
 export function showFault(problem) {
   for (const box of document.querySelectorAll("#controls .fault")) box.hidden = true;
-  for (const field of document.querySelectorAll("#controls [aria-invalid]")) field.removeAttribute("aria-invalid");
+  for (const field of document.querySelectorAll("#controls [aria-invalid]"))
+    field.removeAttribute("aria-invalid");
   if (!problem) return;
   const { field, box } = placeOf(problem);
   field?.setAttribute("aria-invalid", "true");
   box.hidden = false;
-  box.replaceChildren(...markedText(field, problem.position), h("p", { role: "alert" }, problem.message.replace(`${problem.field}: `, "")));
+  box.replaceChildren(
+    ...markedText(field, problem.position),
+    h("p", { role: "alert" }, problem.message.replace(`${problem.field}: `, "")),
+  );
 }
 
 function placeOf({ field }) {
@@ -60,27 +67,61 @@ function markedText(field, position) {
 }
 
 function showDiversity(form) {
-  form.querySelector("output").textContent = Number(form.diversity.value).toFixed(1);
+  byId("diversity-shown").textContent = Number(form.diversity.value).toFixed(1);
 }
 
 function showBoosts(boosts) {
   byId("boosts").replaceChildren(...boosts.map(boostRow));
+  byId("add-boost").disabled = boosts.length >= MOST_BOOSTS;
 }
 
 function boostRow({ where, factor }, place) {
   const [textId, factorId, faultId] = ["boost", "factor", "boost-fault"].map((it) => `${it}-${place}`);
   const remove = (event) => {
     event.target.closest(".boost").remove();
+    showBoosts(boostsOf(byId("controls")));
     go(values(byId("controls")));
     byId("add-boost").focus();
   };
-  return h("div", { class: "boost" },
-    h("div", { class: "field wide" }, h("label", { for: textId }, "Boost tracks with"),
-      h("input", { id: textId, class: "where", type: "text", autocomplete: "off", spellcheck: "false", placeholder: 'genre == "rock"', "aria-describedby": faultId, value: where })),
-    h("div", { class: "field narrow" }, h("label", { for: factorId }, "by a factor of"),
-      h("input", { id: factorId, class: "factor", type: "number", min: "0", max: "100", step: "any", value: factor })),
-    h("button", { type: "button", class: "close", "aria-label": "Remove the boost", click: remove }, icon("close")),
-    h("div", { id: faultId, class: "fault", hidden: true }));
+  return h(
+    "div",
+    { class: "boost" },
+    h(
+      "div",
+      { class: "field wide" },
+      h("label", { for: textId }, "Boost tracks with"),
+      h("input", {
+        id: textId,
+        class: "where",
+        type: "text",
+        autocomplete: "off",
+        spellcheck: "false",
+        placeholder: 'genre == "rock"',
+        "aria-describedby": faultId,
+        value: where,
+      }),
+    ),
+    h(
+      "div",
+      { class: "field narrow" },
+      h("label", { for: factorId }, "by a factor of"),
+      h("input", {
+        id: factorId,
+        class: "factor",
+        type: "number",
+        min: "0.01",
+        max: "100",
+        step: "any",
+        value: factor,
+      }),
+    ),
+    h(
+      "button",
+      { type: "button", class: "close", "aria-label": "Remove the boost", click: remove },
+      icon("close"),
+    ),
+    h("div", { id: faultId, class: "fault", hidden: true }),
+  );
 }
 
 function boostsOf(form) {

@@ -4,9 +4,21 @@ import * as api from "./api.js";
 
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
-export const DAYS = 28;
+const DAYS = 28;
 
-const SESSION = `explorer-${crypto.randomUUID().slice(0, 8)}`;
+/** The name of what is made here, so that it can be told from what was there. */
+export const newId = () => `explorer-${Math.random().toString(36).slice(2, 10)}`;
+
+const SESSION = newId();
+
+/** The beginning of the day (UTC) that a time lies in. */
+export const startOfDay = (time) => new Date(Math.floor(time / DAY) * DAY);
+
+/** The four weeks of days, the one that ends `now` or in which it is being the last. */
+export function daysBefore(now) {
+  const last = startOfDay(now - 1);
+  return Array.from({ length: DAYS }, (_, n) => new Date(last - (DAYS - 1 - n) * DAY));
+}
 
 /**
  * The sessions in time order, each with its plays labelled as the service does it: skipped where a
@@ -17,7 +29,9 @@ const SESSION = `explorer-${crypto.randomUUID().slice(0, 8)}`;
  */
 export function sessionsOf(events) {
   const sessions = Map.groupBy(events, (it) => String(it.session_id));
-  return [...sessions].map(([id, own]) => sessionOf(id, own)).filter((it) => it.plays.length)
+  return [...sessions]
+    .map(([id, own]) => sessionOf(id, own))
+    .filter((it) => it.plays.length)
     .sort((one, other) => one.start - other.start);
 }
 
@@ -37,9 +51,9 @@ function sessionOf(id, events) {
 const timeOf = (event) => new Date(event.timestamp);
 const isPlay = (event) => event.event_type === "PLAY";
 
-/** The listener's events of the weeks before the moment that recommendations are made as of. */
-export async function recentEvents(user, now) {
-  return api.events(user, new Date(now - DAYS * DAY), new Date(now));
+/** The listener's events of the four weeks before the moment that recommendations are made as of. */
+export function recentEvents(user, now) {
+  return api.events(user, daysBefore(now)[0], now);
 }
 
 /**

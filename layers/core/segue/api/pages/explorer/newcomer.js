@@ -3,10 +3,9 @@
 import * as api from "./api.js";
 import { combobox } from "./combobox.js";
 import { byId, h, icon, say } from "./dom.js";
-import { sendPlays } from "./listening.js";
+import { newId, sendPlays } from "./listening.js";
 import { go } from "./state.js";
 
-const PREFIX = "explorer-";
 // As many as fit on one screen; the others are found by name.
 const GENRES = 24;
 
@@ -15,7 +14,7 @@ const chosen = new Map();
 let all = [];
 
 /** Made here, so to be erased here. */
-export const isOurs = (user) => user.startsWith(PREFIX);
+export const isOurs = (user) => user.startsWith("explorer-");
 
 export function startNewcomer() {
   const dialog = byId("make");
@@ -59,28 +58,53 @@ export function hideNewcomer() {
 function showGenres() {
   const text = byId("genre-find").value.trim().toLowerCase();
   const fitting = all.filter(({ genre }) => genre.toLowerCase().includes(text)).slice(0, GENRES);
-  byId("genres").replaceChildren(...fitting.map(({ genre }) => h("button", {
-    type: "button", class: "chip", "aria-pressed": String(genres.has(genre)),
-    click: ({ currentTarget }) => {
-      if (!genres.delete(genre)) genres.add(genre);
-      currentTarget.setAttribute("aria-pressed", String(genres.has(genre)));
-      allowMaking();
-    },
-  }, genre)));
+  byId("genres").replaceChildren(
+    ...fitting.map(({ genre }) =>
+      h(
+        "button",
+        {
+          type: "button",
+          class: "chip",
+          "aria-pressed": String(genres.has(genre)),
+          click: ({ currentTarget }) => {
+            if (!genres.delete(genre)) genres.add(genre);
+            currentTarget.setAttribute("aria-pressed", String(genres.has(genre)));
+            allowMaking();
+          },
+        },
+        genre,
+      ),
+    ),
+  );
   allowMaking();
 }
 
 function showChosen() {
-  byId("chosen").replaceChildren(...[...chosen.values()].map((it) => h("li", {},
-    h("b", {}, api.titleOf(it)), " ", h("span", { class: "artist" }, it.artist ?? ""),
-    h("button", {
-      type: "button", class: "close", "aria-label": `Remove ${api.titleOf(it)}`,
-      click: () => {
-        chosen.delete(it.track_id);
-        showChosen();
-        byId("track-find").focus();
-      },
-    }, icon("close")))));
+  byId("chosen").replaceChildren(
+    ...[...chosen.values()].map((it) =>
+      h(
+        "li",
+        {},
+        h("b", {}, api.titleOf(it)),
+        " ",
+        h("span", { class: "artist" }, it.artist ?? ""),
+        h(
+          "button",
+          {
+            type: "button",
+            class: "close",
+            "aria-label": `Remove ${api.titleOf(it)}`,
+            click: () => {
+              chosen.delete(it.track_id);
+              showChosen();
+              byId("track-find").focus();
+            },
+          },
+          icon("close"),
+        ),
+      ),
+    ),
+  );
   allowMaking();
 }
 
@@ -89,7 +113,7 @@ function allowMaking() {
 }
 
 async function make() {
-  const user = `${PREFIX}${crypto.randomUUID().slice(0, 8)}`;
+  const user = newId();
   byId("make-it").disabled = true;
   try {
     await api.saveProfile(user, [...genres]);

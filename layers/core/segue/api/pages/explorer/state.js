@@ -10,8 +10,15 @@
 
 /** @type {State} */
 const DEFAULTS = {
-  listener: "", track: "", make: false,
-  k: 10, novelty: "any", diversity: 0, explicit: true, filter: "", boosts: [],
+  listener: "",
+  track: "",
+  make: false,
+  k: 10,
+  novelty: "any",
+  diversity: 0,
+  explicit: true,
+  filter: "",
+  boosts: [],
 };
 
 let shown = () => {};
@@ -63,5 +70,5 @@ function number(text, least, greatest, otherwise) {
 
 function boostOf(text) {
   const [, factor, where] = /^([\d.]*):?(.*)$/s.exec(text);
-  return { where, factor: number(factor, 0, 1000, 2) };
+  return { where, factor: number(factor, 0.01, 100, 2) };
 }

@@ -1,0 +1,373 @@
+"""The sections of the report's page: each has a heading, a line to read it by, and figures.
+
+A section that the report has no figures for is an empty text.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from segue.api.report.charts import Axes, Band, Interval, Line, intervals, lines
+from segue.api.report.markup import EVERY_LOOK, ONE_LOOK, section, table
+from segue.api.report.numerals import (
+    MINUS,
+    NO_BREAK,
+    axis_points,
+    count,
+    extent,
+    figure,
+    in_unit,
+    interval,
+    loss,
+    p_value,
+    percent,
+    percent1,
+    points,
+    power_of_ten,
+    ratio,
+    relative,
+    signed,
+)
+
+Document = Mapping[str, Any]
+
+# Guardrails' figures that are shares of something.
+_SHARES = ("failed_calls", "skip_rate")
+
+
+def rates(report: Document) -> str:
+    """Each arm's rate of success; of interleaved lists, how many each arm won."""
+    arms = list(enumerate(report["arms"]))
+    if report["experiment"]["mode"] == "interleave":
+        won = [[arm_name(place, arm), count(arm["users"])] for place, arm in arms]
+        note = "Of the interleaved lists that were not a draw."
+        return section("Lists won", note, table("Lists won", ["arm", "lists"], won))
+    rows = [
+        [
+            arm_name(place, arm),
+            ratio((arm["successes"], arm["users"])),
+            percent1(arm["rate"]),
+            interval(arm["interval"], percent1) if arm["users"] else "-",
+        ]
+        for place, arm in arms
+    ]
+    drawn = [
+        Interval(arm["group"], place, arm["rate"], *arm["interval"])
+        for place, arm in arms
+        if arm["users"]
+    ]
+    return section(
+        "Success rates",
+        "How many users fully played a recommended track.",
+        intervals("Each arm's rate of success with its 95 % interval", percent, drawn),
+        table("Success rates", ["arm", "successes / users", "rate", "95 % interval"], rows),
+        looks=ONE_LOOK,
+    )
+
+
+def beliefs(report: Document) -> str:
+    """The posterior densities of the rates."""
+    densities = report["densities"]
+    if densities is None:
+        return ""
+    curves = [
+        Line(place, list(zip(densities["rates"], curve, strict=True)))
+        for place, curve in enumerate(densities["groups"].values())
+    ]
+    axes = Axes("rate", percent, percent, y_ticks=False)
+    legend = "".join(f"<li>{arm_name(place, arm)}</li>" for place, arm in enumerate(report["arms"]))
+    return section(
+        "Where the true rates may lie",
+        "The higher the curve, the likelier the rate (from uniform priors). For reading: "
+        "the evidence decides.",
+        f'<ul class="legend">{legend}</ul>',
+        lines("How likely each rate of each arm is", axes, curves),
+        looks=ONE_LOOK,
+    )
+
+
+def difference(course: Document, comparison: Document | None, report: Document) -> str:
+    """The difference and the relative lift with their intervals; the former over the users, too.
+
+    ``comparison``: the pair's figures by now, where the arms' rates can be compared.
+    """
+    known = [
+        point
+        for point in course["points"]
+        if point.get("rate_A") is not None and point["rate_B"] is not None
+    ]
+    if comparison is None or not known:
+        return ""
+    title = f"Difference, {pair_name(course)}"
+    chart = _difference_chart(known, _series(course, report))
+    if is_withheld(report):
+        note = "What was observed. While users are being lost, that is not what the arms make."
+        return section(title, note, chart)
+    rows = [
+        [
+            "difference",
+            points(comparison["rate_B"] - comparison["rate_A"]),
+            extent(comparison["cs"]),
+        ],
+        [
+            "relative lift",
+            "-" if comparison["lift"] is None else relative(comparison["lift"]),
+            extent(comparison["lift_cs"], relative),
+        ],
+    ]
+    return section(
+        title,
+        "Drawn is what was observed, and the range that holds the true difference. The lift is the "
+        f"difference in percent of the rate of {escape(course['control'])}.",
+        chart,
+        table(title, ["", "observed", "95 % interval"], rows),
+        looks=EVERY_LOOK,
+    )
+
+
+def _difference_chart(known: Sequence[Document], series: int) -> str:
+    """Over the users so far; of a single moment, its interval."""
+    now = known[-1]
+    if len(known) == 1:
+        observed = now["rate_B"] - now["rate_A"]
+        row = Interval("now", series, observed, now["low"], now["high"])
+        return intervals("The difference with its interval", axis_points, [row], 0.0)
+    # The first few users could mean anything; drawn in full, that would flatten all the rest.
+    reach: float = max(
+        abs(point[end]) for point in known[len(known) // 8 :] for end in ("low", "high")
+    )
+
+    def clip(value: float) -> float:
+        return max(-reach, min(value, reach))
+
+    band = [(point["users"], clip(point["low"]), clip(point["high"])) for point in known]
+    line = [(point["users"], clip(point["rate_B"] - point["rate_A"])) for point in known]
+    axes = Axes("users", count, axis_points, 0.0, "no difference", x_least_step=1.0)
+    title = "The difference and the range of the true one, over the users so far"
+    return lines(title, axes, [Line(series, line)], [Band(series, band)])
+
+
+def evidence(course: Document, report: Document) -> str:
+    """The evidence that decides over the users so far, on a logarithmic axis."""
+    if not course["points"]:
+        return ""
+    decisive = math.log10(course["decisive"])
+    over_users = [
+        (point["users"], point["log_evidence"] / math.log(10)) for point in course["points"]
+    ]
+    series = _series(course, report)
+    if len(over_users) == 1:
+        ((_, now),) = over_users
+        row = Interval("now", series, now, min(now, 0.0), max(now, 0.0))
+        title = "The evidence, beside what a decision takes"
+        chart = intervals(title, power_of_ten, [row], decisive, x_least_step=1.0)
+    else:
+        axes = Axes(
+            "users",
+            count,
+            power_of_ten,
+            decisive,
+            f"a decision takes {course['decisive']:g}",
+            mark_label_at_start=True,
+            x_least_step=1.0,
+            y_least_step=1.0,
+        )
+        chart = lines("The evidence over the users so far", axes, [Line(series, over_users)])
+    return section(
+        f"Evidence, {pair_name(course)}",
+        f"How strongly the outcomes speak for the arm that is ahead. At {course['decisive']:g} "
+        "(dashed) it is declared better: of tests of equal arms, at most 1 in 20 ever gets there.",
+        chart,
+        looks=EVERY_LOOK,
+    )
+
+
+def guardrails(report: Document) -> str:
+    """Each watched figure of each arm beside the control's."""
+    several = len(report["arms"]) > 2
+    rows = [_guardrail(rail, several=several) for rail in report.get("guardrails", ())]
+    if not rows:
+        return ""
+    heads = ["figure", "control", "arm", "difference"]
+    return section(
+        "Guardrails",
+        "What must not get worse. Held: it has surely not worsened by more than it may. Broken: "
+        "it surely has.",
+        table("Guardrails", heads, rows),
+        looks=EVERY_LOOK,
+        wide=True,
+    )
+
+
+def _guardrail(rail: Document, *, several: bool) -> list[str]:
+    form, change = _forms(rail)
+    arm = f", {escape(rail['arm'])}" if several else ""
+    state, css = rail["state"], rail["state"].split()[0]
+    rule = f"{rail['better']} is better; may worsen by {change(rail['margin']).lstrip('+')}"
+    known = rail["mean_control"] is not None and rail["mean_arm"] is not None
+    return [
+        f'{_spaced(rail["figure"])}{arm}: <b class="{css}">{state}</b><small>{rule}</small>',
+        "-" if rail["mean_control"] is None else form(rail["mean_control"]),
+        "-" if rail["mean_arm"] is None else form(rail["mean_arm"]),
+        interval(rail["interval"], change) if known and rail["interval"] else "-",
+    ]
+
+
+def _forms(rail: Document) -> tuple[Callable[[float], str], Callable[[float], str]]:
+    """How the figure reads, and how a difference of it does."""
+    if rail["figure"] in _SHARES:
+        return percent, axis_points
+    return in_unit(figure, rail["unit"]), in_unit(signed, rail["unit"])
+
+
+def breakdown(found: Document, report: Document) -> str:
+    """The difference in each segment of a trait."""
+    arm, trait = escape(found["arm"]), escape(_spaced(found["trait"]))
+    series, title = _series(found, report), f"By {trait}, {pair_name(found)}"
+    drawn = [
+        Interval(segment["value"], series, segment["difference"], *segment["interval"])
+        for segment in found["segments"]
+    ]
+    counts = [
+        [escape(segment["value"]), ratio(segment["A"]), ratio(segment["B"])]
+        for segment in found["segments"]
+    ]
+    verdict = "differ" if found["p_holm"] < 0.05 else "do not differ by more than chance may do"
+    return section(
+        title,
+        f"The difference among users of each kind, with 95 % intervals. These {verdict} "
+        f"(p = {p_value(found['p_holm'])}, adjusted by Holm).",
+        intervals(f"The difference by {found['trait']}", axis_points, drawn, 0.0),
+        table(title, ["segment", escape(found["control"]), arm], counts),
+        looks=ONE_LOOK,
+    )
+
+
+def sample_ratio(report: Document) -> str:
+    """The shares that users were allotted by, and those that were found."""
+    found = report.get("sample_ratio")
+    if found is None:
+        return ""
+    total = sum(arm["assigned"] for arm in report["arms"]) or 1
+    rows = [
+        [
+            arm_name(place, arm),
+            percent1(arm["share"]),
+            percent1(arm["assigned"] / total),
+            count(arm["assigned"]),
+        ]
+        for place, arm in enumerate(report["arms"])
+    ]
+    state = "Off: users are being lost" if found["off"] else "As allotted"
+    title = "Shares of users"
+    return section(
+        title,
+        f"{state} (p = {p_value(found['p'])}, E = {figure(found['E'])}). Users who still await "
+        "their outcome count, too.",
+        table(title, ["arm", "allotted", "found", "users"], rows),
+    )
+
+
+def power(found: Document) -> str:
+    """How many users it takes, and the part of them that there is."""
+    rows = [
+        [points(gain["difference"]), count(gain["users"]), percent(round(min(gain["done"], 1), 2))]
+        for gain in found["needed"]
+    ]
+    if not rows:
+        return ""
+    detectable = found["detectable_difference"]
+    shown = "no gain yet" if detectable is None else f"a gain of {points(detectable)}"
+    title = f"How many users it takes, {pair_name(found)}"
+    return section(
+        title,
+        f"These users can show {shown}, with a power of 80 %.",
+        table(title, ["gain", "users it takes", "done"], rows),
+        looks=ONE_LOOK,
+    )
+
+
+def one_look(found: Document) -> str:
+    """The textbook figures."""
+    if found["rate_A"] is None or found["rate_B"] is None:
+        return ""
+    control, arm = escape(found["control"]), escape(found["arm"])
+    rows = [
+        ["difference (Newcombe, 95 %)", interval(found["newcombe"], points)],
+        ["p, Fisher", p_value(found["fisher_p"])],
+        ["p, Boschloo", p_value(found["boschloo_p"])],
+        ["p, pooled z", p_value(found["z_pooled_p"])],
+        [f"P({arm} is better)", f"{found['p_B_gt_A']:.4f}"],
+        [f"loss of choosing {control}", loss(found["loss_choose_A"])],
+        [f"loss of choosing {arm}", loss(found["loss_choose_B"])],
+    ]
+    title = f"Textbook figures, {pair_name(found)}"
+    return section(
+        title,
+        "For a number of users that was set beforehand; not for deciding here.",
+        table(title, ["figure", "value"], rows),
+        looks=ONE_LOOK,
+    )
+
+
+def covariate(found: Document) -> str:
+    """The difference adjusted by what was known before."""
+    rows = [
+        ["difference", points(found["difference"])],
+        ["95 % interval", interval(found["interval"], points)],
+        ["p, Welch", p_value(found["p"])],
+        ["variance left", percent(found["variance_left"])],
+    ]
+    title = f"Adjusted for earlier plays, {pair_name(found)}"
+    return section(
+        title,
+        "The difference without what earlier plays foretold (CUPED), of the "
+        f"{count(found['users'])} users who had any.",
+        table(title, ["figure", "value"], rows),
+        looks=ONE_LOOK,
+    )
+
+
+def off_policy(report: Document) -> str:
+    """What each arm would have earned alone, from the log of an adaptive allocation."""
+    rows = [
+        [escape(arm["group"]), percent1(arm["rate"]), interval(arm["interval"], percent1)]
+        for arm in report["off_policy"]
+    ]
+    if not rows:
+        return ""
+    title = "If all users had been in one arm"
+    note = "The rate that each arm would have had alone, by inverse propensities."
+    content = table(title, ["arm", "rate", "95 % interval"], rows)
+    return section(title, note, content, looks=ONE_LOOK)
+
+
+def is_withheld(report: Document) -> bool:
+    """Whether decisions are withheld; it is all of them or none."""
+    return bool(report["verdicts"][0]["decision"] == "decision withheld")
+
+
+def arm_name(place: int, arm: Document) -> str:
+    """The arm with its colour, which one is the control, and its model: ``A, control: hybrid (3)``.
+
+    Nothing is said twice.
+    """
+    group, model = escape(arm["group"]), escape(arm["model"] or "model")
+    control = ", control" if place == 0 and group != "control" else ""
+    of_model = "" if group == model and not control else f": {model}"
+    key = f'<span class="key s{place}"></span>'
+    return f"{key}{group}{control}{of_model}{NO_BREAK}({arm['model_id']})"
+
+
+def pair_name(pair: Document) -> str:
+    """Whose rate the differences are of, and from whose."""
+    return f"{escape(pair['arm'])} {MINUS} {escape(pair['control'])}"
+
+
+def _series(pair: Document, report: Document) -> int:
+    return [arm["group"] for arm in report["arms"]].index(pair["arm"])
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")

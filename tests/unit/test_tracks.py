@@ -1,0 +1,198 @@
+"""Tracks: looked up, searched for, taken out of all lists; and lists that name them."""
+
+from typing import Any
+
+import pytest
+
+from segue.domain.descriptions import TrackCard
+from segue.models.bundle import Bundle
+from tests.unit.conftest import Function, World
+
+PREDICT = "/models/1/predict"
+CARD = ("track_id", "title", "artist", "artist_id", "genres", "year", "explicit", "popularity")
+
+
+@pytest.fixture
+def listener(world: World) -> str:
+    """Somebody who has played a few tracks."""
+    world.join("429")
+    world.play("429", world.tracks(0, 12))
+    return "429"
+
+
+def card(bundle: Bundle, track_id: str) -> TrackCard:
+    (found,) = bundle.cards(bundle.catalogue.positions([track_id]))
+    return found
+
+
+def assert_is_card(row: dict[str, Any], expected: TrackCard) -> None:
+    for name in CARD:
+        value = getattr(expected, name)
+        assert row[name] == (list(value) if isinstance(value, tuple) else value), name
+
+
+class TestOneTrack:
+    def test_has_the_names_that_the_data_give_it(self, predict: Function, world: World) -> None:
+        track_id = world.tracks(3, 4)[0]
+        status, _, body = predict.call("GET", f"/tracks/{track_id}")
+        assert status == 200
+        assert_is_card(body, card(world.bundle, track_id))
+        assert body["available"] is True
+        assert body["title"]
+        assert 0 <= body["attributes"]["energy"] <= 1
+
+    def test_that_nobody_knows_is_not_found(self, predict: Function) -> None:
+        status, _, body = predict.call("GET", "/tracks/nothing")
+        assert (status, body["title"]) == (404, "Unknown track")
+
+
+class TestSearch:
+    def test_finds_a_track_by_its_title_and_by_a_misspelt_one(
+        self, predict: Function, world: World
+    ) -> None:
+        wanted = card(world.bundle, world.tracks(5, 6)[0])
+        assert wanted.title
+        longest = max(wanted.title.split(), key=len)
+        misspelt = wanted.title.replace(longest, longest[:-2] + longest[-1])
+        for query in (wanted.title, wanted.title.upper(), misspelt, wanted.track_id):
+            body = predict.call("GET", "/tracks", query={"query": query, "limit": "50"})[2]
+            assert wanted.track_id in [row["track_id"] for row in body["tracks"]], query
+
+    def test_without_a_query_gives_the_most_popular(self, predict: Function, world: World) -> None:
+        body = predict.call("GET", "/tracks", query={"limit": "7"})[2]
+        popularity = [row["popularity"] for row in body["tracks"]]
+        assert len(popularity) == 7
+        assert popularity == sorted(popularity, reverse=True)
+        assert popularity[0] == world.bundle.catalogue.popularity.max()
+
+    def test_leaves_out_what_the_filter_is_not_true_of(self, predict: Function) -> None:
+        query = {"filter": "year >= 2000 and not explicit", "limit": "100"}
+        rows = predict.call("GET", "/tracks", query=query)[2]["tracks"]
+        assert rows
+        assert all(row["year"] >= 2000 and not row["explicit"] for row in rows)
+
+    @pytest.mark.parametrize(
+        ("expression", "position"),
+        [("year = 1990", 5), ("yaer > 1990", 0), ("year >", 6), ("energy == 'much'", 7)],
+    )
+    def test_says_where_a_filter_goes_wrong(
+        self, predict: Function, expression: str, position: int
+    ) -> None:
+        status, _, body = predict.call("GET", "/tracks", query={"filter": expression})
+        assert (status, body["title"], body["field"]) == (422, "Invalid request", "filter")
+        assert body["position"] == position
+
+
+class TestAvailability:
+    @pytest.fixture
+    def taken_out(self, events: Function, predict: Function, listener: str) -> str:
+        """The first track that the listener was recommended, taken out since."""
+        first = predict.call("POST", PREDICT, {"user_id": listener, "k": 5})[2][0]
+        status, _, body = events.call("PUT", f"/tracks/{first}", {"available": False})
+        assert (status, body["available"]) == (200, False)
+        return str(first)
+
+    def test_takes_a_track_out_of_every_list_from_the_next_request_on(
+        self, predict: Function, ab_test: Function, world: World, listener: str, taken_out: str
+    ) -> None:
+        for model in ("0", "1", "2", "3"):
+            body = {"user_id": listener, "k": 100}
+            assert taken_out not in predict.call("POST", f"/models/{model}/predict", body)[2]
+        other = world.tracks(40, 41)[0]
+        assert taken_out not in predict.call("GET", f"/tracks/{other}/similar?", query={"k": "100"})
+        found = predict.call("GET", "/tracks", query={"query": taken_out})[2]["tracks"]
+        assert taken_out not in [row["track_id"] for row in found]
+        shown = ab_test.call("GET", f"/users/{listener}/recommendations", query={"k": "100"})[2]
+        assert taken_out not in shown["tracks"]
+
+    def test_still_tells_what_the_track_is(self, predict: Function, taken_out: str) -> None:
+        assert predict.call("GET", f"/tracks/{taken_out}")[2]["available"] is False
+
+    def test_takes_it_out_of_a_list_that_was_shown_before(
+        self, ab_test: Function, events: Function, listener: str
+    ) -> None:
+        path = f"/users/{listener}/recommendations"
+        before = ab_test.call("GET", path)[2]
+        events.call("PUT", f"/tracks/{before['tracks'][0]}", {"available": False})
+        after = ab_test.call("GET", path)[2]
+        assert after["recommendation_id"] == before["recommendation_id"]
+        assert after["tracks"] == before["tracks"][1:]
+
+    def test_puts_it_back(
+        self, predict: Function, events: Function, listener: str, taken_out: str
+    ) -> None:
+        events.call("PUT", f"/tracks/{taken_out}", {"available": True})
+        assert taken_out == predict.call("POST", PREDICT, {"user_id": listener, "k": 5})[2][0]
+
+    def test_refuses_a_track_that_is_not_there(self, events: Function) -> None:
+        status, _, body = events.call("PUT", "/tracks/nothing", {"available": False})
+        assert (status, body["title"]) == (404, "Unknown track")
+
+
+class TestNamesAndReasons:
+    def test_every_list_has_them_where_they_are_asked_for(
+        self, predict: Function, ab_test: Function, world: World, listener: str
+    ) -> None:
+        by_model = predict.call("POST", PREDICT, {"user_id": listener, "k": 5, "explain": True})[2]
+        track = world.tracks(0, 1)[0]
+        similar = predict.call("GET", f"/tracks/{track}/similar", query={"explain": "true"})[2]
+        query = {"explain": "true", "k": "5"}
+        live = ab_test.call("GET", f"/users/{listener}/recommendations", query=query)[2]["tracks"]
+        for rows in (by_model, similar, live):
+            assert rows
+            for row in rows:
+                assert_is_card(row, card(world.bundle, row["track_id"]))
+                assert isinstance(row["score"], float | int)
+                assert row["reason"] is None or row["reason"]["text"]
+        assert any(row["reason"] for row in by_model)
+
+    def test_a_live_list_is_the_same_with_and_without(
+        self, ab_test: Function, listener: str
+    ) -> None:
+        path = f"/users/{listener}/recommendations"
+        ids = ab_test.call("GET", path)[2]["tracks"]
+        rows = ab_test.call("GET", path, query={"explain": "true"})[2]["tracks"]
+        assert [row["track_id"] for row in rows] == ids
+
+    def test_an_interleaved_list_is_explained_by_the_arms_that_made_it(
+        self, ab_test: Function, listener: str
+    ) -> None:
+        arms = [{"group": "A", "model_id": 1}, {"group": "B", "model_id": 2}]
+        ab_test.call("PUT", "/experiments/both", {"arms": arms, "mode": "interleave", "k": 8})
+        query = {"experiment": "both", "explain": "true"}
+        body = ab_test.call("GET", f"/users/{listener}/recommendations", query=query)[2]
+        assert len(body["tracks"]) == 8
+        assert all(row["title"] for row in body["tracks"])
+
+
+class TestGenres:
+    def test_come_with_their_number_of_tracks(self, predict: Function, world: World) -> None:
+        rows = predict.call("GET", "/genres")[2]["genres"]
+        genres = world.bundle.catalogue.genres
+        assert {row["genre"]: row["tracks"] for row in rows} == {
+            genre: len(tracks) for genre, tracks in genres.items()
+        }
+        assert [row["tracks"] for row in rows] == sorted(map(len, genres.values()), reverse=True)
+
+    def test_that_the_catalogue_does_not_have_are_no_favourites(
+        self, events: Function, world: World
+    ) -> None:
+        known = next(iter(world.bundle.catalogue.genres))
+        body = {"favourite_genres": [known, known.upper() + "x"]}
+        status, _, problem = events.call("PUT", "/users/429", body)
+        assert (status, problem["field"]) == (422, "favourite_genres[1]")
+        assert known in problem["detail"]
+        assert events.call("GET", "/users/429")[0] == 404
+
+    def test_that_are_like_none_are_to_be_looked_up(self, events: Function) -> None:
+        body = {"favourite_genres": ["0123456789"]}
+        assert "GET /genres" in events.call("PUT", "/users/429", body)[2]["detail"]
+
+
+def test_users_are_found_by_the_beginning_of_their_id(events: Function, world: World) -> None:
+    for user_id in ("429", "42", "1429"):
+        world.join(user_id)
+    body = events.call("GET", "/users", query={"query": "42"})[2]
+    assert [row["user_id"] for row in body["users"]] == [42, 429]
+    assert len(events.call("GET", "/users", query={"limit": "1"})[2]["users"]) == 1
+    assert events.call("GET", "/users", query={"limit": "0"})[2]["field"] == "limit"
