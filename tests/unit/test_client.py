@@ -31,6 +31,7 @@ from segue_client import (
     is_loopback,
     to_frame,
 )
+from segue_client.models import Recommendation
 from tests.signatures import credential_of, is_signed
 
 LOCAL = "http://127.0.0.1:8000"
@@ -453,6 +454,14 @@ class TestFrames:
         assert frame["timestamp"][0] == noon
 
 
-def test_everything_public_is_explained() -> None:
-    for name in segue_client.__all__:
-        assert inspect.getdoc(getattr(segue_client, name)), name
+class TestHelp:
+    def test_everything_public_is_explained(self) -> None:
+        for name in segue_client.__all__:
+            assert inspect.getdoc(getattr(segue_client, name)), name
+
+    @pytest.mark.parametrize("client", [Client, AsyncClient])
+    def test_a_method_shows_what_it_takes_and_answers(self, client: Any) -> None:
+        shown = inspect.signature(client.recommend)
+        assert list(shown.parameters) == ["self", "user_id", "experiment", "k", "explain"]
+        assert shown.return_annotation is Recommendation
+        assert "by the arm" in inspect.getdoc(client.recommend)

@@ -1,13 +1,14 @@
 """The two clients. Which operations there are, and what they take, ``operations`` says."""
 
 import asyncio
+import inspect
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from functools import wraps
 from ipaddress import ip_address
 from itertools import count
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, get_args
 from urllib.parse import urlsplit
 
 import httpx
@@ -20,6 +21,7 @@ from segue_client.retries import Outcome, Retry
 P = ParamSpec("P")
 T = TypeVar("T")
 R = TypeVar("R")
+M = TypeVar("M", bound=Callable[..., Any])
 
 # API Gateway answers within 29 seconds, or not at all.
 TIMEOUT = httpx.Timeout(30, connect=5)
@@ -34,7 +36,7 @@ def _method(
     def method(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> T:
         return self.send(operation(*args, **kwargs))
 
-    return method
+    return _documented(method)
 
 
 def _async_method(
@@ -46,6 +48,17 @@ def _async_method(
     async def method(self: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self.send(operation(*args, **kwargs))
 
+    return _documented(method)
+
+
+def _documented(method: M) -> M:
+    """The method, with the signature for ``help``: it answers what its operation's call does."""
+    given = inspect.signature(method)
+    own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    (answer,) = get_args(given.return_annotation)
+    method.__signature__ = given.replace(  # type: ignore[attr-defined]
+        parameters=[own, *given.parameters.values()], return_annotation=answer
+    )
     return method
 
 
