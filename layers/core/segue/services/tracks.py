@@ -48,22 +48,25 @@ class Tracks:
 
     def track(self, track_id: str) -> TrackDetails:
         """Raises UnknownTrack, BundleError and StoreUnavailable."""
-        bundle = self._models.current()
-        positions = bundle.catalogue.positions([track_id])
-        if positions[0] < 0:
-            raise UnknownTrack(f"there is no track {track_id}")
-        (card,) = bundle.cards(positions)
-        attributes = bundle.descriptions.attributes(int(positions[0]))
-        return TrackDetails(card, track_id not in self._availability.unavailable(), attributes)
+        details = self._details(track_id)
+        return replace(details, available=track_id not in self._availability.unavailable())
 
     def save(self, track_id: str, *, available: bool) -> TrackDetails:
         """Let the track be recommended, or not, from the next request on.
 
         Raises UnknownTrack, BundleError and StoreUnavailable.
         """
-        details = self.track(track_id)
+        details = self._details(track_id)
         self._availability.save(track_id, available=available)
         return replace(details, available=available)
+
+    def _details(self, track_id: str) -> TrackDetails:
+        bundle = self._models.current()
+        positions = bundle.catalogue.positions([track_id])
+        if positions[0] < 0:
+            raise UnknownTrack(f"there is no track {track_id}")
+        (card,) = bundle.cards(positions)
+        return TrackDetails(card, True, bundle.descriptions.attributes(int(positions[0])))
 
     def search(self, query: TrackQuery) -> tuple[TrackCard, ...]:
         """The tracks that fit best first, the popular before others that fit as well; none that is
