@@ -22,14 +22,13 @@ from segue.api.users import (
 app = create_app()
 ingest = bootstrap.ingest()
 privacy = bootstrap.privacy()
-tracks = bootstrap.tracks()
 bootstrap.snapshot_catalogue()
 
 
 @app.put("/tracks/<track_id>")
 def save_availability(track_id: str) -> Response[str]:
     track_id, available = parse_availability(track_id, app.current_event)
-    return json_response(track_answer(tracks.save(track_id, available=available)))
+    return json_response(track_answer(bootstrap.tracks().save(track_id, available=available)))
 
 
 @app.get("/users")

@@ -242,5 +242,5 @@ def events(world: World, monkeypatch: pytest.MonkeyPatch) -> Function:
     function = load_function("events", monkeypatch)
     for name in ("ingest", "privacy"):
         monkeypatch.setattr(function.module, name, getattr(world, name))
-    monkeypatch.setattr(function.module, "tracks", world.catalogue_tracks)
+    monkeypatch.setattr(function.module.bootstrap, "tracks", lambda: world.catalogue_tracks)
     return function
