@@ -5,6 +5,7 @@ Our real models are trained elsewhere in the tests; here others stand in for the
 
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -146,8 +147,57 @@ class TestAnswer:
         assert "src=" not in page
         assert 'href="http' not in page
         assert "url(http" not in page
+        assert page.count("<caption") == page.count("<table") == page.count('tabindex="0"')
         kinds = {path.suffix for path in (tmp_path / "report").iterdir()}
         assert kinds == {".html", ".svg", ".png"}
+
+    @pytest.mark.parametrize(
+        ("low", "mean", "high", "verdict", "said"),
+        [
+            (0.01, 0.02, 0.03, "better", "<b>by plays wins</b>: it is ahead of the best peer"),
+            (
+                -0.03,
+                -0.02,
+                -0.01,
+                "worse",
+                "<b>EASE wins</b>: the best of ours, by plays, is behind",
+            ),
+            (
+                -0.01,
+                0.02,
+                0.05,
+                "open",
+                "<b>nobody wins for sure</b>: by plays is ahead of the best",
+            ),
+            (
+                -0.05,
+                -0.02,
+                0.01,
+                "open",
+                "<b>nobody wins for sure</b>: by plays is behind the best",
+            ),
+        ],
+    )
+    def test_the_page_begins_with_who_won_and_whether_that_is_sure(
+        self,
+        answer: dict[str, Any],
+        tmp_path: Path,
+        low: float,
+        mean: float,
+        high: float,
+        verdict: str,
+        said: str,
+    ) -> None:
+        peer = {"model": "EASE", "view": "any", "ndcg": 0.2}
+        measured = {"model": "by plays", "peer": "EASE", "view": "any", "metric": "ndcg"}
+        row = measured | {"low": low, "mean": mean, "high": high, "verdict": verdict}
+        rows = [answer["rows"][0] | peer, *answer["rows"]]
+        told = answer | {"rows": rows, "peers": ["EASE"], "best_peers": [row]}
+        page = write_report(told, tmp_path).read_text()
+        first, second = re.findall('<p class="lead">(.*?)</p>', page)
+        assert said in first
+        assert "by 10.0%" in first
+        assert "There is no peer to compare it with" in second
 
     def test_tells_of_cold_tracks_and_of_neighbours_where_they_were_looked_at(
         self, answer: dict[str, Any], tmp_path: Path
@@ -272,7 +322,7 @@ class TestSources:
         assert said in terminal.file.getvalue()
         page = write_report(told, tmp_path / "report").read_text()
         assert "its best single source, catalogue &lt;all&gt;, in nDCG" in page
-        assert page.count("<tr><td>nothing</td><td>0.000</td><td>0.000</td></tr>") == 1
+        assert page.count('<th scope="row">nothing</th><td>0.000</td><td>0.000</td></tr>') == 1
 
 
 class TestCommand:

@@ -43,6 +43,14 @@ _COLUMNS = {
     "gini": "Gini",
 }
 _ABSENT = "-"
+_WHAT_NDCG_IS = (
+    "nDCG says how many of the tracks that were then played stand in the list, and how high: from "
+    "0 to 1."
+)
+_WHERE = {
+    "any": "Where every track counts",
+    "new": "Where only tracks not heard before count",
+}
 _TITLES = {"any": "Every track counts", "new": "Only tracks not heard before"}
 
 _STYLE = """
@@ -51,7 +59,7 @@ _STYLE = """
 *{box-sizing:border-box}
 body{margin:0;background:var(--paper);color:var(--ink);
  font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
-main{max-width:70rem;margin:0 auto;padding:1.5rem 1rem 4rem}
+main{max-width:76rem;margin:0 auto;padding:1.5rem 1rem 4rem}
 h1{font-size:1.7rem;line-height:1.2;margin:.5rem 0}
 h2{font-size:1.15rem;margin:2.5rem 0 .5rem;border-top:1px solid var(--grid);padding-top:1.2rem}
 h3{font-size:1rem;margin:1.2rem 0 .3rem}
@@ -62,15 +70,26 @@ p{max-width:45rem}
 figure{margin:0}
 figure svg{width:100%%;height:auto;display:block;max-width:36rem}
 figcaption{font-size:.85rem;max-width:36rem}
-.scroll{overflow-x:auto}
+.lead{font-size:1.1rem}
+.unseen{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%%)}
+/* Shades at the sides, wherever there is more to scroll to. */
+.scroll{overflow-x:auto;background:
+ linear-gradient(to right,var(--paper) 60%%,transparent) 0 0/2.5rem 100%% no-repeat local,
+ linear-gradient(to left,var(--paper) 60%%,transparent) 100%% 0/2.5rem 100%% no-repeat local,
+ linear-gradient(to right,var(--grid),transparent) 0 0/1rem 100%% no-repeat scroll,
+ linear-gradient(to left,var(--grid),transparent) 100%% 0/1rem 100%% no-repeat scroll}
+:focus-visible{outline:2px solid var(--own0);outline-offset:2px}
 table{border-collapse:collapse;font-size:.85rem;font-variant-numeric:tabular-nums}
-th,td{padding:.25rem .6rem;text-align:right;white-space:nowrap;border-bottom:1px solid var(--grid)}
-th:first-child,td:first-child{text-align:left;position:sticky;left:0;background:var(--paper)}
-th{font-weight:600;color:var(--muted)}
-tr.ours td{font-weight:600}
-tr.references td{color:var(--muted)}
+th,td{padding:.25rem .5rem;text-align:right;white-space:nowrap;
+ vertical-align:baseline;border-bottom:1px solid var(--grid)}
+thead th{font-weight:600;color:var(--muted)}
+th:first-child{text-align:left;position:sticky;left:0;background:var(--paper)}
+tbody th{font-weight:400}
+tr.ours :is(th,td){font-weight:600}
+tr.references :is(th,td){color:var(--muted)}
 td.best{text-decoration:underline;text-underline-offset:.2em}
-td small{font-weight:400;color:var(--muted)}
+td small{display:block;font-weight:400;color:var(--muted)}
+@media(max-width:40rem){th:first-child{white-space:normal;min-width:7rem}}
 pre{overflow-x:auto;font-size:.8rem}
 """
 
@@ -113,7 +132,9 @@ def _render(answer: Answer, sections: Sequence[Section]) -> str:
 
 def _body(answer: Answer, sections: Sequence[Section]) -> Iterator[str]:
     yield "<h1>How good the recommendations are</h1>"
-    yield f'<p class="muted">{escape(_what(answer))}</p>'
+    for view in VIEWS:
+        yield f'<p class="lead">{_conclusion(answer, view)}</p>'
+    yield f'<p class="muted">{_WHAT_NDCG_IS} {escape(_what(answer))}</p>'
     yield from _verdicts(answer)
     for section in sections:
         yield f'<h2>{escape(section.title)}</h2>\n<div class="pictures">'
@@ -131,8 +152,59 @@ def _body(answer: Answer, sections: Sequence[Section]) -> Iterator[str]:
         "ours and of the peers is underlined.</p>"
     )
     for view in VIEWS:
-        yield f'<h3>{_TITLES[view]}</h3>\n<div class="scroll">{_table(answer, view)}</div>'
+        yield f"<h3>{_TITLES[view]}</h3>\n{_table(answer, view)}"
     yield from _details(answer)
+
+
+def _conclusion(answer: Answer, view: str) -> str:
+    """Who won in a view, by how much, and whether that is sure."""
+    ndcg = {
+        row["model"]: row["ndcg"]
+        for row in answer["rows"]
+        if row["view"] == view and row["ndcg"] is not None
+    }
+    ours = [name for name in answer["ours"] if name in ndcg]
+    if not ours:
+        return f"{_WHERE[view]}, nobody could be judged."
+    best = max(ours, key=lambda name: ndcg[name])
+    found = [
+        row
+        for row in answer["best_peers"]
+        if (row["model"], row["view"], row["metric"]) == (best, view, "ndcg")
+        and row["mean"] is not None
+    ]
+    if not found:
+        return (
+            f"{_WHERE[view]}, <b>{escape(best)} is the best of ours</b>, with an nDCG of "
+            f"{ndcg[best]:.3f}. There is no peer to compare it with."
+        )
+    (row,) = found
+    return f"{_WHERE[view]}, {_against_peer(row, ndcg[row['peer']])}"
+
+
+def _against_peer(row: Row, peer_ndcg: float) -> str:
+    """How the best of ours does against the best peer; row: see ``answer.best_peer_rows``."""
+    ours, peer, more = escape(row["model"]), escape(row["peer"]), row["mean"]
+    size = f"by {abs(more) / peer_ndcg:.1%}" if peer_ndcg else f"by {abs(more):.4f}"
+    if row["verdict"] == "better":
+        return (
+            f"<b>{ours} wins</b>: it is ahead of the best peer, {peer}, {size} in nDCG. That is "
+            f"sure: {_interval(row)} lies above 0."
+        )
+    if row["verdict"] == "worse":
+        return (
+            f"<b>{peer} wins</b>: the best of ours, {ours}, is behind it {size} in nDCG. That is "
+            f"sure: {_interval(row)} lies below 0."
+        )
+    place = "ahead of" if more > 0 else "behind"
+    return (
+        f"<b>nobody wins for sure</b>: {ours} is {place} the best peer, {peer}, {size} in nDCG, "
+        f"and that may be chance: {_interval(row)} holds 0."
+    )
+
+
+def _interval(row: Row) -> str:
+    return f"the 95 % interval of the difference, {row['low']:+.4f} to {row['high']:+.4f},"
 
 
 def _what(answer: Answer) -> str:
@@ -191,18 +263,33 @@ def _picture(svg: str, caption: str) -> str:
     return f"<figure>{drawing}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
+def _scrolling(caption: str, headings: Sequence[str], rows: Sequence[str]) -> str:
+    """A table that scrolls by itself, by keyboard, too; rows: see ``_row``."""
+    head = "".join(f'<th scope="col">{escape(heading)}</th>' for heading in headings)
+    return (
+        f'<div class="scroll" tabindex="0" role="group" aria-label="{escape(caption)}"><table>'
+        f'<caption class="unseen">{escape(caption)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _row(name: str, cells: str, css: str = "") -> str:
+    start = f'<tr class="{css}">' if css else "<tr>"
+    return f'{start}<th scope="row">{escape(name)}</th>{cells}</tr>'
+
+
 def _table(answer: Answer, view: str) -> str:
     rows = [row for row in answer["rows"] if row["view"] == view]
-    headings = "".join(f"<th>{heading}</th>" for heading in _COLUMNS.values())
     oracle = "share_of_oracle" in rows[0]
-    lines = [f"<tr><th></th>{headings}{'<th>of the oracle</th>' if oracle else ''}</tr>"]
     rivals = [row for row in rows if row["model"] not in answer["references"]]
+    lines = []
     for role in ("ours", "peers", "references"):
         for row in (row for row in rows if row["model"] in answer[role]):
             cells = "".join(_cell(row, measure, rivals) for measure in _COLUMNS)
             share = f"<td>{_percent(row['share_of_oracle'])}</td>" if oracle else ""
-            lines.append(f'<tr class="{role}"><td>{escape(row["model"])}</td>{cells}{share}</tr>')
-    return f"<table>{''.join(lines)}</table>"
+            lines.append(_row(row["model"], cells + share, role))
+    headings = ["model", *_COLUMNS.values(), *(["of the oracle"] if oracle else [])]
+    return _scrolling(_TITLES[view], headings, lines)
 
 
 def _cell(row: Row, measure: str, rivals: Sequence[Row]) -> str:
@@ -226,7 +313,8 @@ def _sources(answer: Answer) -> Iterator[str]:
     """The nDCG of each source of the hybrid alone, in both views; the best are underlined."""
     if not answer["sources"]:
         return
-    yield "<h2>The sources of the hybrid, each alone</h2>"
+    title = "The sources of the hybrid, each alone"
+    yield f"<h2>{title}</h2>"
     yield (
         '<p class="muted">The hybrid mixes these sources. Here each makes the lists by itself, out '
         "of the tracks of which it has a share: nDCG, for the hybrid as its first seed has it. A "
@@ -234,14 +322,13 @@ def _sources(answer: Answer) -> Iterator[str]:
     )
     of = {view: [row for row in answer["sources"] if row["view"] == view] for view in VIEWS}
     rows = sorted(zip(*of.values(), strict=True), key=lambda row: row[0]["ndcg"] or 0, reverse=True)
-    lines = [f"<tr><th></th>{''.join(f'<th>{_TITLES[view]}</th>' for view in VIEWS)}</tr>"]
     hybrid = {row["view"]: row["hybrid"] for row in answer["best_sources"]}
     cells = "".join(_cell({"ndcg": hybrid.get(view)}, "ndcg", ()) for view in VIEWS)
-    lines.append(f'<tr class="ours"><td>hybrid</td>{cells}</tr>')
+    lines = [_row("hybrid", cells, "ours")]
     for row in rows:
         cells = "".join(_cell(one, "ndcg", of[one["view"]]) for one in row)
-        lines.append(f"<tr><td>{escape(row[0]['source'])}</td>{cells}</tr>")
-    yield f'<div class="scroll"><table>{"".join(lines)}</table></div>'
+        lines.append(_row(row[0]["source"], cells))
+    yield _scrolling(title, ["source", *(_TITLES[view] for view in VIEWS)], lines)
 
 
 def _examples(answer: Answer) -> Iterator[str]:
@@ -268,7 +355,8 @@ def _cold(answer: Answer) -> Iterator[str]:
     cold = answer["cold"]
     if cold is None:
         return
-    yield "<h2>Tracks that nobody has played</h2>"
+    title = "Tracks that nobody has played"
+    yield f"<h2>{title}</h2>"
     yield (
         f'<p class="muted">{cold["tracks"]:,} of {cold["all"]:,} tracks were held out of all plays '
         "before the last cut-off. Accuracy is of lists of these alone; the rank is the share of "
@@ -277,12 +365,11 @@ def _cold(answer: Answer) -> Iterator[str]:
     )
     columns = {name: _COLUMNS[name] for name in ("hit", "ndcg", "recall")}
     columns |= {"percentile": "rank among all", "in_lists": "share of full lists"}
-    headings = "".join(f"<th>{heading}</th>" for heading in columns.values())
-    lines = [f"<tr><th></th>{headings}</tr>"]
-    for row in cold["rows"]:
-        cells = "".join(_cell(row, measure, ()) for measure in columns)
-        lines.append(f"<tr><td>{escape(row['model'])}</td>{cells}</tr>")
-    yield f'<div class="scroll"><table>{"".join(lines)}</table></div>'
+    lines = [
+        _row(row["model"], "".join(_cell(row, measure, ()) for measure in columns))
+        for row in cold["rows"]
+    ]
+    yield _scrolling(title, ["model", *columns.values()], lines)
 
 
 def _details(answer: Answer) -> Iterator[str]:
