@@ -52,7 +52,7 @@ lint: .venv/test .venv-sam/done .venv-checkov/done
 	.venv-checkov/bin/checkov --config-file tests/checkov.yaml
 
 unit integration: .venv/test
-	$(BIN)/pytest tests/$@
+	$(BIN)/pytest tests/$@ --numprocesses auto --maxprocesses 4
 
 runtime: .venv/test .venv-sam/done
 	$(BIN)/pytest tests/$@
