@@ -25,7 +25,7 @@ from segue.experiments.assignment import assign
 from segue.experiments.experiment import DEFAULT_NAME, default_experiment
 from segue.experiments.manifest import user_hash
 from segue.experiments.records import Exposure, Record
-from segue.services.report.reports import Reports
+from segue.reporting.reports import Reports
 
 _NOW = 1_662_000_000_000
 _TRACKS = 20_000

@@ -10,8 +10,8 @@ from infra.cli.output import console, extent, write_json
 from segue.domain.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from segue.experiments.statistics.comparison import Comparison
-    from segue.experiments.statistics.counts import Counts
+    from segue.statistics.comparison import Comparison
+    from segue.statistics.counts import Counts
 
 _COUNTS = "SUCCESSES/USERS"
 # More than any count of users has; what else they spell is refused by its value.
@@ -29,7 +29,7 @@ def stats(
     json_file: Json = None,
 ) -> None:
     """Compare two arms. The verdict is right however often one looks; see docs/statistics.md."""
-    from segue.experiments.statistics.comparison import compare
+    from segue.statistics.comparison import compare
 
     comparison = compare(_read("A", a), _read("B", b), share, difference)
     console(json_file).print(_table(comparison))
@@ -37,7 +37,7 @@ def stats(
 
 
 def _read(arm: str, text: str) -> "Counts":
-    from segue.experiments.statistics.counts import Counts
+    from segue.statistics.counts import Counts
 
     successes, slash, users = text.partition("/")
     if not (slash and _is_count(successes) and _is_count(users)):
@@ -73,7 +73,7 @@ def _arms(found: "Comparison") -> list[tuple[str, str]]:
 
 
 def _any_time(found: "Comparison") -> list[tuple[str, str]]:
-    from segue.experiments.statistics.evalue import in_words
+    from segue.statistics.evalue import in_words
 
     evidence, users = found.evidence, found.sample_ratio
     return [

@@ -14,7 +14,7 @@ from infra.simulations.experiments import (
 )
 from segue.experiments.bandit import EXPLORED
 from segue.experiments.bets import log_bets
-from segue.experiments.statistics.evalue import log_mean
+from segue.statistics.evalue import log_mean
 
 # Probabilities are worked out anew, and one looks, after so many users.
 BATCH = 20

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
-from segue.experiments.statistics.evalue import DECISIVE, log_bet_above, log_evidence, log_mean
-from segue.experiments.statistics.sample_ratio import is_off, mismatch
+from segue.statistics.evalue import DECISIVE, log_bet_above, log_evidence, log_mean
+from segue.statistics.sample_ratio import is_off, mismatch
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -17,8 +17,8 @@ from infra.cli.options import Json
 from infra.cli.output import console, markdown_table, write_json
 from infra.progress import progress_bars
 from infra.simulations.peeking import Tally
-from segue.experiments.statistics.evalue import DECISIVE
-from segue.experiments.statistics.guardrails import log_evidence
+from segue.statistics.evalue import DECISIVE
+from segue.statistics.guardrails import log_evidence
 
 MARGIN = 0.01
 

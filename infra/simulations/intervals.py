@@ -19,10 +19,10 @@ from infra.simulations.experiments import (
     first_passing,
     simulate,
 )
-from segue.experiments.statistics.confidence import confidence_limits
-from segue.experiments.statistics.counts import Counts
-from segue.experiments.statistics.evalue import log_evidence, log_mean
-from segue.experiments.statistics.fixed_horizon import newcombe
+from segue.statistics.confidence import confidence_limits
+from segue.statistics.counts import Counts
+from segue.statistics.evalue import log_evidence, log_mean
+from segue.statistics.fixed_horizon import newcombe
 
 # Of so many experiments, one has its interval itself computed at the end and about its decision.
 ONE_OF = 8

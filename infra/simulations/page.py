@@ -16,7 +16,7 @@ from segue.experiments.assignment import assign
 from segue.experiments.experiment import Arm, Experiment, Figure, Guardrail
 from segue.experiments.records import Exposure, Record
 from segue.experiments.tally import Tally
-from segue.services.report.document import document
+from segue.reporting.document import document
 
 CUTOFF = parse_time("2022-09-01")
 EXPERIMENT = Experiment(

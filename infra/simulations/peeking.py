@@ -34,9 +34,9 @@ from infra.simulations.experiments import (
     z_stops,
 )
 from infra.simulations.intervals import Coverage
-from segue.experiments.statistics.counts import Counts
-from segue.experiments.statistics.fixed_horizon import wilson
-from segue.experiments.statistics.power import users_needed
+from segue.statistics.counts import Counts
+from segue.statistics.fixed_horizon import wilson
+from segue.statistics.power import users_needed
 
 EQUAL_ARMS = (Scenario(0.3, 0.3, 5_000), Scenario(0.7, 0.7, 5_000))
 BETTER_B = (

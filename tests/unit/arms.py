@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from segue.experiments.statistics.counts import Counts
+from segue.statistics.counts import Counts
 
 ORACLES: dict[str, Any] = json.loads(Path(__file__).with_name("ab_oracles.json").read_text())
 MILLIONS = 10_000_000

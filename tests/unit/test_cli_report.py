@@ -15,7 +15,7 @@ from segue.domain.times import DAY
 from segue.experiments.experiment import Arm, Experiment, Mode
 from segue.experiments.records import Exposure, Record
 from segue.experiments.tally import Tally
-from segue.services.report.document import document
+from segue.reporting.document import document
 from segue_client import Client, Problem
 
 HALVES = (Arm("control", 0, 0.5), Arm("treatment", 3, 0.5))

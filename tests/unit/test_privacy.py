@@ -8,7 +8,7 @@ import pytest
 from segue.domain.errors import StoreUnavailable
 from segue.experiments.experiment import DEFAULT_NAME
 from segue.experiments.records import Exposure, Record
-from segue.services.report.reports import Reports
+from segue.reporting.reports import Reports
 from tests.unit.conftest import Function, World
 
 

@@ -21,11 +21,11 @@ from segue.experiments.experiment import (
     Mode,
 )
 from segue.experiments.records import Exposure, Record
-from segue.experiments.statistics.cuped import cuped
 from segue.experiments.tally import Outcomes, Tally
-from segue.services.report.document import document
-from segue.services.report.pairs import MOST_POINTS, MOST_POINTS_OF_ALL
-from segue.services.report.reports import Reports
+from segue.reporting.document import document
+from segue.reporting.pairs import MOST_POINTS, MOST_POINTS_OF_ALL
+from segue.reporting.reports import Reports
+from segue.statistics.cuped import cuped
 from tests.unit.arms import ORACLES, at_a_known_share
 from tests.unit.conftest import Function, World, load_function
 

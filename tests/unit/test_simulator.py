@@ -28,7 +28,7 @@ from segue.experiments.experiment import Arm, Experiment
 from segue.experiments.outcome import judge
 from segue.experiments.records import Exposure, Record
 from segue.experiments.tally import Tally
-from segue.services.report.document import document
+from segue.reporting.document import document
 
 CUTOFF = parse_time("2022-09-01")
 WORST, BEST = 0, 1

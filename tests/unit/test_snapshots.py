@@ -13,7 +13,7 @@ from segue.adapters.aws import disconnect, dynamodb_client, s3_client
 from segue.adapters.memory import MemoryResultStore
 from segue.domain.errors import StoreUnavailable
 from segue.models.registry import load_model
-from segue.services.report.reports import Reports
+from segue.reporting.reports import Reports
 from tests.unit.conftest import World, load_function
 
 

@@ -14,9 +14,9 @@ from scipy import special
 
 from segue.domain.errors import InvalidRequest
 from segue.experiments.experiment import LEAST_SHARE
-from segue.experiments.statistics.beta_tail import log_density, log_tail_ratio
-from segue.experiments.statistics.counts import Counts
-from segue.experiments.statistics.evalue import (
+from segue.statistics.beta_tail import log_density, log_tail_ratio
+from segue.statistics.counts import Counts
+from segue.statistics.evalue import (
     CONCENTRATIONS,
     EValue,
     evidence,

@@ -21,30 +21,30 @@ from statsmodels.stats.proportion import (
 )
 
 from segue.domain.errors import InvalidRequest
-from segue.experiments.statistics.comparison import compare
-from segue.experiments.statistics.confidence import (
+from segue.statistics.comparison import compare
+from segue.statistics.confidence import (
     ABOVE_ZERO,
     confidence_limits,
     confidence_sequence,
 )
-from segue.experiments.statistics.counts import Counts
-from segue.experiments.statistics.evalue import evidence, log_bet_above, log_evidence, log_mean
-from segue.experiments.statistics.fixed_horizon import (
+from segue.statistics.counts import Counts
+from segue.statistics.evalue import evidence, log_bet_above, log_evidence, log_mean
+from segue.statistics.fixed_horizon import (
     boschloo,
     fisher,
     newcombe,
     pooled_z,
     wilson,
 )
-from segue.experiments.statistics.multiplicity import (
+from segue.statistics.multiplicity import (
     benjamini_hochberg,
     decisive_together,
     holm,
 )
-from segue.experiments.statistics.posterior import posterior
-from segue.experiments.statistics.power import detectable_difference, progress, users_needed
-from segue.experiments.statistics.sample_ratio import check_sample_ratio
-from segue.experiments.statistics.verdict import Decision, decide
+from segue.statistics.posterior import posterior
+from segue.statistics.power import detectable_difference, progress, users_needed
+from segue.statistics.sample_ratio import check_sample_ratio
+from segue.statistics.verdict import Decision, decide
 from tests.unit.arms import MILLIONS, ORACLES, arms, at_a_known_share
 
 PAIRS = [

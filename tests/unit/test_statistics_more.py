@@ -16,10 +16,10 @@ from statsmodels.stats.meta_analysis import combine_effects
 from infra.simulations.guardrails import Scenario, run
 from segue.domain.errors import InvalidRequest
 from segue.experiments.experiment import Figure, Guardrail
-from segue.experiments.statistics.counts import Counts
-from segue.experiments.statistics.cuped import cuped
-from segue.experiments.statistics.fixed_horizon import newcombe
-from segue.experiments.statistics.guardrails import (
+from segue.statistics.counts import Counts
+from segue.statistics.cuped import cuped
+from segue.statistics.fixed_horizon import newcombe
+from segue.statistics.guardrails import (
     Sample,
     State,
     asymptotic_interval,
@@ -27,8 +27,8 @@ from segue.experiments.statistics.guardrails import (
     exact_interval,
     log_evidence,
 )
-from segue.experiments.statistics.interaction import interaction
-from segue.experiments.statistics.off_policy import (
+from segue.statistics.interaction import interaction
+from segue.statistics.off_policy import (
     Estimate,
     doubly_robust,
     inverse_propensity,

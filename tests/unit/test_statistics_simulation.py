@@ -28,11 +28,11 @@ from infra.simulations.experiments import (
     z_stops,
 )
 from segue.experiments.bets import log_bets
-from segue.experiments.statistics.comparison import compare
-from segue.experiments.statistics.counts import Counts
-from segue.experiments.statistics.evalue import evidence, evidence_of_rates, log_evidence
-from segue.experiments.statistics.sample_ratio import check_sample_ratio
-from segue.experiments.statistics.verdict import Decision, judge
+from segue.statistics.comparison import compare
+from segue.statistics.counts import Counts
+from segue.statistics.evalue import evidence, evidence_of_rates, log_evidence
+from segue.statistics.sample_ratio import check_sample_ratio
+from segue.statistics.verdict import Decision, judge
 
 
 def looks_of(scenario: Scenario, experiments: int = 3, seed: int = 1) -> Looks:

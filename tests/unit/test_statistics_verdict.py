@@ -10,9 +10,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from infra.cli import app
-from segue.experiments.statistics.comparison import compare
-from segue.experiments.statistics.counts import Counts
-from segue.experiments.statistics.verdict import Decision, Verdict
+from segue.statistics.comparison import compare
+from segue.statistics.counts import Counts
+from segue.statistics.verdict import Decision, Verdict
 from tests.unit.arms import ORACLES, at_a_known_share
 
 

@@ -9,7 +9,7 @@ import pytest
 from segue.domain.times import DAY
 from segue.experiments.experiment import Mode
 from segue.experiments.records import Exposure, Record
-from segue.services.report.reports import Reports
+from segue.reporting.reports import Reports
 from tests.unit.conftest import Function, LambdaContext, World, load_function
 
 METRICS = "_aws"

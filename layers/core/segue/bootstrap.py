@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
     from segue.adapters.model_store import ActiveModelStore
     from segue.domain.catalogue import Catalogue
+    from segue.reporting.reports import Reports
     from segue.services.epochs import Epochs
     from segue.services.experiment import Experiments
     from segue.services.exposure import Exposer
     from segue.services.live import Live
     from segue.services.recommend import Recommender
-    from segue.services.report.reports import Reports
     from segue.services.tracks import Tracks
 
 
@@ -101,7 +101,7 @@ def epochs() -> "Epochs":
 @cache
 def reports() -> "Reports":
     """What ``functions/ab_report`` calls. It alone has SciPy."""
-    from segue.services.report.reports import Reports
+    from segue.reporting.reports import Reports
 
     return Reports(_results())
 

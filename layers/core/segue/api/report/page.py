@@ -48,7 +48,7 @@ _MOST_RESULTS = 1_000
 def page(report: Document, experiments: Sequence[Document] = ()) -> str:
     """HTML of a report; ``experiments``: what there is to choose from, by name, of both sides.
 
-    Both are documents of ``segue.services.report``. Without experiments there are no links.
+    Both are documents of ``segue.reporting``. Without experiments there are no links.
     """
     shown = report["experiment"]
     content = "".join(_sections(report))

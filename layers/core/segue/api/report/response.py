@@ -26,7 +26,7 @@ _SAFE = {
 
 
 class Reports(Protocol):
-    """``segue.services.report.reports``, which brings SciPy along."""
+    """``segue.reporting.reports``, which brings SciPy along."""
 
     def report(self, name: str, *, live: bool) -> Document: ...
 

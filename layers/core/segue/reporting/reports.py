@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from segue.domain.errors import UnknownExperiment
 from segue.experiments.experiment import Experiment, Mode
-from segue.experiments.statistics.sample_ratio import check_sample_ratio
 from segue.experiments.tally import Tally
 from segue.ports import ResultStore
-from segue.services.report.document import Document, document, summary
+from segue.reporting.document import Document, document, summary
+from segue.statistics.sample_ratio import check_sample_ratio
 
 # Experiments that are read at the same time.
 _AT_ONCE = 8

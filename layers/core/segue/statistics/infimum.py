@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 from scipy.optimize import elementwise
 
-from segue.experiments.statistics.beta_tail import Floats
+from segue.statistics.beta_tail import Floats
 
 # How far from each end there are more points of the grid: the valley may lie right beside it.
 _NEAR = 8.0 ** -np.arange(1, 6)

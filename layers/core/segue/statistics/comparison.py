@@ -4,16 +4,16 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from segue.experiments.statistics.confidence import confidence_sequence
-from segue.experiments.statistics.counts import Counts
-from segue.experiments.statistics.evalue import (
+from segue.statistics.confidence import confidence_sequence
+from segue.statistics.counts import Counts
+from segue.statistics.evalue import (
     DECISIVE,
     EValue,
     evidence,
     evidence_at,
     evidence_of_rates,
 )
-from segue.experiments.statistics.fixed_horizon import (
+from segue.statistics.fixed_horizon import (
     Interval,
     boschloo,
     fisher,
@@ -21,10 +21,10 @@ from segue.experiments.statistics.fixed_horizon import (
     pooled_z,
     wilson,
 )
-from segue.experiments.statistics.posterior import Posterior, posterior
-from segue.experiments.statistics.power import Progress, detectable_difference, progress
-from segue.experiments.statistics.sample_ratio import SampleRatio, check_sample_ratio
-from segue.experiments.statistics.verdict import Verdict, judge
+from segue.statistics.posterior import Posterior, posterior
+from segue.statistics.power import Progress, detectable_difference, progress
+from segue.statistics.sample_ratio import SampleRatio, check_sample_ratio
+from segue.statistics.verdict import Verdict, judge
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,19 +9,19 @@ from scipy import stats
 
 from segue.domain.times import format_time
 from segue.experiments.experiment import Arm, Experiment, Mode
-from segue.experiments.statistics.confidence import Interval, confidence_limits
-from segue.experiments.statistics.counts import Counts
-from segue.experiments.statistics.evalue import (
+from segue.experiments.tally import Bets, Outcomes, Tally
+from segue.statistics.confidence import Interval, confidence_limits
+from segue.statistics.counts import Counts
+from segue.statistics.evalue import (
     EValue,
     evidence,
     evidence_at,
     log_evidence,
     log_mean,
 )
-from segue.experiments.statistics.multiplicity import decisive_together
-from segue.experiments.statistics.sample_ratio import check_sample_ratio
-from segue.experiments.statistics.verdict import Decision, Verdict, decide, judge
-from segue.experiments.tally import Bets, Outcomes, Tally
+from segue.statistics.multiplicity import decisive_together
+from segue.statistics.sample_ratio import check_sample_ratio
+from segue.statistics.verdict import Decision, Verdict, decide, judge
 
 # Of a course over time: as many as a chart has use for; and of all pairs' courses together.
 MOST_POINTS, MOST_POINTS_OF_ALL = 60, 120

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from segue.experiments.experiment import Better, Figure, Guardrail
-from segue.experiments.statistics.beta_tail import Floats
+from segue.statistics.beta_tail import Floats
 
 # Of both sides together: at most one interval in 20 ever misses the true difference.
 _LEVEL = 0.05

@@ -4,9 +4,9 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
-from segue.experiments.statistics.counts import Counts
-from segue.experiments.statistics.evalue import DECISIVE, EValue, in_words
-from segue.experiments.statistics.sample_ratio import SampleRatio
+from segue.statistics.counts import Counts
+from segue.statistics.evalue import DECISIVE, EValue, in_words
+from segue.statistics.sample_ratio import SampleRatio
 
 
 class Decision(StrEnum):

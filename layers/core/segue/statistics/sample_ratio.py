@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
-from segue.experiments.statistics.beta_tail import Floats
-from segue.experiments.statistics.counts import check_shares
-from segue.experiments.statistics.evalue import DECISIVE, finite_exp
+from segue.statistics.beta_tail import Floats
+from segue.statistics.counts import check_shares
+from segue.statistics.evalue import DECISIVE, finite_exp
 
 CHI_SQUARE_LEVEL = 0.001
 # How sure the prior is that the shares are nearly right.

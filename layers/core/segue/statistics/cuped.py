@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from segue.domain.errors import InvalidRequest
-from segue.experiments.statistics.beta_tail import Floats
+from segue.statistics.beta_tail import Floats
 
 
 @dataclass(frozen=True, slots=True)

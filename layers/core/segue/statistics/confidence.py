@@ -29,10 +29,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import elementwise
 
-from segue.experiments.statistics.beta_tail import Floats
-from segue.experiments.statistics.counts import Counts
-from segue.experiments.statistics.evalue import DECISIVE, EValue, log_bet_above, log_mean
-from segue.experiments.statistics.infimum import infimum
+from segue.statistics.beta_tail import Floats
+from segue.statistics.counts import Counts
+from segue.statistics.evalue import DECISIVE, EValue, log_bet_above, log_mean
+from segue.statistics.infimum import infimum
 
 Interval = tuple[float, float]
 Flags = NDArray[np.bool_]

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from segue.experiments.statistics.counts import Counts
+from segue.statistics.counts import Counts
 
 Interval = tuple[float, float]
 

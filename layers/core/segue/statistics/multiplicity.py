@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-from segue.experiments.statistics.evalue import DECISIVE
+from segue.statistics.evalue import DECISIVE
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from segue.experiments.statistics.counts import Counts
+from segue.statistics.counts import Counts
 
 # The rates' quantiles cut [0, 1] into pieces over which every integrand is smooth.
 _TAILS = np.concatenate(([1e-16, 1e-13, 1e-10, 1e-7, 1e-5, 1e-3], np.linspace(0.02, 0.5, 7)))

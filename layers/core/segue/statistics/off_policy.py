@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from segue.domain.errors import InvalidRequest
-from segue.experiments.statistics.beta_tail import Floats
+from segue.statistics.beta_tail import Floats
 
 _Z = float(stats.norm.isf(0.025))
 

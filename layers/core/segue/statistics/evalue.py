@@ -19,9 +19,9 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from segue.experiments.experiment import LEAST_SHARE
-from segue.experiments.statistics.beta_tail import Floats, log_tail_ratio
-from segue.experiments.statistics.counts import Counts, check_share
-from segue.experiments.statistics.infimum import infimum
+from segue.statistics.beta_tail import Floats, log_tail_ratio
+from segue.statistics.counts import Counts, check_share
+from segue.statistics.infimum import infimum
 
 # How sure the bettor's priors are that the arms are nearly alike: from large to small effects.
 CONCENTRATIONS = (20, 200, 2000)

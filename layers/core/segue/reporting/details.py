@@ -9,13 +9,13 @@ from scipy import stats
 
 from segue.domain.errors import InvalidRequest
 from segue.experiments.experiment import Experiment, Figure, Guardrail
-from segue.experiments.statistics.counts import Counts
-from segue.experiments.statistics.cuped import cuped
-from segue.experiments.statistics.guardrails import Sample, check_guardrail
-from segue.experiments.statistics.interaction import interaction
-from segue.experiments.statistics.multiplicity import holm
 from segue.experiments.tally import ByGroup, Moments, Tally
-from segue.services.report.pairs import Pair
+from segue.reporting.pairs import Pair
+from segue.statistics.counts import Counts
+from segue.statistics.cuped import cuped
+from segue.statistics.guardrails import Sample, check_guardrail
+from segue.statistics.interaction import interaction
+from segue.statistics.multiplicity import holm
 
 # A model that fails for one user in a hundred more than the control's is not fit to serve.
 _FAILED_CALLS = Guardrail(Figure.FAILED_CALLS, 0.01)

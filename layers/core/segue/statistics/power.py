@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from scipy import optimize, stats
 
 from segue.domain.errors import InvalidRequest
-from segue.experiments.statistics.counts import Counts, check_share
+from segue.statistics.counts import Counts, check_share
 
 ALPHA = 0.05
 POWER = 0.8

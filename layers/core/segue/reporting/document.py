@@ -9,17 +9,17 @@ from typing import Any
 
 from segue.domain.times import DAY, format_time
 from segue.experiments.experiment import Experiment, Mode
-from segue.experiments.statistics.comparison import compare
-from segue.experiments.statistics.confidence import Interval
-from segue.experiments.statistics.counts import Counts
-from segue.experiments.statistics.evalue import finite_exp
-from segue.experiments.statistics.fixed_horizon import wilson
-from segue.experiments.statistics.power import detectable_difference, progress
-from segue.experiments.statistics.sample_ratio import SampleRatio, check_sample_ratio
 from segue.experiments.tally import Tally
 from segue.models.names import NAMES
-from segue.services.report.details import breakdowns, check_guardrails, covariate, off_policy
-from segue.services.report.pairs import Pair, Ruling, courses, densities, rule
+from segue.reporting.details import breakdowns, check_guardrails, covariate, off_policy
+from segue.reporting.pairs import Pair, Ruling, courses, densities, rule
+from segue.statistics.comparison import compare
+from segue.statistics.confidence import Interval
+from segue.statistics.counts import Counts
+from segue.statistics.evalue import finite_exp
+from segue.statistics.fixed_horizon import wilson
+from segue.statistics.power import detectable_difference, progress
+from segue.statistics.sample_ratio import SampleRatio, check_sample_ratio
 
 Document = dict[str, Any]
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from segue.experiments.statistics.counts import Counts
-from segue.experiments.statistics.fixed_horizon import Interval, newcombe
+from segue.statistics.counts import Counts
+from segue.statistics.fixed_horizon import Interval, newcombe
 
 
 @dataclass(frozen=True, slots=True)

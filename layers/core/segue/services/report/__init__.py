@@ -1,4 +1,0 @@
-"""The report on an experiment.
-
-Of the services this one alone needs SciPy, which the report's function alone carries.
-"""
