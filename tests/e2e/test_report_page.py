@@ -1,15 +1,15 @@
 """The report's page in a browser: on a desk and on a phone, by day and by night."""
 
 import random
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import boto3
 import pytest
-from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize
 
+from infra.pictures import CHROMIUM, browsing
 from segue.adapters.archive import S3Archive
 from segue.adapters.objects import Objects
 from segue.adapters.s3 import S3ResultStore
@@ -19,15 +19,6 @@ from segue.experiments.experiment import Arm, Experiment, Figure, Guardrail
 from segue.experiments.records import Exposure, Record
 from tests.e2e.conftest import Service
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-QUIET = (
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 DESK, PHONE = ViewportSize(width=1280, height=900), ViewportSize(width=390, height=844)
 CUTOFF = 1_662_000_000_000
 EXPERIMENT = Experiment(
@@ -114,10 +105,8 @@ def address(served: Service) -> str:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+    with browsing() as launched:
         yield launched
-        launched.close()
 
 
 @pytest.fixture(
