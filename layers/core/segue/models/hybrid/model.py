@@ -32,6 +32,16 @@ class _Mixture:
     own: FloatArray
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """What a listener's list and its reasons both follow from."""
+
+    listener: Listener
+    own: Summary
+    mixture: _Mixture
+    votes: Votes
+
+
 class Hybrid(Model):
     """Scores a track by its share in a mixture of sources; see ``sources``.
 
@@ -45,6 +55,7 @@ class Hybrid(Model):
     def __init__(self, bundle: Bundle) -> None:
         self._statistics = bundle.derived(read_statistics)
         self._gates = read_gates(bundle)
+        self._latest: _Asked | None = None
 
     def score(self, listener: Listener) -> FloatArray:
         own = summarise(listener.history)
@@ -56,30 +67,28 @@ class Hybrid(Model):
     def best(self, listener: Listener, k: int, forbidden: Forbidden | None = None) -> Ranked:
         """As if all tracks were scored; but most of the tail is not, as long as none of it can get
         among the best."""
-        own = summarise(listener.history)
-        mixture = self._mixture(listener.history, own)
-        votes = votes_of(self._statistics, own)
+        asked = self._asked(listener)
+        mixture, votes = asked.mixture, asked.votes
         found = best(_shares(votes, mixture)[0], k, forbidden, votes.tracks)
         complete = len(votes.tracks) == len(self._statistics)
         bar = found.scores[-1] if len(found.scores) == k else -np.inf
         if complete or (votes.weights(mixture.parts) * votes.most).sum() < bar:
             return found
-        votes = votes_of(self._statistics, own, all_tracks=True, forbidden=forbidden)
+        votes = votes_of(self._statistics, asked.own, all_tracks=True, forbidden=forbidden)
         return best(_shares(votes, mixture)[0], k, forbidden, votes.tracks)
 
     def contributions(self, listener: Listener, tracks: NDArray[np.intp]) -> Contributions:
         """How far the logarithm of each track's share would fall without the plays of a heard
         track, the listener being taken for the same kind of listener; and how far without what is
         the same for everybody."""
-        own = summarise(listener.history)
-        mixture = self._mixture(listener.history, own)
-        totals = votes_of(self._statistics, own).totals
+        asked = self._asked(listener)
+        own, mixture, totals = asked.own, asked.mixture, asked.votes.totals
         heard = np.argsort(-(own.taste + (own.plays > 0)), kind="stable")[:MAX_EXPLAINED]
         # The listener as they are comes first, then one for each track that they might not know.
         kept = np.ones((len(heard) + 1, len(own)), np.float32)
         kept[np.arange(len(heard)) + 1, heard] = 0
-        asked, places = np.unique(tracks, return_inverse=True)
-        votes = votes_for(self._statistics, own, kept, asked, totals)
+        listed, places = np.unique(tracks, return_inverse=True)
+        votes = votes_for(self._statistics, own, kept, listed, totals)
         logs = np.log(np.maximum(_shares(votes, mixture, kept), _LEAST))[:, places]
         personal = mixture.parts.copy()
         personal[: len(COMMON)] = 0
@@ -89,6 +98,14 @@ class Hybrid(Model):
             logs[0] - logs[1:],
             {"popularity": logs[0] - np.log(np.maximum(alone, _LEAST))},
         )
+
+    def _asked(self, listener: Listener) -> _Asked:
+        """Kept until another listener is asked about: reasons are asked for right after a list."""
+        if self._latest is None or self._latest.listener is not listener:
+            own = summarise(listener.history)
+            mixture = self._mixture(listener.history, own)
+            self._latest = _Asked(listener, own, mixture, votes_of(self._statistics, own))
+        return self._latest
 
     def _mixture(self, history: History, own: Summary) -> _Mixture:
         scaled = self._gates.scaled(traits(self._statistics, history, own))
