@@ -122,6 +122,8 @@ class _Simulation:
         arms = [{"group": group, "model_id": it, "share": 0.5} for group, it in plan.models.items()]
         body = {"arms": arms, "window_days": _WINDOW_DAYS, "k": _LENGTH}
         put = self._call("PUT", f"/experiments/{plan.experiment}", body)
+        # Somebody may like what a small catalogue does not have.
+        self._genres = {row["genre"] for row in self._call("GET", "/genres", None)["genres"]}
         # Of this epoch alone, or what they played in another one would count in this.
         self._prefix = f"{plan.experiment}-{put['epoch']}"
 
@@ -171,7 +173,8 @@ class _Simulation:
             )
 
     def _join(self, call: Call, user: str, listener: Listener) -> None:
-        call("PUT", user, {"favourite_genres": listener.genres})
+        favourites = [genre for genre in listener.genres if genre in self._genres]
+        call("PUT", user, {"favourite_genres": favourites})
         for part in batches(listener.past, _EVENTS_AT_ONCE):
             call("POST", f"{user}/events", {"events": part})
 

@@ -85,6 +85,9 @@ class FakeService:
     def _get_models(self, _body: None) -> Any:
         return {"cutoff": format_time(CUTOFF)}
 
+    def _get_genres(self, _body: None) -> Any:
+        return {"genres": []}
+
     def _put_experiments(self, name: str, body: Any) -> Any:
         arms = tuple(Arm(**arm) for arm in body["arms"])
         self.experiment = Experiment(name, arms, "bundle", window=DAY).live

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cache
 from typing import Any
 
@@ -129,8 +129,11 @@ def _responses(route: Route, schemas: _Schemas) -> Iterator[tuple[int, dict[str,
     problems: dict[int, set[ProblemType]] = defaultdict(set)
     for kind in (INTERNAL, *map(problem_type, (*ERRORS, *route.errors))):
         problems[kind.status].add(kind)
+    # What a browser is shown as a page, it is also refused as a page.
+    offered = {media_type for answer in route.answers.values() for media_type in answer.media_types}
+    pages = offered & {"text/html"} if "application/json" in offered else set()
     for status, kinds in problems.items():
-        yield status, _problem(kinds, schemas)
+        yield status, _problem(kinds, schemas, pages)
     for status, meaning in _BY_GATEWAY.items():
         yield status, {"description": meaning, "content": {_PROBLEM: {}}}
 
@@ -152,8 +155,11 @@ def _response(answer: Answer, schemas: _Schemas) -> dict[str, Any]:
     return response | ({"content": content} if content else {})
 
 
-def _problem(kinds: set[ProblemType], schemas: _Schemas) -> dict[str, Any]:
-    """One status: which types of problem it stands for, and an example of the first."""
+def _problem(kinds: set[ProblemType], schemas: _Schemas, pages: Collection[str]) -> dict[str, Any]:
+    """One status: which types of problem it stands for, and an example of the first.
+
+    ``pages``: media types in which people are told the same.
+    """
     ordered = sorted(kinds, key=lambda kind: kind.title)
     first = ordered[0]
     schema = {
@@ -171,7 +177,8 @@ def _problem(kinds: set[ProblemType], schemas: _Schemas) -> dict[str, Any]:
     }
     return {
         "description": "; ".join(kind.title for kind in ordered),
-        "content": {_PROBLEM: {"schema": schema, "example": example}},
+        "content": {_PROBLEM: {"schema": schema, "example": example}}
+        | {media_type: {"schema": {"type": "string"}} for media_type in pages},
     }
 
 
