@@ -17,7 +17,8 @@ endif
 STATE := .segue/$(if $(filter .segue/demo/data,$(DATA)),demo,$(notdir $(DATA))-$(shell echo "$(abspath $(DATA))" | cksum | cut -d' ' -f1))
 BUNDLE := $(STATE)/bundle
 
-PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+# What is imported is compiled then: to compile all of PyTorch takes longer than to install it.
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
 NEWMAN := tests/e2e/node_modules/.bin/newman
 LOCKS := layers/runtime/requirements.txt infra/requirements.txt training/requirements.txt
 
