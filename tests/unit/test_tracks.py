@@ -196,3 +196,23 @@ def test_users_are_found_by_the_beginning_of_their_id(events: Function, world: W
     assert [row["user_id"] for row in body["users"]] == [42, 429]
     assert len(events.call("GET", "/users", query={"limit": "1"})[2]["users"]) == 1
     assert events.call("GET", "/users", query={"limit": "0"})[2]["field"] == "limit"
+
+
+@pytest.mark.parametrize("typed", ["anna-x7", "anna-71", "annak-7", "annq-7", "anna-"])
+def test_a_user_is_found_though_a_letter_of_the_id_is_wrong(
+    events: Function, world: World, typed: str
+) -> None:
+    for user_id in ("anna-7", "anton", "bert"):
+        world.join(user_id)
+    rows = events.call("GET", "/users", query={"query": typed})[2]["users"]
+    assert [row["user_id"] for row in rows] == ["anna-7"]
+
+
+@pytest.mark.parametrize("typed", ["an", "bx", "carl", "anna-999"])
+def test_a_user_whose_id_is_another_is_not_found(
+    events: Function, world: World, typed: str
+) -> None:
+    world.join("bert-7")
+    world.join("anna-7")
+    rows = events.call("GET", "/users", query={"query": typed})[2]["users"]
+    assert [row["user_id"] for row in rows] == (["anna-7"] if typed == "an" else [])

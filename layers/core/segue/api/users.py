@@ -91,10 +91,10 @@ class ProfileRow(Struct):
 
 
 class UsersQuery(Struct):
-    """Which users, by the beginning of their id."""
+    """Which users are looked for."""
 
     query: Annotated[
-        str, Meta(max_length=256, description="Beginning of the id; near misses after")
+        str, Meta(max_length=256, description="The beginning of the id; one letter may be wrong")
     ] = ""
     limit: ListLength = DEFAULT_LENGTH
 

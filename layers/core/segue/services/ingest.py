@@ -22,6 +22,8 @@ from segue.ports import Clock, SessionStore, UserStore
 if TYPE_CHECKING:
     from segue.domain.catalogue import Catalogue
 
+# An id of so many letters may be misspelt; so many that begin alike are then looked at.
+LEAST_FOR_MISTAKES, ALIKE = 3, 1_000
 # So far ahead may a client's clock be, in milliseconds.
 CLOCK_SKEW = 300 * SECOND
 
@@ -129,9 +131,17 @@ class Ingest:
             raise UnknownUser(f"there is no profile of user {user_id}")
         return user
 
-    def search(self, prefix: str, limit: int) -> list[User]:
-        """Users with a profile whose ids begin so; any users where ``prefix`` is empty."""
-        return self._users.search(prefix, limit)
+    def search(self, text: str, limit: int) -> list[User]:
+        """Users with a profile whose ids begin so; any users where nothing is typed.
+
+        Where there are none, those whose ids begin nearly so: one letter of the second half may be
+        wrong, missing or too many.
+        """
+        found = self._users.search(text, limit)
+        if found or len(text) < LEAST_FOR_MISTAKES:
+            return found
+        alike = self._users.search(text[: len(text) // 2], ALIKE)
+        return _beginning_nearly(alike, text)[:limit]
 
     def save_profile(self, user_id: str, profile: Profile) -> User:
         """The user's profile from now on.
@@ -187,6 +197,20 @@ class Ingest:
 
     def _is_known(self, user_id: str) -> bool:
         return self._sessions.has_events(user_id) or self._users.get(user_id) is not None
+
+
+def _beginning_nearly(users: Sequence[User], text: str) -> list[User]:
+    """Those whose ids begin so with one mistake."""
+    # They bring NumPy along, for which most requests need not wait.
+    import numpy as np
+
+    from segue.domain.words import prefix_distances
+
+    wanted = text.encode()
+    # Of an id, no more counts than its beginning, of one letter more than was typed.
+    beginnings = np.array([user.user_id.encode() for user in users], f"S{len(wanted) + 1}")
+    distances = prefix_distances(beginnings, wanted, 1)
+    return [user for user, distance in zip(users, distances, strict=True) if distance <= 1]
 
 
 def _order(event: Event) -> tuple[int, str, str, str]:
