@@ -11,6 +11,7 @@ import msgspec
 import segue
 from segue.api.problems import INTERNAL, ProblemBody, ProblemType, problem_type
 from segue.api.routes import ERRORS, ROUTES, Answer, Route
+from segue.domain.errors import UnknownRoute
 
 _REFERENCE = "#/components/schemas/{name}"
 _PROBLEM = "application/problem+json"
@@ -127,7 +128,9 @@ def _responses(route: Route, schemas: _Schemas) -> Iterator[tuple[int, dict[str,
     for status, answer in route.answers.items():
         yield status, _response(answer, schemas)
     problems: dict[int, set[ProblemType]] = defaultdict(set)
-    for kind in (INTERNAL, *map(problem_type, (*ERRORS, *route.errors))):
+    # A gateway may hand a path over decoded; with a line feed in it, it is no route any more.
+    paths = (UnknownRoute,) if "{" in route.path else ()
+    for kind in (INTERNAL, *map(problem_type, (*ERRORS, *paths, *route.errors))):
         problems[kind.status].add(kind)
     # What a browser is shown as a page, it is also refused as a page.
     offered = {media_type for answer in route.answers.values() for media_type in answer.media_types}
