@@ -13,7 +13,6 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from segue.api.cors import Cors, read_origins
 from segue.api.problems import problem
-from segue.api.routes import check_parameters
 from segue.domain.errors import AnswerTooLarge, SegueError, UnknownRoute
 
 # Of a body as it stands in a function's answer: Lambda takes 6 MB, headers and all.
@@ -22,6 +21,8 @@ _MAX_ANSWER = 6 * 1024 * 1024 - 64 * 1024
 _LONGEST_ESCAPE = 6
 
 Handler = Callable[[dict[str, Any], LambdaContext], dict[str, Any]]
+# What answers a request after a middleware.
+Answerer = Callable[[APIGatewayRestResolver], Response[str]]
 
 logger = Logger()
 metrics = Metrics()
@@ -32,9 +33,18 @@ def create_app() -> APIGatewayRestResolver:
 
     ``CORS_ORIGINS`` lists the websites whose pages may call it, if any.
     """
+    # What no request reaches, maintenance, has no use for the routes.
+    from segue.api.routes import check_parameters
+
     origins = read_origins(os.environ.get("CORS_ORIGINS", ""))
     app = APIGatewayRestResolver(cors=Cors(origins) if origins else None)
-    app.use([_checked, _bounded])
+
+    def checked(app: APIGatewayRestResolver, answer_of: Answerer) -> Response[str]:
+        """Parameters that the route does not take are refused before anything is done."""
+        check_parameters(app.current_event)
+        return answer_of(app)
+
+    app.use([checked, _bounded])
 
     def request_id() -> str:
         return app.current_event.request_context.request_id or ""
@@ -72,17 +82,7 @@ def create_handler(app: APIGatewayRestResolver) -> Handler:
     return handler
 
 
-def _checked(
-    app: APIGatewayRestResolver, answer_of: Callable[[APIGatewayRestResolver], Response[str]]
-) -> Response[str]:
-    """A middleware: parameters that the route does not take are refused before anything is done."""
-    check_parameters(app.current_event)
-    return answer_of(app)
-
-
-def _bounded(
-    app: APIGatewayRestResolver, answer_of: Callable[[APIGatewayRestResolver], Response[str]]
-) -> Response[str]:
+def _bounded(app: APIGatewayRestResolver, answer_of: Answerer) -> Response[str]:
     """A middleware: what Lambda would not let through is refused with a reason."""
     response = answer_of(app)
     body = response.body or ""

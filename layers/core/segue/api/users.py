@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 from msgspec import Meta, Struct, field
@@ -20,9 +20,12 @@ from segue.domain.errors import InvalidRequest
 from segue.domain.events import Event
 from segue.domain.times import LATEST, Window, format_time
 from segue.domain.users import User, json_id
-from segue.experiments.records import Record
-from segue.services.ingest import EventPage, Profile, Receipt
-from segue.services.privacy import Dossier, Part
+
+# Every function has the table of routes, and with it this module; few have a use for these.
+if TYPE_CHECKING:
+    from segue.experiments.records import Record
+    from segue.services.ingest import EventPage, Profile, Receipt
+    from segue.services.privacy import Dossier, Part
 
 MAX_EVENTS = 500
 DEFAULT_LENGTH = 20
@@ -157,8 +160,10 @@ def parse_events(event: APIGatewayProxyEvent) -> list[Any]:
     return read_body(event, EventsBody, _MAX_BODY).events
 
 
-def parse_profile(event: APIGatewayProxyEvent) -> Profile:
+def parse_profile(event: APIGatewayProxyEvent) -> "Profile":
     """Raises InvalidRequest naming the field."""
+    from segue.services.ingest import Profile
+
     body = read_body(event, ProfileBody)
     return Profile(tuple(body.favourite_genres), body.premium_user, body.attributes)
 
@@ -188,7 +193,7 @@ def users_answer(users: Iterable[User]) -> UsersAnswer:
     return UsersAnswer([profile_row(user) for user in users])
 
 
-def receipt_answer(receipt: Receipt) -> ReceiptAnswer:
+def receipt_answer(receipt: "Receipt") -> ReceiptAnswer:
     """What became of a batch of events."""
     return ReceiptAnswer(
         accepted=receipt.accepted,
@@ -200,7 +205,7 @@ def receipt_answer(receipt: Receipt) -> ReceiptAnswer:
     )
 
 
-def events_answer(page: EventPage) -> EventsAnswer:
+def events_answer(page: "EventPage") -> EventsAnswer:
     """A page of events."""
     return EventsAnswer([_event_row(event) for event in page.events], page.next)
 
@@ -215,7 +220,7 @@ def profile_row(user: User) -> ProfileRow:
     )
 
 
-def export_answer(dossier: Dossier, page: EventPage) -> ExportAnswer:
+def export_answer(dossier: "Dossier", page: "EventPage") -> ExportAnswer:
     """Everything held about a user, with a page of the events."""
     return ExportAnswer(
         profile=profile_row(dossier.user) if dossier.user else None,
@@ -235,7 +240,7 @@ def _event_row(event: Event) -> EventRow:
     )
 
 
-def _held_row(part: Part) -> HeldRow:
+def _held_row(part: "Part") -> HeldRow:
     return HeldRow(
         experiment=part.experiment.base_name,
         side=part.experiment.side,
@@ -245,7 +250,7 @@ def _held_row(part: Part) -> HeldRow:
     )
 
 
-def _outcome_row(record: Record) -> OutcomeRow:
+def _outcome_row(record: "Record") -> OutcomeRow:
     return OutcomeRow(
         record.successful, record.settled_at, dict(record.credits), dict(record.figures)
     )
