@@ -314,17 +314,21 @@ def results_response(
 
 
 def _json(experiment: Experiment, page: RecordPage) -> Response[str]:
-    """Long lists of tracks make a page end early; the next one begins there."""
-    rows: list[ResultRow] = []
+    """A ResultsAnswer. Long lists of tracks make a page end early; the next one begins there.
+
+    Rows are encoded once: it is by their bytes that a page ends.
+    """
+    rows: list[msgspec.Raw] = []
     following, size = page.next, 0
     for record in page.records:
-        row = result_row(record)
-        size += len(msgspec.json.encode(row))
+        row = msgspec.json.encode(result_row(record))
+        size += len(row)
         if rows and size > _MOST_BYTES:
             following = user_hash(page.records[len(rows) - 1].exposure.user_id)
             break
-        rows.append(row)
-    return json_response(ResultsAnswer(rows, following and position_of(experiment.salt, following)))
+        rows.append(msgspec.Raw(row))
+    position = following and position_of(experiment.salt, following)
+    return json_response({"results": rows, "next": position})
 
 
 def _csv(page: RecordPage) -> str:
