@@ -3,9 +3,12 @@
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+V = TypeVar("V", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,15 @@ class Catalogue:
         """The positions of the tracks whose ids begin so."""
         wanted = start.encode()
         return slice(bisect_left(self.ids, wanted), bisect_left(self.ids, wanted + b"\xff"))
+
+    def of_artists(self, values: NDArray[V], absent: V) -> NDArray[V]:
+        """(tracks,) what the artist of each track has; ``absent`` for tracks of no artist.
+
+        values: (artists,) by their numbers.
+        """
+        # The last place is for the number -1.
+        found: NDArray[V] = np.append(values, absent).take(self.artists, mode="wrap")
+        return found
 
     def track_ids(self, positions: NDArray[np.integer]) -> list[str]:
         """The ids of the tracks at these positions."""

@@ -165,9 +165,7 @@ class Artists:
         if operator != "contains":
             ids = [str(value).encode() for value in values]
             artists |= _mask([artist in ids for artist in self.catalogue.artist_ids.tolist()])
-        # The last place is for tracks of no artist, whose number is -1.
-        found: Mask = np.append(artists, np.False_)[self.catalogue.artists]
-        return found
+        return self.catalogue.of_artists(artists, np.False_)
 
 
 @dataclass(frozen=True)

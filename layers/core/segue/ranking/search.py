@@ -72,12 +72,12 @@ def _misfit(fits: list[_Fits], bundle: Bundle) -> NDArray[np.int16]:
         return np.full(len(catalogue), ABSENT, np.int16)
     misfit = np.zeros(len(catalogue), np.int16)
     for title, artist in fits:
-        misfit += np.minimum(title, _of_tracks(artist, catalogue))
+        misfit += np.minimum(title, catalogue.of_artists(artist, np.int16(ABSENT)))
     misfit[_same(descriptions.title_words, [title for title, _ in fits])] = _SAME
     same_artist = _same(descriptions.artist_words, [artist for _, artist in fits])
     if same_artist.any():
         values = np.where(same_artist, np.int16(_SAME), np.int16(ABSENT))
-        np.minimum(misfit, _of_tracks(values, catalogue), out=misfit)
+        np.minimum(misfit, catalogue.of_artists(values, np.int16(ABSENT)), out=misfit)
     return misfit
 
 
@@ -87,12 +87,6 @@ def _same(index: WordIndex, fits: list[NDArray[np.int16]]) -> NDArray[np.bool_]:
     for one in fits:
         same &= one == WHOLE
     return same
-
-
-def _of_tracks(of_artists: NDArray[np.int16], catalogue: Catalogue) -> NDArray[np.int16]:
-    """(tracks,) what their artists have; ABSENT for tracks of no artist, whose number is -1."""
-    values: NDArray[np.int16] = np.append(of_artists, np.int16(ABSENT))
-    return values.take(catalogue.artists, mode="wrap")
 
 
 def _fit_ids(misfit: NDArray[np.int16], text: str, catalogue: Catalogue) -> None:
