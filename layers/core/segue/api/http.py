@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 from segue.domain.errors import InvalidRequest, MalformedRequest, RequestTooLarge
 from segue.domain.events import MAX_ID_LENGTH, parse_id
+from segue.domain.expressions import MAX_LENGTH
 from segue.domain.times import parse_time
 from segue.experiments.experiment import DEFAULT_NAME
 
@@ -25,6 +26,8 @@ MAX_BODY = 128 * 1024
 MAX_LEVELS = 100
 MAX_PAGE = 1_000
 MAX_LIST = 100
+# Of lists that nobody says the length of.
+DEFAULT_LENGTH = 20
 
 Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_LENGTH)]
 UserId = Annotated[int, Meta(ge=0, le=2**63 - 1)] | Id
@@ -37,7 +40,7 @@ Filter = Annotated[
     str,
     Meta(
         min_length=1,
-        max_length=1_000,
+        max_length=MAX_LENGTH,
         description="Only tracks of which this expression is true",
         examples=['genre in ("harbour rock", "honey funk") and year >= 1990 and not explicit'],
     ),

@@ -9,6 +9,7 @@ from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from segue.api.http import (
+    DEFAULT_LENGTH,
     Explain,
     Explicit,
     Filter,
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from segue.services import similar
     from segue.services.recommend import Recommendation
     from segue.services.tracks import GenreCount, TrackDetails, TrackQuery
-
-DEFAULT_LENGTH = 20
 
 Search = Annotated[
     str,

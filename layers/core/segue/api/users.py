@@ -8,6 +8,7 @@ from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 from msgspec import Meta, Struct, field
 
 from segue.api.http import (
+    DEFAULT_LENGTH,
     MAX_PAGE,
     ListLength,
     PageLength,
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from segue.services.privacy import Dossier, Part
 
 MAX_EVENTS = 500
-DEFAULT_LENGTH = 20
 # They fit, with the longest ids there are.
 _MAX_BODY = 1024 * 1024
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from segue.api.http import MAX_PAGE
 from segue.api.report import markup
 from segue.api.report.numerals import NO_BREAK, count, extent, percent1, points, relative
 from segue.api.report.sections import (
@@ -41,8 +42,6 @@ _FOOTER = (
     "look: only at a number of users that was set beforehand. Users count once their window has "
     "passed. pp: percentage points.</footer>"
 )
-# Of results, as many as one answer holds.
-_MOST_RESULTS = 1_000
 
 
 def page(report: Document, experiments: Sequence[Document] = ()) -> str:
@@ -72,11 +71,9 @@ def no_report(reason: str, experiments: Sequence[Document]) -> str:
             "POST /perform_ab_test the one called default."
         )
     )
-    body = (
-        f'<header><h1 class="wait">{_sentence(reason)}</h1><p class="lead">{advice}</p></header>'
-        f"<section>{_choices(experiments)}</section>"
-    )
-    return _document("No report", body if experiments else body.partition("<section>")[0])
+    choices = f"<section>{_choices(experiments)}</section>" if experiments else ""
+    header = f'<h1 class="wait">{_sentence(reason)}</h1><p class="lead">{advice}</p>'
+    return _document("No report", f"<header>{header}</header>{choices}")
 
 
 def _document(title: str, body: str) -> str:
@@ -127,9 +124,9 @@ def _query(experiment: Document, **others: str | int) -> str:
 
 def _downloads(experiment: Document) -> str:
     report = markup.link(f"?{_query(experiment, format='json')}", "This report as JSON")
-    address = f"results?{_query(experiment, format='csv', limit=_MOST_RESULTS)}"
+    address = f"results?{_query(experiment, format='csv', limit=MAX_PAGE)}"
     users = experiment["users"]
-    some = f" (the first {_MOST_RESULTS:,})" if users > _MOST_RESULTS else ""
+    some = f" (the first {MAX_PAGE:,})" if users > MAX_PAGE else ""
     return f'<p class="downloads">{report} {markup.link(address, f"Results as CSV{some}")}</p>'
 
 
