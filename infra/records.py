@@ -29,8 +29,9 @@ def export_records(
     """Write all records of a side of an experiment; how many there are.
 
     Into Parquet, typed as ``training.tables.RECORDS`` says, or into JSON lines, as the API has
-    them. Raises InvalidData where no such file can be written, and ServiceError where the service
-    does not answer, refuses, or answers what are no records: then the file is as it was before.
+    them. Raises InvalidData where no such file can be written, ApiError where the service refuses
+    or does not answer, and ServiceError where it answers what are no records. In all these cases
+    the file is as it was before.
     """
     check_target(path, _WRITERS)
     side = {"experiment": experiment, "live": str(live).lower()}

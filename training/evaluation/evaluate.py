@@ -49,9 +49,9 @@ def evaluate(data: Path, options: Options) -> dict[str, Any]:
         likeness, examples                 whether tracks that lie near are alike; some, by name
         cold                               tracks that were held out of all plays; None: not wanted
 
-    Where the options name a file for them, the evaluations are written into it, see
-    ``training.evaluation.evaluations``. Raises InvalidData where the folder cannot be used, nothing
-    can be written to that file, or there is nobody to judge at a cut-off.
+    Writes the evaluations into a file where the options name one; see
+    ``training.evaluation.evaluations``. Raises InvalidData where the folder cannot be used, where
+    that file cannot be written, or where there is nobody to judge at a cut-off.
     """
     if options.evaluations is not None:
         check_target(options.evaluations, [SUFFIX])

@@ -16,10 +16,11 @@ Outcome = httpx.Response | httpx.TransportError
 class Retry:
     """Sends a request again after a lost connection, a time-out, and the statuses 429 and 5xx.
 
-    That is safe for every request of this API, POST included: an event that is stored already is
-    counted as repeated, a prediction changes nothing, the first outcome of an A/B test is final,
-    and PUT and DELETE come to the same if they come twice. Only a PUT with ``If-Match`` or
-    ``If-None-Match`` whose answer was lost may, the second time, be answered with 412.
+    That is safe for every request of this API, POST included. An event that is stored already is
+    counted as repeated. A prediction changes nothing. The first outcome of an A/B test is final.
+    PUT and DELETE come to the same if they come twice. There is one exception: a PUT with
+    ``If-Match`` or ``If-None-Match`` may be answered with 412 the second time, if its first answer
+    was lost.
 
     ``attempts``: how often at most, the first time included. Pauses are drawn at random from 0 to
     ``backoff`` seconds, to twice that, and so on, never more than ``longest``. ``Retry-After``

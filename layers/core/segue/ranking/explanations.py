@@ -21,11 +21,16 @@ SUBSTANTIAL = 1 / 3
 class Reason:
     """Why a track is on the list.
 
-    kind: "track" (the heard ``track_id``), "artist" or "genre" (all heard tracks by the
-    ``artist_id``, or of the ``genre``, that is also the recommended track's), "favourite_genre" (a
-    ``genre`` of the profile), or what else the model goes by, such as "popularity" or "profile";
-    of a track that is similar to another, "artist", "genre" or "sound".
-    share: of all that spoke for the track.
+    share: how much of all that spoke for the track. kind says what did, and which field names it::
+
+        track             one heard track, ``track_id``
+        artist            all heard tracks by the track's own artist, ``artist_id``
+        genre             all heard tracks of a genre of the track, ``genre``
+        favourite_genre   a genre of the profile, ``genre``
+        popularity, ...   what else the model goes by
+
+    Of a track that is similar to another, kind is what the two have in common: "artist", "genre"
+    or "sound".
     """
 
     kind: str
