@@ -109,6 +109,7 @@ def _example_user(table: str) -> str:
 _WHAT_TO_TRY = """
 The stack is deployed. Try:
 
+  .venv/bin/segue open --url {url}    # the explorer, in the browser
   curl {url}/models/1/predict -d '{{"user_id": {user}}}'    # autoencoder
   curl {url}/models/2/predict -d '{{"user_id": {user}}}'    # classifier
   curl {url}/perform_ab_test  -d '{{"user_id": {user}}}'

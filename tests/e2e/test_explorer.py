@@ -2,6 +2,8 @@
 
 import json
 import re
+import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,7 +12,8 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
 
 from infra.pictures import CHROMIUM, DESK, PHONE, browsing
-from tests.e2e.conftest import ROOT, Service, perform
+from tests.e2e.conftest import ENVIRONMENT, PATIENCE, ROOT, Service, perform, segue_command
+from tests.ports import free_port
 
 AXE = ROOT / "tests" / "e2e" / "node_modules" / "axe-core" / "axe.min.js"
 MODELS = ("Popularity", "Autoencoder", "Classifier", "Hybrid")
@@ -42,6 +45,13 @@ class Visit:
         expect(self.page.locator("#lists")).to_have_attribute("aria-busy", "false")
         expect(self.page.locator("#lists .list")).to_have_count(len(MODELS))
 
+    @contextmanager
+    def new_lists(self, asked_for: str) -> Iterator[None]:
+        """Until the lists are there that what is done within asks for."""
+        with self.page.expect_response(lambda it: asked_for in (it.request.post_data or "")):
+            yield
+        self.wait_for_lists()
+
     def titles(self, model: str) -> list[str]:
         return self.list(model).locator(".title").all_inner_texts()
 
@@ -60,8 +70,29 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def address(served: Service) -> str:
-    return f"{served.url}/"
+def address(served: Service, pytestconfig: pytest.Config) -> Iterator[str]:
+    """Where a person opens it: the deployed stack's, as on AWS, through ``segue open``."""
+    if pytestconfig.getoption("--service") == "local":
+        yield f"{served.url}/"
+    else:
+        with opened(served.url) as address:
+            yield address
+
+
+@contextmanager
+def opened(url: str) -> Iterator[str]:
+    """The address at which ``segue open`` shows it."""
+    port = free_port()
+    command = segue_command("open", "--url", url, "--port", str(port), "--no-browser")
+    process = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE)
+    try:
+        address = f"http://127.0.0.1:{port}/"
+        assert process.stdout
+        assert process.stdout.readline().decode().startswith(address)
+        yield address
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=PATIENCE)
 
 
 @contextmanager
@@ -235,9 +266,10 @@ def test_what_is_asked_for_stands_in_the_address_to_be_shared_and_gone_back_from
     visit.page.get_by_label("Heard before").select_option("left out")
     visit.page.get_by_role("button", name="Add a boost").click()
     visit.page.get_by_label("Boost tracks with").fill("year >= 2000")
-    visit.page.get_by_label("Boost tracks with").press("Enter")
-    expect(visit.list("Popularity").locator(".title")).to_have_count(5)
+    with visit.new_lists(asked_for='"boosts"'):
+        visit.page.get_by_label("Boost tracks with").press("Enter")
     shown = visit.titles("Popularity")
+    assert len(shown) == 5
     assert shown != plain[:5]
     with visiting(browser, address) as other:
         other.page.goto(visit.page.url)
