@@ -32,7 +32,7 @@ def choose(epoch: Epoch, user_id: str, shares: Sequence[float]) -> Arm:
 
     ``shares``: (arms,), summing to 1.
     """
-    arms, place = epoch.experiment.arms, position(epoch.salt, user_id)
+    arms, place = epoch.experiment.arms, position(epoch.id.salt, user_id)
     # The last arm takes what rounding leaves between the shares' sum and 1.
     return next(
         (arm for arm, end in zip(arms, accumulate(shares), strict=True) if place < end), arms[-1]
