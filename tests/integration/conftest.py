@@ -15,15 +15,15 @@ from moto.core.botocore_stubber import BotocoreStubber
 from infra.local import stack
 from infra.local.environment import local_settings
 from infra.local.port import listen
-from infra.template import create_resources, load
-from segue.adapters.aws import dynamodb_client, s3_client
-from segue.adapters.dynamodb import DynamoAvailability, DynamoSessionStore, DynamoUserStore
-from segue.adapters.memory import (
+from infra.memory import (
     MemoryAvailability,
     MemoryResultStore,
     MemorySessionStore,
     MemoryUserStore,
 )
+from infra.template import create_resources, load
+from segue.adapters.aws import dynamodb_client, s3_client
+from segue.adapters.dynamodb import DynamoAvailability, DynamoSessionStore, DynamoUserStore
 from segue.adapters.s3 import S3ResultStore
 from segue.ports import Availability, ResultStore, SessionStore, UserStore
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from infra.benchmarks.bucket import MemoryBucket
+from infra.memory import MemorySessionStore, MemoryUserStore
 from segue.adapters.archive import S3Archive
-from segue.adapters.memory import MemorySessionStore, MemoryUserStore
 from segue.adapters.objects import Objects
 from segue.adapters.s3 import S3ResultStore
 from segue.domain.errors import UnknownUser

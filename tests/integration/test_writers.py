@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+from infra.memory import MemoryModelStore
 from segue.adapters.archive import S3Archive
-from segue.adapters.memory import MemoryModelStore
 from segue.adapters.objects import Objects
 from segue.domain.errors import StaleVersion
 from segue.experiments.experiment import default_experiment

@@ -8,9 +8,9 @@ import pytest
 import snapshot_restore_py
 from botocore.client import BaseClient
 
+from infra.memory import MemoryResultStore
 from segue import bootstrap
 from segue.adapters.aws import disconnect, dynamodb_client, s3_client
-from segue.adapters.memory import MemoryResultStore
 from segue.domain.errors import StoreUnavailable
 from segue.models.registry import load_model
 from segue.reporting.reports import Reports

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from segue.domain.times import DAY, format_time
+from segue.experiments.epoch import Epoch
 from segue.experiments.experiment import Experiment, Mode
 from segue.experiments.tally import Tally
 from segue.models.names import NAMES
@@ -28,7 +29,7 @@ DIFFERENCES = (0.01, 0.02, 0.05, 0.1)
 
 
 def document(
-    experiment: Experiment,
+    epoch: Epoch,
     tally: Tally,
     pending: Mapping[str, int] = MappingProxyType({}),
 ) -> Document:
@@ -38,7 +39,7 @@ def document(
     All of it is values that JSON has. Of a pair of arms, "A" is the control and "B" the other,
     whatever their groups are called.
     """
-    outcomes = tally.outcomes()
+    experiment, outcomes = epoch.experiment, tally.outcomes()
     arms = [Counts(*outcomes.get(arm.group, (0, 0))) for arm in experiment.arms]
     shares = [arm.share for arm in experiment.arms]
     assigned = [
@@ -55,7 +56,7 @@ def document(
     over_time, lifts = courses(pairs, tally, rulings[0].decisive)
     always = {
         "verdicts": verdicts,
-        "experiment": summary(experiment, tally),
+        "experiment": summary(epoch, tally),
         "arms": _arms(experiment, arms, assigned),
         "course": over_time,
         "densities": None if experiment.mode is Mode.INTERLEAVE else densities(experiment, arms),
@@ -81,16 +82,16 @@ def _fixed(experiment: Experiment, tally: Tally, pairs: Sequence[Pair]) -> Docum
     }
 
 
-def summary(experiment: Experiment, tally: Tally) -> Document:
+def summary(epoch: Epoch, tally: Tally) -> Document:
     """Which epoch it is, of how many users, and from when to when outcomes were settled."""
     times = sorted(tally.course)
     return {
-        "name": experiment.base_name,
-        "side": experiment.side,
-        "mode": experiment.mode,
-        "epoch": experiment.epoch,
-        "bundle": experiment.bundle,
-        "window_days": experiment.window / DAY,
+        "name": epoch.experiment.name,
+        "side": epoch.side,
+        "mode": epoch.experiment.mode,
+        "epoch": epoch.number,
+        "bundle": epoch.bundle,
+        "window_days": epoch.experiment.window / DAY,
         "users": tally.users,
         "first_settled": format_time(times[0]) if times else None,
         "last_settled": format_time(times[-1] + tally.step) if times else None,
