@@ -11,7 +11,7 @@ from segue.domain.events import Event
 from segue.domain.times import Window
 from segue.domain.users import User
 from segue.experiments.epoch import Epoch, EpochId
-from segue.experiments.records import Pending, Record, RecordPage, Result, user_hash
+from segue.experiments.records import Exposure, Pending, Record, RecordPage, Result, user_hash
 from segue.experiments.tally import Tally
 from segue.models.bundle import Bundle
 from segue.ports import Archived, Refused
@@ -143,6 +143,16 @@ class MemoryResultStore:
     sealed: set[tuple[EpochId, str]] = field(default_factory=set)
     erasures: dict[str, str] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
+
+    @property
+    def settled(self) -> dict[tuple[EpochId, str], Record]:
+        """All records, by epoch and user."""
+        return {key: it for key, it in self._found() if isinstance(it, Record)}
+
+    @property
+    def exposed(self) -> dict[tuple[EpochId, str], Exposure]:
+        """All exposures that await their outcome, by epoch and user."""
+        return {key: it.exposure for key, it in self._found() if isinstance(it, Pending)}
 
     def find(self, epoch: EpochId, user_id: str) -> Result | None:
         return None if (epoch, user_id) in self.sealed else self.results.get((epoch, user_id))
