@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segue.adapters.parquet import Column, Kind, read_texts, write_parquet
+from segue.adapters.archive.parquet import Column, Kind, read_texts, write_parquet
 
 TEXT = st.text().map(str.encode)
 ROWS = st.lists(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from segue.experiments.bets import log_bets
 from segue.experiments.experiment import Figure
-from segue.experiments.manifest import MOST_RECORDS, SHARDS, shard_of, split, user_hash
+from segue.adapters.archive.manifest import MOST_RECORDS, SHARDS, shard_of, split, user_hash
 from segue.experiments.records import Exposure, Record
 from segue.experiments.tally import MOST_STEPS, Tally
 

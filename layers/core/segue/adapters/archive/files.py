@@ -13,9 +13,9 @@ from uuid import uuid4
 import msgspec
 
 from segue.adapters.objects import Objects
-from segue.adapters.parquet import Column, Kind, read_texts, write_parquet
+from segue.adapters.archive.parquet import Column, Kind, read_texts, write_parquet
 from segue.domain.errors import StoreUnavailable
-from segue.experiments.manifest import File, user_hash
+from segue.adapters.archive.manifest import File, user_hash
 from segue.experiments.records import Record
 
 _PARQUET = "application/vnd.apache.parquet"

@@ -28,12 +28,12 @@ from uuid import uuid4
 
 import msgspec
 
-from segue.adapters.archive_files import ArchiveFiles, Changed, Stored, decoded
+from segue.adapters.archive.files import ArchiveFiles, Changed, Stored, decoded
 from segue.adapters.objects import JSON, Entry, Objects
 from segue.domain.errors import StoreUnavailable, UnknownPosition
 from segue.domain.times import DAY
 from segue.experiments.experiment import Experiment
-from segue.experiments.manifest import (
+from segue.adapters.archive.manifest import (
     SHARDS,
     Compaction,
     File,

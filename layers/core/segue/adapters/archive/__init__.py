@@ -1,0 +1,5 @@
+"""Copies of records by the thousand, as Parquet in S3: few requests a report, and Athena's table.
+
+``manifest``: which files an epoch's archive consists of, and its counts; ``files``: their records;
+``parquet``: as much of the format as they need; ``archive``: how all of it changes.
+"""
