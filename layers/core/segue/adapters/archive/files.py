@@ -1,31 +1,31 @@
-"""The files of an archive: records as Parquet, found again by their users' hashes.
+"""The files of an archive: batches of records as Parquet.
 
 Each is written once, under a name that never recurs, and checked against the manifest when read.
 """
 
-import struct
-import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
-from typing import NamedTuple
 from uuid import uuid4
 
 import msgspec
 
+from segue.adapters.archive.manifest import File
+from segue.adapters.archive.parquet import (
+    Block,
+    Column,
+    Kind,
+    pack,
+    read_blocks,
+    texts_of,
+    write_parquet,
+)
 from segue.adapters.objects import Objects
-from segue.adapters.archive.parquet import Column, Kind, read_texts, write_parquet
 from segue.domain.errors import StoreUnavailable
-from segue.adapters.archive.manifest import File, user_hash
 from segue.experiments.records import Record
 
 _PARQUET = "application/vnd.apache.parquet"
-
-
-class Stored(NamedTuple):
-    """A record, and the very bytes that were written of it."""
-
-    record: Record
-    body: bytes
+# Of a merged file, the rows that are compressed anew together; larger ones are copied as they are.
+_ROWS_TOGETHER = 4_096
 
 
 class Changed(Exception):
@@ -38,60 +38,74 @@ class ArchiveFiles:
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
 
-    def write(self, prefix: str, first: int, end: int, entries: Mapping[str, Stored]) -> File:
-        """A file below ``prefix`` of these records, in the order of their users' hashes."""
-        rows = [entries[digest] for digest in sorted(entries)]
-        body, columns = write_parquet(_columns(rows))
-        key = f"{prefix}{first:02x}-{end - 1:02x}-{uuid4().hex}.parquet"
-        self._objects.create(key, body, _PARQUET)
-        return File(key, first, end, len(rows), sha256(body).hexdigest(), columns)
+    def add(self, prefix: str, batch: int, records: Sequence[Record]) -> File:
+        """A file below ``prefix`` of this batch alone."""
+        return self._write(prefix, batch, batch, [_block(records)])
 
-    def read(self, file: File) -> dict[str, Stored]:
-        """Its records by their users' hashes, in their order."""
+    def users(self, file: File) -> set[str]:
+        """Whose records it holds."""
+        return {user.decode() for block in self._read(file) for user in texts_of(block[_USER])}
+
+    def merge(self, prefix: str, files: Sequence[File]) -> File:
+        """A file of all records of these neighbours. Large ones are copied, not decoded."""
+        blocks = [block for file in files for block in self._read(file)]
+        if sum(file.records for file in files) <= _ROWS_TOGETHER:
+            blocks = [_block([record for block in blocks for record in _records(block)])]
+        return self._write(prefix, files[0].first, files[-1].last, blocks)
+
+    def without(self, prefix: str, file: File, user_id: str) -> tuple[File | None, Record] | None:
+        """A file of the others' records, if there are any, and the user's; None without one."""
+        blocks = self._read(file)
+        for place, block in enumerate(blocks):
+            if user_id.encode() in texts_of(block[_USER]):
+                records = {record.exposure.user_id: record for record in _records(block)}
+                erased = records.pop(user_id)
+                blocks[place : place + 1] = [_block([*records.values()])] if records else []
+                rest = self._write(prefix, file.first, file.last, blocks) if blocks else None
+                return rest, erased
+        return None
+
+    def _write(self, prefix: str, first: int, last: int, blocks: Sequence[Block]) -> File:
+        body = write_parquet([*_COLUMNS], blocks)
+        key = f"{prefix}{first}-{last}-{uuid4().hex}.parquet"
+        self._objects.put(key, body, _PARQUET)
+        records = sum(block[_RECORD].rows for block in blocks)
+        return File(key, first, last, records, sha256(body).hexdigest())
+
+    def _read(self, file: File) -> list[Block]:
         found = self._objects.read(file.key)
         if found is None:
             raise Changed
         body, _ = found
         if sha256(body).hexdigest() != file.sha256:
             raise StoreUnavailable(f"results: {file.key} is not what the manifest says it is")
-        start, length = file.columns["record"]
-        stored = [decoded(text) for text in read_texts(body[start : start + length])]
-        return {user_hash(it.record.exposure.user_id): it for it in stored}
-
-    def hashes(self, file: File) -> set[str]:
-        """The hashes of its users, read without their records."""
-        found = self._objects.read(file.key, file.columns["user_id"])
-        if found is None:
-            raise Changed
-        try:
-            return {user_hash(text.decode()) for text in read_texts(found[0])}
-        except (OSError, EOFError, zlib.error, struct.error, UnicodeDecodeError) as error:
-            raise StoreUnavailable(f"results: {file.key} cannot be read: {error}") from error
+        return read_blocks(len(_COLUMNS), body)
 
 
-def decoded(body: bytes) -> Stored:
-    """Raises msgspec.DecodeError."""
-    return Stored(msgspec.json.decode(body, type=Record), body)
+def _records(block: Block) -> list[Record]:
+    return [msgspec.json.decode(text, type=Record) for text in texts_of(block[_RECORD])]
 
 
-def _columns(rows: Sequence[Stored]) -> list[Column]:
-    """What Athena finds: the original service's names where it had one, and the record itself."""
-    records = [row.record for row in rows]
-    exposures = [record.exposure for record in records]
+def _block(records: Sequence[Record]) -> Block:
+    return [pack(column, [*map(value, records)]) for column, value in _COLUMNS.items()]
 
-    def texts(name: str, values: Iterable[str]) -> Column:
-        return Column(name, Kind.TEXT, [value.encode() for value in values])
 
-    errors = [None if it.error is None else it.error.encode() for it in exposures]
-    return [
-        Column("record", Kind.TEXT, [row.body for row in rows]),
-        texts("user_id", (it.user_id for it in exposures)),
-        texts("group", (it.group for it in exposures)),
-        texts("model", (it.model for it in exposures)),
-        texts("bundle", (it.bundle for it in exposures)),
-        Column("recomm_successful", Kind.TRUTH, [record.successful for record in records]),
-        Column("created_at", Kind.TIME, [it.created_at for it in exposures]),
-        Column("as_of", Kind.TIME, [it.as_of for it in exposures]),
-        Column("settled_at", Kind.TIME, [record.settled_at for record in records]),
-        Column("error", Kind.TEXT, errors, optional=True),
-    ]
+def _error(record: Record) -> bytes | None:
+    error = record.exposure.error
+    return None if error is None else error.encode()
+
+
+# What Athena finds: the original service's names where it had one, and the record itself.
+_COLUMNS: Mapping[Column, Callable[[Record], bytes | int | None]] = {
+    Column("record", Kind.TEXT): msgspec.json.encode,
+    Column("user_id", Kind.TEXT): lambda it: it.exposure.user_id.encode(),
+    Column("group", Kind.TEXT): lambda it: it.exposure.group.encode(),
+    Column("model", Kind.TEXT): lambda it: it.exposure.model.encode(),
+    Column("bundle", Kind.TEXT): lambda it: it.exposure.bundle.encode(),
+    Column("recomm_successful", Kind.TRUTH): lambda it: it.successful,
+    Column("created_at", Kind.TIME): lambda it: it.exposure.created_at,
+    Column("as_of", Kind.TIME): lambda it: it.exposure.as_of,
+    Column("settled_at", Kind.TIME): lambda it: it.settled_at,
+    Column("error", Kind.TEXT, optional=True): _error,
+}
+_RECORD, _USER = 0, 1

@@ -1,100 +1,84 @@
 """The table of contents of an epoch's archive: which files hold the records, and their counts.
 
-Users are spread over 256 shards by the first byte of ``sha256(user_id)``. A file holds the records
-of a run of neighbouring shards, in the order of the users' hashes: one file holds them all while
-they are few, and splits in halves as they become many, down to one file for each shard.
+A new batch of records is a new file. Files grow as the archive does, an order of magnitude at a
+time: so they stay few, and a record is rewritten about as often as the number of records has
+digits.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from hashlib import sha256
-from typing import TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from segue.experiments.tally import Tally
 
-T = TypeVar("T")
-
-SHARDS = 256
-# Of one file, unless it holds a single shard. A page reads one or two files of this size.
-MOST_RECORDS = 4_096
-
-
-def user_hash(user_id: str) -> str:
-    """Where the user stands in the order of the records: ``sha256(user_id)`` in hexadecimal."""
-    return sha256(user_id.encode()).hexdigest()
-
-
-def shard_of(digest: str) -> int:
-    """The shard of a user's hash: its first byte."""
-    return int(digest[:2], 16)
+# Of base 8: a file of 32,768 records is large enough.
+_DIGIT_BITS = 3
+_FULL = 5
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file of the archive and the shards ``first <= shard < end`` that it holds whole.
-
-    ``columns`` gives the place of a column's values within the file, as offset and length in
-    bytes, so that one column can be read without the others.
-    """
+    """A file of the archive, and the batches ``first`` to ``last`` that it holds whole."""
 
     key: str
     first: int
-    end: int
+    last: int
     records: int
     sha256: str
-    columns: Mapping[str, tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """An epoch's archive as of its ``revision``: files in the order of their shards, and counts.
+    """An epoch's archive as of its ``revision``: files in the order of their batches, and counts.
 
-    There is no file before the first record; from then on each shard is in one of them.
+    ``batch`` is the number of the latest batch, from 1 on. While it is not ``noted``, it is a file
+    of its own. Batches that an erasure has left nothing of are in no file.
     """
 
-    experiment: str
-    epoch: int
     revision: int = 0
-    records: int = 0
+    batch: int = 0
+    noted: bool = True
     files: tuple[File, ...] = ()
     tally: Tally = field(default_factory=Tally)
 
-    def file_of(self, shard: int) -> File | None:
-        """The file that holds the shard; None where there is no file at all."""
-        return next((file for file in self.files if file.first <= shard < file.end), None)
+    def file_of(self, batch: int | None) -> File | None:
+        """The file that holds the batch; None where none does."""
+        files = (it for it in self.files if batch is not None and it.first <= batch <= it.last)
+        return next(files, None)
 
-    def replaced(self, old: Iterable[File], new: Iterable[File], tally: Tally) -> "Manifest":
-        """The next revision, with these files for those and these counts."""
-        gone = {file.key for file in old}
-        kept = [file for file in self.files if file.key not in gone]
-        files = tuple(sorted([*kept, *new], key=lambda file: file.first))
-        records = sum(file.records for file in files)
-        return Manifest(self.experiment, self.epoch, self.revision + 1, records, files, tally)
+    def to_merge(self) -> tuple[File, ...]:
+        """The last files that belong into one, in their order; none where all is well.
+
+        These are the most that together are of a higher order of magnitude than the first of them,
+        none of which is full.
+        """
+        start, records = len(self.files), 0
+        for place in reversed(range(len(self.files))):
+            magnitude = _magnitude(self.files[place].records)
+            if magnitude == _FULL:
+                break
+            records += self.files[place].records
+            if _magnitude(records) > magnitude:
+                start = place
+        return self.files[start:]
+
+    def with_batch(self, file: File, tally: Tally) -> "Manifest":
+        """The next revision, with a file of the next batch, which is counted so."""
+        return replace(
+            self,
+            revision=self.revision + 1,
+            batch=file.last,
+            noted=False,
+            files=(*self.files, file),
+            tally=self.tally.plus(tally),
+        )
+
+    def with_file(self, old: Sequence[File], new: File | None) -> "Manifest":
+        """The next revision, with one file in the place of these neighbours, or with none."""
+        kept = [file for file in self.files if file not in old]
+        files = sorted([*kept, *([new] if new else [])], key=lambda file: file.first)
+        return replace(self, revision=self.revision + 1, files=tuple(files))
 
 
-@dataclass(frozen=True, slots=True)
-class Compaction:
-    """What one compaction did, and the position to go on from; None at the end.
-
-    ``unreadable`` names the raw objects that are no records; they stay where they are.
-    """
-
-    archived: int
-    unreadable: tuple[str, ...]
-    next: str | None
-
-
-def split(
-    first: int, end: int, entries: Mapping[str, T]
-) -> Iterator[tuple[int, int, dict[str, T]]]:
-    """Entries by their users' hashes, of the shards from ``first`` to ``end``, cut into files.
-
-    In halves of halves, until none is too large or narrower than one shard; in order.
-    """
-    if len(entries) <= MOST_RECORDS or end - first == 1:
-        yield first, end, dict(sorted(entries.items()))
-        return
-    middle = (first + end) // 2
-    for begin, stop in ((first, middle), (middle, end)):
-        half = {digest: it for digest, it in entries.items() if begin <= shard_of(digest) < stop}
-        yield from split(begin, stop, half)
+def _magnitude(records: int) -> int:
+    """The number's digits to base 8, less one, and at most those of a full file's."""
+    return min((records.bit_length() - 1) // _DIGIT_BITS, _FULL)
