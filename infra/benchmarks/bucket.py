@@ -11,7 +11,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-_NOW = datetime(2022, 10, 1, tzinfo=UTC)
+WRITTEN_AT = datetime(2022, 10, 1, tzinfo=UTC)
 
 
 @dataclass
@@ -81,7 +81,7 @@ class MemoryBucket:
         start = bisect_right(self._keys, max(StartAfter, Prefix))
         found = [key for key in self._keys[start : start + MaxKeys + 1] if key.startswith(Prefix)]
         contents = [
-            {"Key": key, "ETag": _tag(self._bodies[key]), "LastModified": _NOW}
+            {"Key": key, "ETag": _tag(self._bodies[key]), "LastModified": WRITTEN_AT}
             for key in found[:MaxKeys]
         ]
         return {"Contents": contents, "IsTruncated": len(found) > MaxKeys}
