@@ -18,13 +18,13 @@ from infra.local.port import listen
 from infra.template import create_resources, load
 from segue.adapters.aws import dynamodb_client, s3_client
 from segue.adapters.dynamodb import DynamoAvailability, DynamoSessionStore, DynamoUserStore
+from segue.adapters.exposures import DynamoResultStore
 from segue.adapters.memory import (
     MemoryAvailability,
     MemoryResultStore,
     MemorySessionStore,
     MemoryUserStore,
 )
-from segue.adapters.s3 import S3ResultStore
 from segue.ports import Availability, ResultStore, SessionStore, UserStore
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def stores_on(aws: Aws) -> Stores:
         DynamoSessionStore(aws.dynamodb, aws.names["SessionsTable"]),
         DynamoUserStore(aws.dynamodb, aws.names["UsersTable"]),
         DynamoAvailability(aws.dynamodb, aws.names["TracksTable"]),
-        S3ResultStore(aws.s3, aws.names["Bucket"]),
+        DynamoResultStore(aws.dynamodb, aws.names["ExposuresTable"]),
     )
 
 
