@@ -16,16 +16,28 @@ from infra.local import stack
 from infra.local.environment import local_settings
 from infra.local.port import listen
 from infra.memory import (
+    MemoryArchive,
     MemoryAvailability,
+    MemoryExperimentStore,
     MemoryResultStore,
     MemorySessionStore,
     MemoryUserStore,
 )
 from infra.template import create_resources, load
+from segue.adapters.archive import S3Archive
 from segue.adapters.aws import dynamodb_client, s3_client
 from segue.adapters.dynamodb import DynamoAvailability, DynamoSessionStore, DynamoUserStore
-from segue.adapters.s3 import S3ResultStore
-from segue.ports import Availability, ResultStore, SessionStore, UserStore
+from segue.adapters.experiments import S3ExperimentStore
+from segue.adapters.exposures import DynamoResultStore
+from segue.adapters.objects import Objects
+from segue.ports import (
+    Availability,
+    ExperimentStore,
+    ResultArchive,
+    ResultStore,
+    SessionStore,
+    UserStore,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -41,7 +53,9 @@ class Stores:
     sessions: SessionStore
     users: UserStore
     availability: Availability
+    experiments: ExperimentStore
     results: ResultStore
+    archive: ResultArchive
 
 
 @dataclass(frozen=True)
@@ -98,11 +112,14 @@ def _created() -> Aws:
 
 def stores_on(aws: Aws) -> Stores:
     """The stores as the functions wire them."""
+    objects = Objects(aws.s3, aws.names["Bucket"])
     return Stores(
         DynamoSessionStore(aws.dynamodb, aws.names["SessionsTable"]),
         DynamoUserStore(aws.dynamodb, aws.names["UsersTable"]),
         DynamoAvailability(aws.dynamodb, aws.names["TracksTable"]),
-        S3ResultStore(aws.s3, aws.names["Bucket"]),
+        S3ExperimentStore(objects),
+        DynamoResultStore(aws.dynamodb, aws.names["ExposuresTable"]),
+        S3Archive(objects),
     )
 
 
@@ -111,7 +128,12 @@ def stores(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     """Each implementation of the ports in turn."""
     if request.param == "memory":
         yield Stores(
-            MemorySessionStore(), MemoryUserStore(), MemoryAvailability(), MemoryResultStore()
+            MemorySessionStore(),
+            MemoryUserStore(),
+            MemoryAvailability(),
+            MemoryExperimentStore(),
+            MemoryResultStore(),
+            MemoryArchive(),
         )
         return
     with resources(request, monkeypatch) as aws:

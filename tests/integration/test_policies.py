@@ -67,7 +67,7 @@ class Deployment:
     @property
     def names(self) -> dict[str, str]:
         found = dict(self.aws.names)
-        for table in ("SessionsTable", "UsersTable", "TracksTable"):
+        for table in ("SessionsTable", "UsersTable", "TracksTable", "ExposuresTable"):
             found[f"{table}.Arn"] = f"arn:aws:dynamodb:::table/{found[table]}"
         return found | {
             "Bucket.Arn": f"arn:aws:s3:::{found['Bucket']}",
@@ -97,6 +97,11 @@ class Deployment:
 
     def note(self, operation: str, asked: Mapping[str, Any]) -> None:
         noted = self.calls[self.running]
+        if operation == "TransactWriteItems":
+            for part, each in (pair for parts in asked["TransactItems"] for pair in parts.items()):
+                arn = f"arn:aws:dynamodb:::table/{each['TableName']}"
+                noted.add(Call(f"dynamodb:{part}Item", arn))
+            return
         if "TableName" in asked or "RequestItems" in asked:
             index = f"/index/{asked['IndexName']}" if "IndexName" in asked else ""
             for table in asked.get("RequestItems") or [asked["TableName"]]:
