@@ -213,7 +213,7 @@ def _patterns() -> dict[str, str]:
 
 def load_function(name: str, monkeypatch: pytest.MonkeyPatch) -> Function:
     """Import a function's app.py afresh, with the least environment it needs."""
-    unused = ("SESSIONS_TABLE", "USERS_TABLE", "TRACKS_TABLE", "BUCKET")
+    unused = ("SESSIONS_TABLE", "USERS_TABLE", "TRACKS_TABLE", "EXPOSURES_TABLE", "BUCKET")
     for variable in (*unused, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(variable, "unused")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
