@@ -136,12 +136,16 @@ class MemoryExperimentStore:
 
 @dataclass
 class MemoryResultStore:
-    """``results``: of an epoch and a user; ``batches``: where of these it is archived."""
+    """``results``: of an epoch and a user; ``batches``: where of these it is archived.
+
+    ``page``: how much is answered at a time, where a port says "some".
+    """
 
     results: dict[tuple[EpochId, str], Result] = field(default_factory=dict)
     batches: dict[tuple[EpochId, str], int] = field(default_factory=dict)
     sealed: set[tuple[EpochId, str]] = field(default_factory=set)
     erasures: dict[str, str] = field(default_factory=dict)
+    page: int = 1_000
     _lock: Lock = field(default_factory=Lock)
 
     @property
@@ -176,77 +180,88 @@ class MemoryResultStore:
                 found = self.results[epoch, record.exposure.user_id] = record
             return found
 
-    def due(self, now: int) -> Iterator[list[tuple[EpochId, Pending]]]:
-        found = [(epoch, it) for (epoch, user), it in self._found() if isinstance(it, Pending)]
-        yield [(epoch, it) for epoch, it in found if it.settles_at <= now]
+    def due(self, now: int) -> Iterator[Sequence[tuple[EpochId, Pending]]]:
+        found = [(epoch, it) for (epoch, _), it in self._found() if isinstance(it, Pending)]
+        due = [(epoch, it) for epoch, it in found if it.settles_at <= now]
+        return (due[start : start + self.page] for start in range(0, len(due), self.page))
 
     def records(self, epoch: EpochId, *, limit: int, after: str | None = None) -> RecordPage:
-        behind = digest_at(epoch, after) if after else ""
-        found = {user_hash(user): it for user, it in self._records(epoch).items()}
+        behind = "" if after is None else digest_at(epoch, after)
+        found = {user_hash(it.exposure.user_id): it for it in self._records(epoch)}
         hashes = sorted(it for it in found if it > behind)
         page = hashes[:limit]
         following = position_of(epoch, page[-1]) if len(hashes) > limit else None
         return RecordPage(tuple(found[it] for it in page), following)
 
     def pending(self, epoch: EpochId) -> list[Pending]:
-        return [it for (of, _), it in self._found() if of == epoch and isinstance(it, Pending)]
+        results = {user_hash(user): it for (of, user), it in self._found() if of == epoch}
+        first = [results[it] for it in sorted(results)[: self.page]]
+        return [it for it in first if isinstance(it, Pending)]
 
     def unarchived(self, epoch: EpochId) -> list[Record]:
         records = self._records(epoch)
-        return [it for user, it in records.items() if (epoch, user) not in self.batches]
+        left = [it for it in records if (epoch, it.exposure.user_id) not in self.batches]
+        return left[: self.page]
 
     def epochs_to_archive(self) -> set[EpochId]:
-        return {epoch for epoch, _ in self.results if self.unarchived(epoch)}
+        return {epoch for epoch in {of for (of, _), _ in self._found()} if self.unarchived(epoch)}
 
     def note_archived(self, epoch: EpochId, user_ids: Iterable[str], batch: int) -> None:
-        for user_id in user_ids:
-            if (epoch, user_id) in self.results:
-                self.batches[epoch, user_id] = batch
+        with self._lock:
+            for user_id in user_ids:
+                if isinstance(self.results.get((epoch, user_id)), Record):
+                    self.batches[epoch, user_id] = batch
 
     def of_user(self, user_id: str) -> list[tuple[EpochId, Result]]:
         return [(epoch, it) for (epoch, user), it in self._found() if user == user_id]
 
     def begin_erasure(self, user_id: str) -> list[EpochId]:
-        self.erasures[user_id] = uuid4().hex
-        return [epoch for epoch, user in self.results if user == user_id]
+        with self._lock:
+            self.erasures[user_id] = uuid4().hex
+            return [epoch for epoch, user in self.results if user == user_id]
 
     def seal(self, epoch: EpochId, user_id: str) -> int | None:
         with self._lock:
-            self.sealed.add((epoch, user_id))
-        return self.batches.get((epoch, user_id))
+            if (epoch, user_id) in self.results:
+                self.sealed.add((epoch, user_id))
+            return self.batches.get((epoch, user_id))
 
     def forget(self, epoch: EpochId, user_id: str) -> None:
-        self.results.pop((epoch, user_id), None)
-        self.batches.pop((epoch, user_id), None)
-        self.sealed.discard((epoch, user_id))
+        with self._lock:
+            if (epoch, user_id) in self.sealed:
+                del self.results[epoch, user_id]
+                self.batches.pop((epoch, user_id), None)
+                self.sealed.discard((epoch, user_id))
 
-    def _records(self, epoch: EpochId) -> dict[str, Record]:
-        found = self._found()
-        return {user: it for (of, user), it in found if of == epoch and isinstance(it, Record)}
+    def _records(self, epoch: EpochId) -> list[Record]:
+        return [it for (of, _), it in self._found() if of == epoch and isinstance(it, Record)]
 
     def _found(self) -> list[tuple[tuple[EpochId, str], Result]]:
-        return [(key, it) for key, it in self.results.items() if key not in self.sealed]
+        with self._lock:
+            return [(key, it) for key, it in self.results.items() if key not in self.sealed]
 
 
 @dataclass
 class MemoryArchive:
-    """Of each epoch the users of every batch, and how often anything has changed."""
+    """Of each epoch the records of every batch, and how often anything has changed."""
 
     batches: dict[EpochId, list[dict[str, Record]]] = field(default_factory=dict)
     changes: dict[EpochId, int] = field(default_factory=dict)
     unnoted: set[EpochId] = field(default_factory=set)
+    _lock: Lock = field(default_factory=Lock)
 
     def read(self, epoch: EpochId) -> Archived:
-        batches = self.batches.get(epoch, [])
-        tag = str(self.changes[epoch]) if epoch in self.changes else None
-        tally = Tally.of(record for batch in batches for record in batch.values())
-        return Archived(epoch, tag, tally, len(batches), epoch not in self.unnoted)
+        with self._lock:
+            return self._read(epoch)
 
     def users(self, archived: Archived) -> set[str] | None:
-        changed = self.read(archived.epoch).tag != archived.tag
-        return None if changed else set(self.batches[archived.epoch][-1])
+        with self._lock:
+            changed = self._read(archived.epoch).tag != archived.tag
+            return None if changed else set(self.batches[archived.epoch][-1])
 
     def add(self, archived: Archived, records: Sequence[Record]) -> Archived | None:
+        assert archived.noted
+
         def act() -> None:
             batch = {record.exposure.user_id: record for record in records}
             self.batches.setdefault(archived.epoch, []).append(batch)
@@ -258,18 +273,24 @@ class MemoryArchive:
         return self._change(archived, lambda: self.unnoted.discard(archived.epoch))
 
     def erase(self, epoch: EpochId, user_id: str, batch: int | None) -> None:
-        if batch is None and epoch in self.unnoted:
-            batch = len(self.batches[epoch])
-        if batch is not None:
-            self.batches[epoch][batch - 1].pop(user_id, None)
-        self.changes[epoch] = self.changes.get(epoch, 0) + 1
+        with self._lock:
+            if batches := self.batches.get(epoch):
+                batches[batch - 1 if batch else -1].pop(user_id, None)
+            self.changes[epoch] = self.changes.get(epoch, 0) + 1
 
     def sweep(self, epoch: EpochId, now: int) -> int:  # noqa: ARG002
         return 0
 
+    def _read(self, epoch: EpochId) -> Archived:
+        batches = self.batches.get(epoch, [])
+        tag = str(self.changes[epoch]) if epoch in self.changes else None
+        tally = Tally.of(record for batch in batches for record in batch.values())
+        return Archived(epoch, tag, tally, len(batches), epoch not in self.unnoted)
+
     def _change(self, archived: Archived, act: Callable[[], object]) -> Archived | None:
-        if self.read(archived.epoch).tag != archived.tag:
-            return None
-        act()
-        self.changes[archived.epoch] = self.changes.get(archived.epoch, 0) + 1
-        return self.read(archived.epoch)
+        with self._lock:
+            if self._read(archived.epoch).tag != archived.tag:
+                return None
+            act()
+            self.changes[archived.epoch] = self.changes.get(archived.epoch, 0) + 1
+            return self._read(archived.epoch)

@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 from infra.cli import app
 from infra.service import Service, ServiceError
 from segue.domain.times import DAY
+from segue.experiments.epoch import Epoch
 from segue.experiments.experiment import Arm, Experiment, Mode
 from segue.experiments.records import Exposure, Record
 from segue.experiments.tally import Tally
@@ -54,8 +55,8 @@ def report(arms: tuple[Arm, ...], *counts: tuple[int, int], mode: Mode = Mode.FI
         for arm, (successes, users) in zip(arms, counts, strict=True)
         for place in range(users)
     ]
-    experiment = Experiment("spring", arms, "bundle-1", mode=mode)
-    return json.loads(json.dumps(document(experiment, Tally.of(records))))
+    epoch = Epoch(Experiment("spring", arms, mode=mode), "bundle-1")
+    return json.loads(json.dumps(document(epoch, Tally.of(records))))
 
 
 def _record(group: str, successful: bool, mode: Mode) -> Record:

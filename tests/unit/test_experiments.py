@@ -10,7 +10,8 @@ import pytest
 
 from segue.domain.errors import InvalidRequest
 from segue.domain.times import DAY
-from segue.experiments.experiment import Experiment, Figure, Guardrail, check, default_experiment
+from segue.experiments.epoch import Epoch
+from segue.experiments.experiment import DEFAULT, Experiment, Figure, Guardrail, check
 from segue.experiments.records import Exposure, Record
 from tests.unit.conftest import Function, World
 
@@ -199,13 +200,13 @@ class TestIfNoneMatch:
     def test_lets_one_of_two_that_race_create_it(
         self, ab_test: Function, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        save = world.results.save_experiment
+        save = world.stored_experiments.save
 
-        def beaten(experiment: Experiment, replaces: str | None) -> bool:
-            save(experiment, replaces)  # what the other one put is the very same
-            return save(experiment, replaces)
+        def beaten(epoch: Epoch, replaces: str | None) -> bool:
+            save(epoch, replaces)  # what the other one put is the very same
+            return save(epoch, replaces)
 
-        monkeypatch.setattr(world.results, "save_experiment", beaten)
+        monkeypatch.setattr(world.stored_experiments, "save", beaten)
         assert ab_test.call("PUT", NAME, {"arms": TWO}, headers=self.ANY)[0] == 412
         assert put(ab_test)[1]["epoch"] == 1
 
@@ -222,20 +223,26 @@ def test_a_condition_that_names_no_version_is_malformed(
     assert put(ab_test) == (200, first)
 
 
+def following(world: World) -> tuple[Epoch, str]:
+    """What somebody else would save next: another epoch, in place of the version that is stored."""
+    found = world.stored_experiments.running("test")
+    assert found
+    return found[0].following("theirs"), found[1]
+
+
 @pytest.mark.parametrize("header", ["If-Match", "If-None-Match"])
 def test_whoever_won_is_told_so_though_somebody_else_has_changed_it_since(
     ab_test: Function, world: World, monkeypatch: pytest.MonkeyPatch, header: str
 ) -> None:
     tag = put(ab_test)[1]["etag"] if header == "If-Match" else "*"
-    save = world.results.save_experiment
+    save = world.stored_experiments.save
 
-    def saved_and_changed(experiment: Experiment, replaces: str | None) -> bool:
-        won = save(experiment, replaces)
-        stored, tag = world.results.experiments["test"]
-        save(stored.next_epoch("theirs"), tag)
+    def saved_and_changed(epoch: Epoch, replaces: str | None) -> bool:
+        won = save(epoch, replaces)
+        save(*following(world))
         return won
 
-    monkeypatch.setattr(world.results, "save_experiment", saved_and_changed)
+    monkeypatch.setattr(world.stored_experiments, "save", saved_and_changed)
     body = {"arms": TWO, "window_days": 14}
     status, _, row = ab_test.call("PUT", NAME, body, headers={header: tag})
     assert (status, row["bundle"]) == (200 if header == "If-Match" else 201, "theirs")
@@ -244,13 +251,13 @@ def test_whoever_won_is_told_so_though_somebody_else_has_changed_it_since(
 def test_a_swap_whose_answer_was_lost_counts_once(
     ab_test: Function, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save = world.results.save_experiment
+    save = world.stored_experiments.save
 
     def saved_though_it_seems_not(*arguments: Any) -> bool:
         save(*arguments)
         return False
 
-    monkeypatch.setattr(world.results, "save_experiment", saved_though_it_seems_not)
+    monkeypatch.setattr(world.stored_experiments, "save", saved_though_it_seems_not)
     assert put(ab_test)[0] == 201
     assert put(ab_test, window_days=14)[1]["epoch"] == 2
 
@@ -259,16 +266,15 @@ def test_a_swap_that_somebody_else_won_is_tried_on_what_they_made_of_it(
     ab_test: Function, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(ab_test)
-    save = world.results.save_experiment
-    theirs = [world.results.experiments["test"]]
+    save = world.stored_experiments.save
+    theirs = [following(world)]
 
-    def beaten_once(experiment: Experiment, replaces: str | None) -> bool:
+    def beaten_once(epoch: Epoch, replaces: str | None) -> bool:
         while theirs:
-            found, tag = theirs.pop()
-            save(found.next_epoch("theirs"), tag)
-        return save(experiment, replaces)
+            save(*theirs.pop())
+        return save(epoch, replaces)
 
-    monkeypatch.setattr(world.results, "save_experiment", beaten_once)
+    monkeypatch.setattr(world.stored_experiments, "save", beaten_once)
     assert put(ab_test, window_days=14)[1]["epoch"] == 3
 
 
@@ -320,13 +326,13 @@ def test_an_invalid_field_is_named(
 ) -> None:
     status, body = put(ab_test, **fields)
     assert (status, body.get("field")) == (422, field)
-    assert "test" not in world.results.experiments
+    assert world.stored_experiments.running("test") is None
 
 
 def test_a_margin_that_is_no_number_is_refused() -> None:
     guardrails = (Guardrail(Figure.LATENCY, math.nan),)
     with pytest.raises(InvalidRequest, match="to less than 25000 ms for latency"):
-        check(replace(default_experiment("b"), guardrails=guardrails), {1, 2})
+        check(replace(DEFAULT, guardrails=guardrails), {1, 2})
 
 
 @pytest.mark.parametrize("name", ["Test", "te.st", "default.live", "a%2Fb", "x" * 65, "%C5%BC"])
@@ -345,19 +351,16 @@ def test_an_experiment_that_was_stored_before_there_were_modes_is_read() -> None
     stored = {
         "name": "default",
         "arms": [arm("A", 1), arm("B", 2)],
-        "bundle": "b",
-        "epoch": 1,
         "window": 30 * DAY,
     }
     read = msgspec.json.decode(json.dumps(stored), type=Experiment)
-    assert read == default_experiment("b")
+    assert read == DEFAULT
 
 
 def test_an_experiment_that_was_stored_with_directions_is_read() -> None:
     stored = {
         "name": "default",
         "arms": [arm("A", 1), arm("B", 2)],
-        "bundle": "b",
         "guardrails": [rail("skip_rate", 0.02, "lower")],
     }
     read = msgspec.json.decode(json.dumps(stored), type=Experiment)
