@@ -84,10 +84,10 @@ class Maintenance:
         while epochs := self._results.epochs_to_archive():
             before = work.archived
             for epoch in sorted(epochs):
-                work.archived += self._compactor.compact(epoch)
+                work.archived += _attempt(work, epoch, self._compactor.compact)
                 if not has_time():
                     return
-            # Somebody else is at what is left.
+            # Somebody else is at what is left, or it fails.
             if work.archived == before:
                 return
 
@@ -96,4 +96,18 @@ class Maintenance:
             for epoch in running.sides:
                 if not has_time():
                     return
-                work.swept += self._archive.sweep(epoch.id, self._clock.now())
+                work.swept += _attempt(work, epoch.id, self._sweep_one)
+
+    def _sweep_one(self, epoch: EpochId) -> int:
+        return self._archive.sweep(epoch, self._clock.now())
+
+
+def _attempt(work: Work, epoch: EpochId, step: Callable[[EpochId], int]) -> int:
+    """What the step answers; 0 where it fails, so that other epochs have their turn."""
+    try:
+        return step(epoch)
+    except StoreUnavailable as error:
+        fault = f"{epoch.experiment}, {epoch.side}: {error}"
+        if fault not in work.faults:
+            work.faults.append(fault)
+        return 0
