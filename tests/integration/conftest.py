@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 ROOT = Path(__file__).parents[2]
+TEMPLATE = load(ROOT / "template.yaml")
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def _answer_one_at_a_time(patch: pytest.MonkeyPatch) -> None:
 
 def _created() -> Aws:
     dynamodb, s3 = dynamodb_client(), s3_client()
-    names = create_resources(load(ROOT / "template.yaml"), dynamodb, s3, f"test-{uuid4().hex[:8]}")
+    names = create_resources(TEMPLATE, dynamodb, s3, f"test-{uuid4().hex[:8]}")
     return Aws(dynamodb, s3, names)
 
 

@@ -58,12 +58,6 @@ def test_endless_conflicts_are_given_up(aws: Aws, monkeypatch: pytest.MonkeyPatc
         stores_on(aws).results.add_record(EXPERIMENT, RECORD)
 
 
-def test_a_write_whose_answer_was_lost_is_found_by_the_retry(aws: Aws) -> None:
-    stores_on(aws).results.add_record(EXPERIMENT, RECORD)  # arrived, though nobody was told
-    assert stores_on(aws).results.add_record(EXPERIMENT, RECORD) == RECORD
-    assert stores_on(aws).results.records(EXPERIMENT, limit=9).records == (RECORD,)
-
-
 def test_a_compare_and_swap_of_what_is_gone_fails(aws: Aws) -> None:
     assert not stores_on(aws).results.save_experiment(EXPERIMENT, '"0123456789abcdef"')
 
@@ -112,12 +106,3 @@ def test_a_throttled_query_is_unavailable(aws: Aws, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(aws.dynamodb, "query", first_failing(aws.dynamodb.query, 99, fault))
     with pytest.raises(StoreUnavailable, match="ProvisionedThroughput"):
         stores_on(aws).sessions.events("1", Window(0, 100))
-
-
-def test_a_record_that_cannot_be_read_is_named(aws: Aws) -> None:
-    results = stores_on(aws).results
-    results.add_record(EXPERIMENT, RECORD)
-    (entry,) = aws.s3.list_objects_v2(Bucket=aws.names["Bucket"])["Contents"]
-    aws.s3.put_object(Bucket=aws.names["Bucket"], Key=entry["Key"], Body=b"not a record")
-    with pytest.raises(StoreUnavailable, match=entry["Key"]):
-        results.records(EXPERIMENT, limit=9)

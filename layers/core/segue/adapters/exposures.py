@@ -68,7 +68,9 @@ _COMMON = (
     b'"figures":{"latency":,"diversity":0.},"propensities":{},"seen":{}}'
 )
 # Why a transaction was given up that may succeed a moment later; "None" is said of its other parts.
-_PASSING = frozenset({"None", "TransactionConflict", "ThrottlingError"})
+_PASSING = frozenset(
+    {"None", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
+)
 _FAILED = "ConditionalCheckFailed"
 
 T = TypeVar("T")
