@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 import pytest
 from playwright.sync_api import Browser, Page, ViewportSize
-from segue.adapters.experiments import S3ExperimentStore
-from segue.adapters.exposures import DynamoResultStore
 
 from infra.pictures import CHROMIUM, browsing
 from segue.adapters.archive import S3Archive
+from segue.adapters.experiments import S3ExperimentStore
+from segue.adapters.exposures import DynamoResultStore
 from segue.adapters.objects import Objects
 from segue.domain.times import DAY, SECOND
 from segue.experiments.assignment import assign

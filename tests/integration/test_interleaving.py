@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from segue.adapters.experiments import S3ExperimentStore
 
 from infra.benchmarks.bucket import MemoryBucket
 from infra.memory import MemoryResultStore, MemorySessionStore, MemoryUserStore
 from segue.adapters.archive import S3Archive
+from segue.adapters.experiments import S3ExperimentStore
 from segue.adapters.objects import Objects
 from segue.domain.errors import UnknownUser
 from segue.domain.times import DAY

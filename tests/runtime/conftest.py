@@ -14,8 +14,6 @@ from tempfile import TemporaryDirectory
 
 import boto3
 import pytest
-from segue.adapters.experiments import S3ExperimentStore
-from segue.adapters.exposures import DynamoResultStore
 
 from infra.local import stack
 from infra.local.environment import local_settings
@@ -23,6 +21,8 @@ from infra.local.port import listen
 from infra.template import Template, create_resources, load
 from segue.adapters.archive import S3Archive
 from segue.adapters.dynamodb import DynamoSessionStore, DynamoUserStore
+from segue.adapters.experiments import S3ExperimentStore
+from segue.adapters.exposures import DynamoResultStore
 from segue.adapters.objects import Objects
 from segue.domain.times import format_time
 from segue.models.bundle import Bundle

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segue.adapters.experiments import S3ExperimentStore
-from segue.adapters.exposures import DynamoResultStore
-
 from segue.adapters.archive import S3Archive
 from segue.adapters.dynamodb import DynamoSessionStore, DynamoUserStore
+from segue.adapters.experiments import S3ExperimentStore
+from segue.adapters.exposures import DynamoResultStore
 from tests.runtime.emulator import Function, RunningFunction
 
 ROOT = Path(__file__).parents[2]
