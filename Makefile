@@ -73,8 +73,8 @@ deploy-local: .venv/test .venv-sam/done .venv-stack/done $(NEWMAN)  ## Deploy on
 run-deployed: $(BUNDLE)/manifest.json .venv-sam/done .venv-stack/done  ## Deploy likewise, to try it out
 	@$(BIN)/python -m infra.deployed --data "$(DATA)" --bundle $(BUNDLE) --state $(STATE)/deployed
 
-pictures: .venv/test  ## Take the README's pictures of the explorer, of what `make run` serves
-	$(BIN)/python -m infra.pictures http://127.0.0.1:8000
+pictures: $(BUNDLE)/manifest.json .venv/test  ## Take the README's pictures anew; not beside `make run`
+	$(BIN)/python -m infra.pictures
 
 bench: $(BUNDLE)/manifest.json  ## What requests and memory cost on this machine; training not again
 	@$(BIN)/segue bench --bundle $(BUNDLE)

@@ -1,7 +1,6 @@
 """The report's page on a test of made-up listeners: ``python -m infra.simulations.page FILE.html``.
 
-The README's picture of it: ``chromium --headless --window-size=1160,1320 --screenshot=report.png
-FILE.html``. The same seed gives the same page.
+``make pictures`` takes the README's pictures of it. The same seed gives the same page.
 """
 
 from pathlib import Path
