@@ -795,13 +795,14 @@ class TestWhatAwsMayDo:
             return {"Items": entries} if "IndexName" in asked else query(**asked)
 
         results.settle(EPOCH, record(users[0]))
-        erased(results, users[1])
         results.note_archived(EPOCH, users[3:4], 1)
         erased(results, users[4])
+        # Who came back since, with an exposure that is not due yet.
+        results.add(EPOCH, pending(users[1], settles_at=NOW + 2 * DAY), erased(results, users[1]))
         monkeypatch.setattr(aws.dynamodb, "query", behind)
         assert users_of([it for _, it in due(results, NOW + DAY)]) == [users[2]]
         assert users_of(results.unarchived(EPOCH)) == [users[5]]
-        assert users_of(results.pending(EPOCH)) == [users[2]]
+        assert users_of(results.pending(EPOCH)) == users[1:3]
         assert users_of(listed(results)) == [users[0], users[3], users[5]]
 
 
