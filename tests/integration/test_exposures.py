@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from random import Random
+from string import ascii_letters, digits
 from typing import Any
 from uuid import uuid4
 
@@ -795,13 +796,14 @@ class TestWhatAwsMayDo:
             return {"Items": entries} if "IndexName" in asked else query(**asked)
 
         results.settle(EPOCH, record(users[0]))
-        erased(results, users[1])
         results.note_archived(EPOCH, users[3:4], 1)
         erased(results, users[4])
+        # Who came back since, with an exposure that is not due yet.
+        results.add(EPOCH, pending(users[1], settles_at=NOW + 2 * DAY), erased(results, users[1]))
         monkeypatch.setattr(aws.dynamodb, "query", behind)
         assert users_of([it for _, it in due(results, NOW + DAY)]) == [users[2]]
         assert users_of(results.unarchived(EPOCH)) == [users[5]]
-        assert users_of(results.pending(EPOCH)) == [users[2]]
+        assert users_of(results.pending(EPOCH)) == users[1:3]
         assert users_of(listed(results)) == [users[0], users[3], users[5]]
 
 
@@ -809,15 +811,14 @@ class TestWhatAwsMayDo:
 class TestCost:
     """A write of up to 1,024 bytes is one unit, a read of up to 4,096."""
 
-    # As long as an id is wherever a service makes one.
+    # Ids as services make them: of random letters and digits, which nothing compresses.
     USER = "6f1c1f0e-8a55-4d0c-9c86-0b7a1a6f2e11"
     PLAIN = Exposure(
         USER,
         "A",
         "autoencoder",
         "20240901T101112Z-3fa8c1d2e4b5",
-        # Twenty ids of 22 letters and digits, which nothing compresses.
-        tuple(f"{Random(place).getrandbits(128):032x}"[:22] for place in range(20)),
+        tuple("".join(Random(place).choices(ascii_letters + digits, k=22)) for place in range(20)),
         NOW,
         NOW + 12_345,
         before=0.34782608695652173,

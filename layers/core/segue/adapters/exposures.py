@@ -1,4 +1,4 @@
-"""Results of experiments in DynamoDB: one item for each user and epoch.
+"""Results of experiments in DynamoDB, one item for each user and epoch.
 
 ::
 
@@ -189,9 +189,7 @@ class DynamoResultStore:
             found = pool.map(lambda digit: self._settled(digit, epoch, _UNARCHIVED), _DIGITS)
             items = pool.map(self._read, _batches(chain.from_iterable(found)))
             results = [
-                _result(item)
-                for item in chain.from_iterable(items)
-                if "archived_in" not in item and _epoch(item) == epoch
+                _result(item) for item in chain.from_iterable(items) if "archived_in" not in item
             ]
         return [result for result in results if isinstance(result, Record)]
 
