@@ -488,6 +488,14 @@ def assert_cheap(world: World, record_bytes: float) -> None:
     assert world.archive.read(EPOCH).tally.users == state.tally.users + 1_000 - 2
 
 
+def test_many_small_batches_take_no_more_room_than_a_large_one() -> None:
+    small, large = World(), World()
+    small.add(*[1] * 64)
+    large.add(64)
+    sizes = [len(world.body(*world.files())) for world in (small, large)]
+    assert sizes[0] == sizes[1]
+
+
 def test_other_libraries_read_all_files_as_one_table(tmp_path: Path) -> None:
     world = World()
     world.add(3_000, 2_000, 8, 1, 2, 1)
