@@ -97,8 +97,13 @@ class Tally:
     experiments: int
 
     def __str__(self) -> str:
+        return self.to_digits(1)
+
+    def to_digits(self, digits: int) -> str:
+        """As a share in percent, with so many digits behind the point, and Wilson's interval."""
         low, high = wilson(Counts(self.count, self.experiments))
-        return f"{self.count / self.experiments:.1%} ({low:.1%} to {high:.1%})"
+        share = self.count / self.experiments
+        return f"{share:.{digits}%} ({low:.{digits}%} to {high:.{digits}%})"
 
 
 @dataclass(frozen=True, slots=True)
