@@ -20,6 +20,7 @@ from segue.statistics.evalue import DECISIVE, evidence_at, log_evidence, log_mea
 from segue.statistics.fixed_horizon import pooled_z
 from segue.statistics.multiplicity import decisive_together
 from segue.statistics.posterior import posterior
+from segue.statistics.power import users_needed
 from segue.statistics.sample_ratio import check_sample_ratio
 
 
@@ -136,6 +137,14 @@ def test_thompson_sampling_is_that_of_every_user_by_itself(arms: Arms) -> None:
         assert rule[test] == decided
     if arms.rates[0] != arms.rates[1]:
         assert rule.sum() > 0
+
+
+@pytest.mark.parametrize("rates", [(0.3, 0.7), (0.1, 0.3), (0.6, 0.8)])
+def test_with_the_users_needed_four_in_five_tests_have_been_decided(
+    rates: tuple[float, float],
+) -> None:
+    decided, _ = aa.fixed_shares(Arms(rates), drawn(round(users_needed(*rates)), 1_000))
+    assert decided.mean() == pytest.approx(0.8, abs=0.05)
 
 
 def test_the_command_prints_a_line_for_every_row_and_repeats_itself(tmp_path: Path) -> None:
