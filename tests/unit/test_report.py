@@ -244,7 +244,7 @@ class TestFigures:
     def test_power_says_how_far_along_the_test_is(self) -> None:
         (power,) = document(epoch(), counted(A=(70, 100), B=(70, 100)))["power"]
         done = {it["difference"]: it["done"] for it in power["needed"]}
-        assert done[0.05] == pytest.approx(200 / 2_500, rel=0.05)
+        assert done[0.05] == pytest.approx(200 / 5_400, rel=0.05)
         assert done[0.01] < done[0.02] < done[0.05] < done[0.1]
 
     def test_the_epoch_is_told(self) -> None:

@@ -69,13 +69,15 @@ def document(
     comparisons = [
         _comparison(*each) for each in zip(pairs, rulings, over_time, lifts, strict=True)
     ]
-    fixed = _fixed(experiment, tally, pairs)
+    fixed = _fixed(experiment, tally, pairs, rulings[0].decisive)
     return always | {"comparisons": comparisons, "sample_ratio": _sample_ratio(ratio)} | fixed
 
 
-def _fixed(experiment: Experiment, tally: Tally, pairs: Sequence[Pair]) -> Document:
+def _fixed(
+    experiment: Experiment, tally: Tally, pairs: Sequence[Pair], decisive: float
+) -> Document:
     return {
-        "power": [_power(pair) for pair in pairs],
+        "power": [_power(pair, decisive) for pair in pairs],
         "guardrails": check_guardrails(experiment, tally),
         "breakdowns": [it for pair in pairs for it in breakdowns(pair, tally)],
         "covariate": [it for pair in pairs for it in covariate(pair, tally)],
@@ -158,14 +160,16 @@ def _sample_ratio(ratio: SampleRatio) -> Document:
     }
 
 
-def _power(pair: Pair) -> Document:
-    """How many users one look at the end would take, and the part of them that there is."""
+def _power(pair: Pair, decisive: float) -> Document:
+    """How many users the verdict takes to find a gain, and the part of them that there is."""
     rate, users = pair.a.rate, pair.a.users + pair.b.users
     needed = [
         {"difference": gain, "users": found.users_needed, "done": found.done}
         for gain in DIFFERENCES
         if rate is not None and rate + gain <= 1
-        if (found := progress(pair.a, pair.b, gain, pair.share))
+        if (found := progress(pair.a, pair.b, gain, pair.share, decisive))
     ]
-    detectable = detectable_difference(0.5 if rate is None else rate, users, share=pair.share)
+    detectable = detectable_difference(
+        0.5 if rate is None else rate, users, share=pair.share, decisive=decisive
+    )
     return {**pair.names, "detectable_difference": detectable, "needed": needed}
