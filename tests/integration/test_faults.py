@@ -10,14 +10,13 @@ from segue.adapters import dynamodb, objects
 from segue.domain.errors import StoreUnavailable
 from segue.domain.events import Event, EventType
 from segue.domain.times import Window
-from segue.experiments.experiment import default_experiment
-from segue.experiments.records import Exposure, Record
+from segue.experiments.epoch import Epoch
+from segue.experiments.experiment import DEFAULT
 from tests.integration.conftest import Aws, stores_on
 
 pytestmark = pytest.mark.parametrize("aws", ["moto"], indirect=True)
 
-EXPERIMENT = default_experiment("bundle")
-RECORD = Record(Exposure("1", "A", "autoencoder", "bundle", ("t",), 5, 6), True, 7)
+EPOCH = Epoch(DEFAULT, "bundle")
 EVENTS = [Event("1", str(place), place, EventType.PLAY, "t") for place in range(60)]
 
 
@@ -48,18 +47,18 @@ def test_a_conflict_with_another_writer_is_tried_again(
 ) -> None:
     conflict = failing("ConditionalRequestConflict", "PutObject")
     monkeypatch.setattr(aws.s3, "put_object", first_failing(aws.s3.put_object, 3, conflict))
-    assert stores_on(aws).results.add_record(EXPERIMENT, RECORD) == RECORD
+    assert stores_on(aws).experiments.save(EPOCH, None)
 
 
 def test_endless_conflicts_are_given_up(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
     conflict = failing("ConditionalRequestConflict", "PutObject")
     monkeypatch.setattr(aws.s3, "put_object", first_failing(aws.s3.put_object, 99, conflict))
     with pytest.raises(StoreUnavailable, match="too many writers"):
-        stores_on(aws).results.add_record(EXPERIMENT, RECORD)
+        stores_on(aws).experiments.save(EPOCH, None)
 
 
 def test_a_compare_and_swap_of_what_is_gone_fails(aws: Aws) -> None:
-    assert not stores_on(aws).results.save_experiment(EXPERIMENT, '"0123456789abcdef"')
+    assert not stores_on(aws).experiments.save(EPOCH, '"0123456789abcdef"')
 
 
 @pytest.mark.parametrize("code", ["SlowDown", "InternalError", "AccessDenied", "NoSuchBucket"])
@@ -69,7 +68,7 @@ def test_what_s3_refuses_is_unavailable_and_says_why(
     fault = failing(code, "GetObject")
     monkeypatch.setattr(aws.s3, "get_object", first_failing(aws.s3.get_object, 99, fault))
     with pytest.raises(StoreUnavailable, match=code):
-        stores_on(aws).results.record(EXPERIMENT, "1")
+        stores_on(aws).experiments.running("default")
 
 
 def test_items_that_a_throttled_table_leaves_over_are_written_again(
