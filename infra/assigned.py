@@ -274,7 +274,7 @@ def _record(name: str, user: _User, experiment: Experiment) -> Record:
 
 def _on_arms(control: Arm, *, given_control: bool, given_shares: bool) -> Iterator[str]:
     if not given_control:
-        why = "as it is called" if control.group.lower() in _CONTROLS else "the first by name"
+        why = "by its name" if control.group.lower() in _CONTROLS else "the first by name"
         yield f"The control is {control.group}, {why}; --control names another."
     if not given_shares:
         yield "Arms are taken to have been allotted equal shares of users; --shares says otherwise."
