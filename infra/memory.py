@@ -206,10 +206,12 @@ class MemoryResultStore:
     def epochs_to_archive(self) -> set[EpochId]:
         return {epoch for epoch in {of for (of, _), _ in self._found()} if self.unarchived(epoch)}
 
-    def note_archived(self, epoch: EpochId, user_ids: Iterable[str], batch: int) -> None:
+    def note_archived(self, epoch: EpochId, records: Iterable[Record], batch: int) -> None:
         with self._lock:
-            for user_id in user_ids:
-                if isinstance(self.results.get((epoch, user_id)), Record):
+            for record in records:
+                user_id = record.exposure.user_id
+                found = self.results.get((epoch, user_id))
+                if isinstance(found, Record) and found.exposure == record.exposure:
                     self.batches[epoch, user_id] = batch
 
     def of_user(self, user_id: str) -> list[tuple[EpochId, Result]]:
@@ -254,10 +256,10 @@ class MemoryArchive:
         with self._lock:
             return self._read(epoch)
 
-    def users(self, archived: Archived) -> set[str] | None:
+    def latest(self, archived: Archived) -> list[Record] | None:
         with self._lock:
             changed = self._read(archived.epoch).tag != archived.tag
-            return None if changed else set(self.batches[archived.epoch][-1])
+            return None if changed else list(self.batches[archived.epoch][-1].values())
 
     def add(self, archived: Archived, records: Sequence[Record]) -> Archived | None:
         assert archived.noted

@@ -97,8 +97,9 @@ class World:
         state: Archived | None = archive.read(EPOCH)
         assert state
         if not state.noted:
-            users = archive.users(state)
-            state = None if users is None else self._note(archive, state, map(int, users))
+            latest = archive.latest(state)
+            users = [int(it.exposure.user_id) for it in latest or ()]
+            state = None if latest is None else self._note(archive, state, users)
         fresh = sorted(self.users - self.noted.keys())
         if state and fresh:
             state = archive.add(state, [record(user) for user in fresh])
@@ -382,16 +383,16 @@ def test_a_batch_of_which_nothing_is_left_leaves_no_file_and_a_number() -> None:
     assert world.archive.read(EPOCH).batch == 3
 
 
-def test_the_latest_batch_says_whose_records_it_holds_until_it_has_changed() -> None:
+def test_the_latest_batch_says_which_records_it_holds_until_it_has_changed() -> None:
     world = with_a_batch_that_is_not_noted()
     state = world.archive.read(EPOCH)
     assert (state.batch, state.noted) == (8, False)
-    assert world.archive.users(state) == {"100", "101"}
+    assert world.archive.latest(state) == [record(100), record(101)]
     world.erase(100)
-    assert world.archive.users(state) is None
-    assert world.archive.users(world.archive.read(EPOCH)) == {"101"}
+    assert world.archive.latest(state) is None
+    assert world.archive.latest(world.archive.read(EPOCH)) == [record(101)]
     world.erase(101)
-    assert world.archive.users(world.archive.read(EPOCH)) == set()
+    assert world.archive.latest(world.archive.read(EPOCH)) == []
 
 
 def test_a_batch_on_top_of_one_that_is_not_noted_is_refused() -> None:
@@ -411,7 +412,7 @@ def test_what_was_read_before_a_change_changes_nothing() -> None:
     world.add(1)
     assert world.archive.add(empty, [record(7)]) is None
     assert world.archive.note(empty) is None
-    assert world.archive.users(empty) is None
+    assert world.archive.latest(empty) is None
     world.holds({0})
     world.holds_no_other_file()
 
@@ -551,7 +552,7 @@ def test_a_file_that_is_not_what_the_manifest_says_is_named() -> None:
     world.client.put_object(Bucket="bucket", Key=key, Body=bytes(body), ContentType="")
     state = world.archive.read(EPOCH)
     for act in (
-        lambda: world.archive.users(state),
+        lambda: world.archive.latest(state),
         lambda: world.archive.note(state),
         lambda: world.archive.erase(EPOCH, "100", 8),
     ):

@@ -60,6 +60,11 @@ def record(user: str, *tracks: str, settled_at: int = NOW + DAY) -> Record:
     return Record(exposure(user, *tracks), True, settled_at)
 
 
+def note(results: ResultStore, users: Sequence[str], batch: int, epoch: EpochId = EPOCH) -> None:
+    """Note the records that ``record`` makes for these users."""
+    results.note_archived(epoch, [record(user) for user in users], batch)
+
+
 def users_of(found: Sequence[Result]) -> list[str]:
     return [result.exposure.user_id for result in found]
 
@@ -257,18 +262,18 @@ class TestErasure:
     def test_tells_which_batch_of_the_archive_holds_the_record(self, results: ResultStore) -> None:
         for user in "12":
             results.add(EPOCH, record(user))
-        results.note_archived(EPOCH, ["1"], 7)
+        note(results, ["1"], 7)
         assert results.seal(EPOCH, "1") == 7
         # Noted by a compaction that had read the record before it was sealed.
         assert results.seal(EPOCH, "2") is None
-        results.note_archived(EPOCH, ["2"], 8)
+        note(results, ["2"], 8)
         assert results.seal(EPOCH, "2") == 8
         assert results.find(EPOCH, "2") is None
 
     def test_leaves_nothing(self, results: ResultStore) -> None:
         results.add(EPOCH, record("1"))
         erased(results, "1")
-        results.note_archived(EPOCH, ["1"], 7)
+        note(results, ["1"], 7)
         for _ in range(2):
             assert results.seal(EPOCH, "1") is None
             results.forget(EPOCH, "1")
@@ -398,7 +403,7 @@ class TestRecords:
                 erased(results, gone)
                 results.add(EPOCH, pending(new))
                 results.settle(EPOCH, record(new))
-            results.note_archived(EPOCH, found, 1)
+            note(results, found, 1)
         assert len(set(found)) == len(found)
         assert [user for user in found if user in staying] == staying
         assert found == in_order(found)
@@ -473,16 +478,16 @@ class TestArchiving:
         results.add(EPOCH, pending("pending"))
         assert sorted(users_of(results.unarchived(EPOCH))) == sorted(users)
         for _ in range(2):
-            results.note_archived(EPOCH, users[:30], 1)
+            note(results, users[:30], 1)
         assert sorted(users_of(results.unarchived(EPOCH))) == sorted(users[30:])
-        results.note_archived(EPOCH, users[30:], 2)
+        note(results, users[30:], 2)
         assert results.unarchived(EPOCH) == []
         assert len(listed(results)) == 40
         assert results.find(EPOCH, "0") == record("0")
 
     def test_what_is_pending_is_not_noted(self, results: ResultStore) -> None:
         results.add(EPOCH, pending("1"))
-        results.note_archived(EPOCH, ["1"], 1)
+        note(results, ["1"], 1)
         assert len(due(results, NOW + DAY)) == 1
         results.settle(EPOCH, record("1"))
         assert results.unarchived(EPOCH) == [record("1")]
@@ -496,7 +501,7 @@ class TestArchiving:
         assert results.epochs_to_archive() == set(OTHERS)
         results.settle(EPOCH, record("7"))
         assert results.epochs_to_archive() == {EPOCH, *OTHERS}
-        results.note_archived(OTHERS[0], [str(user) for user in range(20)], 1)
+        note(results, [str(user) for user in range(20)], 1, OTHERS[0])
         assert results.epochs_to_archive() == {EPOCH, OTHERS[1]}
 
     def test_names_epochs_without_reading_all_that_is_left_of_them(self, aws: Aws) -> None:
@@ -520,7 +525,7 @@ class TestArchiving:
         while left:
             found = users_of(results.unarchived(EPOCH))
             assert {user_hash(user)[0] for user in found} == {user_hash(it)[0] for it in left}
-            results.note_archived(EPOCH, found, 1)
+            note(results, found, 1)
             left -= set(found)
         assert results.unarchived(EPOCH) == []
 
@@ -566,10 +571,12 @@ class Model:
         self.stored[user] = outcome
         return outcome
 
-    def note(self, user: str, batch: int) -> None:
+    def note(self, outcome: Record, batch: int) -> None:
+        user = outcome.exposure.user_id
+        there = self.stored.get(user)
         if user in self.sealed:
             self.sealed[user] = batch
-        elif isinstance(self.stored.get(user), Record):
+        elif isinstance(there, Record) and there.exposure == outcome.exposure:
             self.archived[user] = batch
 
     def seal(self, user: str) -> int | None:
@@ -609,8 +616,9 @@ def check(results: ResultStore, model: Model, epoch: EpochId, call: Call) -> Non
         outcome = record(user, track)
         assert results.settle(epoch, outcome) == model.settle(outcome)
     elif name == "note":
-        results.note_archived(epoch, [user], batch)
-        model.note(user, batch)
+        outcome = record(user, track)
+        results.note_archived(epoch, [outcome], batch)
+        model.note(outcome, batch)
     elif name == "seal":
         assert results.seal(epoch, user) == model.seal(user)
     elif name == "forget":
@@ -657,7 +665,7 @@ class TestWhatAwsMayDo:
         for call, answer in (
             (lambda: results.add(EPOCH, pending("1")), pending("1")),
             (lambda: results.settle(EPOCH, record("1")), record("1")),
-            (lambda: results.note_archived(EPOCH, ["1"], 5), None),
+            (lambda: note(results, ["1"], 5), None),
             (lambda: results.seal(EPOCH, "1"), 5),
             (lambda: results.forget(EPOCH, "1"), None),
         ):
@@ -796,7 +804,7 @@ class TestWhatAwsMayDo:
             return {"Items": entries} if "IndexName" in asked else query(**asked)
 
         results.settle(EPOCH, record(users[0]))
-        results.note_archived(EPOCH, users[3:4], 1)
+        note(results, users[3:4], 1)
         erased(results, users[4])
         # Who came back since, with an exposure that is not due yet.
         results.add(EPOCH, pending(users[1], settles_at=NOW + 2 * DAY), erased(results, users[1]))
@@ -850,7 +858,7 @@ class TestCost:
         outcome = Record(made, True, NOW, dict.fromkeys(made.owners, 10), figures)
         results.settle(EPOCH, outcome)
         sizes.append(size_of(raw(aws, self.USER)))
-        results.note_archived(EPOCH, [self.USER], 12_345)
+        results.note_archived(EPOCH, [outcome], 12_345)
         sizes.append(size_of(raw(aws, self.USER)))
         assert max(sizes) <= 1_024
 
@@ -862,7 +870,7 @@ class TestCost:
         names = ("user_id", "epoch", "part", "place")
         keys = {name: raw(aws, "1")[name] for name in names}
         results.settle(EPOCH, record("1"))
-        results.note_archived(EPOCH, ["1"], 1)
+        note(results, ["1"], 1)
         item = raw(aws, "1")
         assert {name: item[name] for name in names} == keys
         assert not {"queue", "turn"} & item.keys()

@@ -5,6 +5,7 @@ from threading import Semaphore, Thread
 from typing import Any
 
 from segue.experiments.epoch import EpochId
+from segue.experiments.records import Record
 
 Pause = Callable[[], None]
 
@@ -28,10 +29,10 @@ class Stepped:
 
         return call
 
-    def note_archived(self, epoch: EpochId, user_ids: Iterable[str], batch: int) -> None:
-        for user_id in sorted(user_ids):
+    def note_archived(self, epoch: EpochId, records: Iterable[Record], batch: int) -> None:
+        for record in records:
             self._pause()
-            self._store.note_archived(epoch, [user_id], batch)
+            self._store.note_archived(epoch, [record], batch)
 
 
 class Killed(BaseException):

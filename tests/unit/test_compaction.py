@@ -34,8 +34,8 @@ STEPS = range(20)
 CROWD = tuple(map(str, range(12)))
 
 
-def record(user_id: str) -> Record:
-    exposure = Exposure(user_id, "A", "model", "bundle", ("track",), 0, 0)
+def record(user_id: str, created_at: int = 0) -> Record:
+    exposure = Exposure(user_id, "A", "model", "bundle", ("track",), 0, created_at)
     return Record(exposure, successful=int(user_id) % 3 == 0, settled_at=0)
 
 
@@ -168,6 +168,20 @@ class TestAtOnce:
             )
             service.compact_all()
             service.holds(set(USERS) - {user_id})
+
+    @pytest.mark.parametrize("step", STEPS)
+    def test_who_was_erased_and_comes_back_is_archived_again(self, step: int) -> None:
+        service = Service()
+
+        def come_back(pause: Pause) -> None:
+            service.erase(pause)
+            erasure = service.results.erasures[ERASED]
+            pause()
+            service.results.add(EPOCH, record(ERASED, created_at=1), erasure)
+
+        interleave([0] * step + [1] * 100, service.compact_all, come_back)
+        service.compact_all()
+        service.holds(USERS)
 
     @given(st.lists(st.integers(0, 3), max_size=80), st.integers(1, 3))
     def test_two_of_each_in_any_order(self, order: list[int], page: int) -> None:

@@ -195,8 +195,11 @@ class ResultStore(Protocol):
         """Epochs with unarchived records: all of them, or some; none where nothing is left."""
         ...
 
-    def note_archived(self, epoch: EpochId, user_ids: Iterable[str], batch: int) -> None:
-        """Note of these users' records which batch of the archive holds them. Safe to repeat."""
+    def note_archived(self, epoch: EpochId, records: Iterable[Record], batch: int) -> None:
+        """Note which batch of the archive holds these records. Safe to repeat.
+
+        A later record of a user who was erased and came back is none of these.
+        """
         ...
 
     def of_user(self, user_id: str) -> list[tuple[EpochId, Result]]:
@@ -248,8 +251,8 @@ class ResultArchive(Protocol):
         """The archive as it stands. Costs the same whatever it holds."""
         ...
 
-    def users(self, archived: Archived) -> set[str] | None:
-        """The users of the latest batch; None where the archive has changed since."""
+    def latest(self, archived: Archived) -> Sequence[Record] | None:
+        """The records of the latest batch; None where the archive has changed since."""
         ...
 
     def add(self, archived: Archived, records: Sequence[Record]) -> Archived | None:

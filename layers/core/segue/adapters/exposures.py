@@ -198,21 +198,21 @@ class DynamoResultStore:
         with ThreadPoolExecutor(_WORKERS) as pool:
             return set().union(*pool.map(self._settled_epochs, _DIGITS))
 
-    def note_archived(self, epoch: EpochId, user_ids: Iterable[str], batch: int) -> None:
-        """One UpdateItem a user, sixteen at a time."""
+    def note_archived(self, epoch: EpochId, records: Iterable[Record], batch: int) -> None:
+        """One UpdateItem a record, sixteen at a time."""
 
-        def note(user_id: str) -> None:
+        def note(exposure: Exposure) -> None:
             self._change(
-                _key(epoch, user_id),
+                _key(epoch, exposure.user_id),
                 "SET archived_in = :batch REMOVE queue, turn",
-                # Who is being erased has no outcome any more, and the erasure wants to know.
-                "attribute_exists(outcome) OR attribute_exists(user_id) AND "
-                "attribute_not_exists(exposure)",
-                {":batch": {"N": str(batch)}},
+                # What is being erased has no exposure any more, and the erasure wants to know.
+                "attribute_exists(outcome) AND digest = :digest "
+                "OR attribute_exists(user_id) AND attribute_not_exists(exposure)",
+                {":batch": {"N": str(batch)}, ":digest": {"S": _digest(exposure)}},
             )
 
         with ThreadPoolExecutor(_WORKERS) as pool:
-            list(pool.map(note, user_ids))
+            list(pool.map(note, (record.exposure for record in records)))
 
     def of_user(self, user_id: str) -> list[tuple[EpochId, Result]]:
         """One Query; further pages only beyond a megabyte."""

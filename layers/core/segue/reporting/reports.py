@@ -98,10 +98,11 @@ class Reports:
         records = self._results.unarchived(archived.epoch)
         if archived.noted or not records:
             return records
-        users = self._archive.users(archived)
-        if users is None:
+        latest = self._archive.latest(archived)
+        if latest is None:
             return None
-        return [record for record in records if record.exposure.user_id not in users]
+        counted = {record.exposure for record in latest}
+        return [record for record in records if record.exposure not in counted]
 
     def _pending(self, epoch: EpochId) -> Counter[str]:
         """Of each group, how many await their outcome, of the epoch's first users by hash.

@@ -5,7 +5,10 @@ notes that. Whoever comes next first does what of this was not done; so records 
 unarchived are in no batch, whatever was stopped or raced before.
 """
 
+from collections.abc import Sequence
+
 from segue.experiments.epoch import EpochId
+from segue.experiments.records import Record
 from segue.ports import Archived, ResultArchive, ResultStore
 
 # How often one begins anew because another was faster.
@@ -31,16 +34,16 @@ class Compactor:
         added = self._archive.add(archived, records)
         if added is None:
             return 0
-        self._note(added, {record.exposure.user_id for record in records})
+        self._note(added, records)
         return len(records)
 
     def _noted(self, archived: Archived) -> Archived | None:
         """The archive, all of it noted; None where it is another's by now."""
         if archived.noted:
             return archived
-        users = self._archive.users(archived)
-        return None if users is None else self._note(archived, users)
+        records = self._archive.latest(archived)
+        return None if records is None else self._note(archived, records)
 
-    def _note(self, archived: Archived, users: set[str]) -> Archived | None:
-        self._results.note_archived(archived.epoch, users, archived.batch)
+    def _note(self, archived: Archived, records: Sequence[Record]) -> Archived | None:
+        self._results.note_archived(archived.epoch, records, archived.batch)
         return self._archive.note(archived)

@@ -44,14 +44,14 @@ class S3Archive:
         """One GetObject."""
         return _archived(epoch, *self._manifest(epoch))
 
-    def users(self, archived: Archived) -> set[str] | None:
+    def latest(self, archived: Archived) -> Sequence[Record] | None:
         """Two GetObjects, one of them of the latest batch's file."""
         manifest = self._unchanged(archived)
         if manifest is None:
             return None
         latest = manifest.file_of(manifest.batch)
         try:
-            return self._files.users(latest) if latest else set()
+            return self._files.records(latest) if latest else []
         except Changed:
             return None
 

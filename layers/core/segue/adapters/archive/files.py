@@ -42,9 +42,9 @@ class ArchiveFiles:
         """A file below ``prefix`` of this batch alone."""
         return self._write(prefix, batch, batch, [_block(records)])
 
-    def users(self, file: File) -> set[str]:
-        """Whose records it holds."""
-        return {user.decode() for block in self._read(file) for user in texts_of(block[_USER])}
+    def records(self, file: File) -> list[Record]:
+        """All that it holds."""
+        return [record for block in self._read(file) for record in _records(block)]
 
     def merge(self, prefix: str, files: Sequence[File]) -> File:
         """A file of all records of these neighbours. Large ones are copied, not decoded."""
