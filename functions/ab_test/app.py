@@ -39,7 +39,11 @@ def perform() -> Response[str]:
 def results() -> Response[str]:
     asked = parse_results(app.current_event)
     page = experiments.results(
-        asked.experiment, live=asked.live, limit=asked.limit, after=asked.next
+        asked.experiment,
+        live=asked.live,
+        number=asked.epoch,
+        limit=asked.limit,
+        after=asked.next,
     )
     return results_response(page, asked.limit, app.current_event)
 

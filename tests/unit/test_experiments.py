@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 
-from segue.domain.errors import InvalidRequest
+from segue.domain.errors import InvalidRequest, UnknownExperiment
 from segue.domain.times import DAY
 from segue.experiments.epoch import Epoch
 from segue.experiments.experiment import DEFAULT, Experiment, Figure, Guardrail, check
@@ -119,6 +119,27 @@ def test_a_change_leaves_the_records_of_the_epoch_before(ab_test: Function, worl
     put(ab_test, "/experiments/default", window_days=14)
     assert ab_test.call("GET", "/ab_test/results")[2]["results"] == []
     assert len(world.results.settled) == 1
+
+
+def test_an_epoch_that_is_over_can_still_be_read(ab_test: Function, world: World) -> None:
+    world.play("1", world.tracks(0, 9))
+    put(ab_test, "/experiments/default", window_days=14)
+    ab_test.call("POST", "/perform_ab_test", {"user_id": 1})
+    put(ab_test, "/experiments/default", window_days=21)
+
+    def listed(epoch: str) -> tuple[int, Any]:
+        status, _, body = ab_test.call("GET", "/ab_test/results", query={"epoch": epoch})
+        return status, body.get("results") or body.get("detail")
+
+    (row,) = listed("1")[1]
+    assert row["user_id"] == 1
+    assert listed("2") == (200, None)
+    assert listed("3") == (404, "experiment 'default' has had no epoch 3 yet")
+    assert listed("0")[0] == 422
+    report = world.reports.report("default", live=False, number=1)["experiment"]
+    assert (report["epoch"], report["window_days"], report["users"]) == (1, 14, 1)
+    with pytest.raises(UnknownExperiment):
+        world.reports.report("default", live=False, number=3)
 
 
 def test_each_experiment_is_replayed_listed_and_cleared_by_itself(

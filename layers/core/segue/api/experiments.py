@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 
 from segue.api.http import (
     MAX_PAGE,
+    EpochNumber,
     ExperimentName,
     ListLength,
     Live,
@@ -64,10 +65,11 @@ class ExperimentQuery(Struct):
 
 
 class SideQuery(Struct):
-    """Which experiment, and which side of it."""
+    """Which experiment, and which side and epoch of it."""
 
     experiment: ExperimentName = DEFAULT_NAME
     live: Live = False
+    epoch: EpochNumber | None = None
     format: Annotated[Literal["json", "html"], _GOES_BEFORE] | None = None
 
 
@@ -76,6 +78,7 @@ class ResultsQuery(Struct):
 
     experiment: ExperimentName = DEFAULT_NAME
     live: Live = False
+    epoch: EpochNumber | None = None
     limit: PageLength = MAX_PAGE
     next: Position | None = None
     format: Annotated[Literal["json", "csv"], _GOES_BEFORE] | None = None
@@ -228,10 +231,11 @@ def parse_experiment_name(event: APIGatewayProxyEvent) -> str:
     return _checked(read_query(event, ExperimentQuery).experiment)
 
 
-def parse_side(event: APIGatewayProxyEvent) -> tuple[str, bool]:
-    """The experiment's name, and whether its live side is meant. Raises InvalidRequest."""
+def parse_side(event: APIGatewayProxyEvent) -> SideQuery:
+    """Raises InvalidRequest naming the field."""
     query = read_query(event, SideQuery)
-    return _checked(query.experiment), query.live
+    _checked(query.experiment)
+    return query
 
 
 def parse_results(event: APIGatewayProxyEvent) -> ResultsQuery:

@@ -32,12 +32,13 @@ class Reports:
         self._results = results
         self._archive = archive
 
-    def report(self, name: str, *, live: bool) -> Document:
-        """Of the running epoch, in replay or live. Raises UnknownExperiment, StoreUnavailable."""
-        found = self._experiments.running(name)
-        if found is None:
-            raise UnknownExperiment(f"there is no experiment {name!r}")
-        epoch = found[0].live if live else found[0]
+    def report(self, name: str, *, live: bool, number: int | None = None) -> Document:
+        """Of the epoch of this number, or the running one, in replay or live.
+
+        Raises UnknownExperiment and StoreUnavailable.
+        """
+        epoch = self._epoch(name, number)
+        epoch = epoch.live if live else epoch
         # In this order: who is settled in between is in neither, and nobody in both.
         tally = self._tally(epoch.id)
         return document(epoch, tally, self._pending(epoch.id))
@@ -59,6 +60,15 @@ class Reports:
         """
         fixed = [epoch for epoch in self._running() if epoch.experiment.mode is Mode.FIXED]
         return [off for epoch in fixed for off in self._off(epoch)]
+
+    def _epoch(self, name: str, number: int | None) -> Epoch:
+        running = self._experiments.running(name)
+        if running is None:
+            raise UnknownExperiment(f"there is no experiment {name!r}")
+        epoch = running[0] if number is None else self._experiments.epoch(name, number)
+        if epoch is None:
+            raise UnknownExperiment(f"experiment {name!r} has had no epoch {number} yet")
+        return epoch
 
     def _running(self) -> list[Epoch]:
         """Every experiment's epoch by name, in replay and live."""

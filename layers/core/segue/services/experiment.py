@@ -39,17 +39,27 @@ class Experiments:
         return undisturbed_by_erasure(lambda erasure: self._perform(user_id, name, erasure))
 
     def results(
-        self, name: str = DEFAULT_NAME, *, live: bool = False, limit: int, after: str | None = None
+        self,
+        name: str = DEFAULT_NAME,
+        *,
+        live: bool = False,
+        number: int | None = None,
+        limit: int,
+        after: str | None = None,
     ) -> RecordPage:
-        """A page of the records of the side's running epoch, behind the position ``after``.
+        """A page of the records of an epoch's side, behind the position ``after``.
+
+        The epoch is the one of this number, or the running one.
 
         Raises UnknownExperiment, and UnknownPosition for one that no page of this list gave.
         """
         found = self._experiments.running(name)
         if found is None and name != DEFAULT_NAME:
             raise UnknownExperiment(f"there is no experiment {name!r}")
-        number = found[0].number if found else 1
-        epoch = EpochId(name, number, Side.LIVE if live else Side.REPLAY)
+        running = found[0].number if found else 1
+        if number is not None and number > running:
+            raise UnknownExperiment(f"experiment {name!r} has had no epoch {number} yet")
+        epoch = EpochId(name, number or running, Side.LIVE if live else Side.REPLAY)
         return self._results.records(epoch, limit=limit, after=after)
 
     def clear(self, name: str = DEFAULT_NAME) -> None:
