@@ -19,7 +19,7 @@ from segue.api.experiments import (
 from segue.api.http import json_response, read_user_id
 from segue.api.recommendations import live_answer, parse_live
 from segue.api.telemetry import observe_outcome, observe_shown
-from segue.services.experiment import Pending
+from segue.experiments.records import Pending
 
 app = create_app()
 experiments = bootstrap.experiments()
@@ -38,10 +38,14 @@ def perform() -> Response[str]:
 @app.get("/ab_test/results")
 def results() -> Response[str]:
     asked = parse_results(app.current_event)
-    experiment, page = experiments.results(
-        asked.experiment, live=asked.live, limit=asked.limit, after=asked.next
+    page = experiments.results(
+        asked.experiment,
+        live=asked.live,
+        number=asked.epoch,
+        limit=asked.limit,
+        after=asked.next,
     )
-    return results_response(experiment, page, asked.limit, app.current_event)
+    return results_response(page, asked.limit, app.current_event)
 
 
 @app.delete("/ab_test/results")
@@ -67,7 +71,7 @@ def list_experiments() -> Response[str]:
 @app.put("/experiments/<name>")
 def save(name: str) -> Response[str]:
     saved = epochs.save(*parse_experiment(name, app.current_event))
-    row = experiment_row(saved.experiment, saved.tag)
+    row = experiment_row(saved.epoch, saved.tag)
     return json_response(row, 201 if saved.created else 200, headers={"ETag": saved.tag})
 
 

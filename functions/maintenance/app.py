@@ -1,4 +1,4 @@
-"""Run by a schedule: settles outcomes whose window has passed, and compacts records.
+"""Run by a schedule: settles outcomes whose window has passed, and archives records.
 
 An event of ``{"settle": false}`` asks for the latter alone.
 """

@@ -1,14 +1,17 @@
-"""What a report, a page and a look-up cost beside a million archived results.
+"""What it costs to archive a million results, a thousand at a time, and to ask the archive.
 
-Records are made up (seeded) and archived by the very compaction that the service runs, in a bucket
-in memory: times are of one core without a network, requests and bytes are those of S3.
+Records are made up (seeded) and archived as the service does it, in a bucket in memory: times are
+of one core's work without a network, requests and bytes are those of S3.
 """
 
 import json
 import random
 import time
-from collections.abc import Callable, Iterator
+import tracemalloc
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import count, islice
 from typing import Annotated, Any
 
 import typer
@@ -16,41 +19,46 @@ import typer
 from infra.benchmarks.bucket import MemoryBucket
 from infra.cli.options import Json
 from infra.cli.output import console, write_json
-from infra.progress import Report, progress_bars
-from segue.adapters.archive import BATCH, S3Archive
+from segue.adapters.archive import S3Archive
 from segue.adapters.objects import Objects
-from segue.adapters.s3 import S3ResultStore
 from segue.domain.times import DAY
 from segue.experiments.assignment import assign
-from segue.experiments.experiment import DEFAULT_NAME, default_experiment
-from segue.experiments.manifest import user_hash
+from segue.experiments.epoch import Epoch
+from segue.experiments.experiment import DEFAULT
 from segue.experiments.records import Exposure, Record
-from segue.reporting.reports import Reports
 
 _NOW = 1_662_000_000_000
 _TRACKS = 20_000
 _LIST = 20
-_PAGE = 1_000
+_BATCH = 1_000
+# After so many batches, all there is becomes a file that is large enough.
+_BATCHES_TO_FULL = 33
+_EPOCH = Epoch(DEFAULT, "bundle")
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One question's cost: seconds, requests, of them reads of objects, and bytes read."""
+    """What one thing costs at so many archived records, in seconds, requests and bytes.
+
+    The mean where it is done many times.
+    """
 
     question: str
+    archived: int
     seconds: float
-    requests: int
-    reads: int
-    read_bytes: int
+    requests: float
+    reads: float
+    writes: float
+    read_bytes: float
+    written_bytes: float
 
 
-def records(users: int, seed: int) -> Iterator[Record]:
-    """Made-up records of these users in the order of their hashes, as a compaction meets them."""
+def records(seed: int) -> Iterator[Record]:
+    """Made-up records of users 0, 1 and so on."""
     chance = random.Random(seed)
-    experiment = default_experiment("bundle")
     tracks = [f"{chance.getrandbits(128):022x}"[:22] for _ in range(_TRACKS)]
-    for user in sorted(map(str, range(users)), key=user_hash):
-        arm = assign(experiment, user)
+    for user in map(str, count()):
+        arm = assign(_EPOCH, user)
         # A few tracks are recommended to many.
         shown = tuple(tracks[int(_TRACKS * chance.random() ** 3)] for _ in range(_LIST))
         exposure = Exposure(
@@ -74,57 +82,83 @@ def records(users: int, seed: int) -> Iterator[Record]:
         )
 
 
-def fill(store: S3ResultStore, archive: S3Archive, users: int, seed: int, report: Report) -> None:
-    """Write all records, and compact them batch by batch."""
-    experiment = default_experiment("bundle")
-    store.save_experiment(experiment, None)
-    for done, record in enumerate(records(users, seed), start=1):
-        store.add_record(experiment, record)
-        if done % BATCH == 0 or done == users:
-            archive.compact(experiment)
-            report("results", done, users)
+class Growing:
+    """An archive that grows, in a bucket that counts."""
+
+    def __init__(self, seed: int) -> None:
+        self.bucket = MemoryBucket()
+        # It has as much of S3's client as the archive calls.
+        client: Any = self.bucket
+        self.archive = S3Archive(Objects(client, "bucket"))
+        self.archived = 0
+        self._made = records(seed)
+
+    def appending(self, batches: int) -> Iterator[Callable[[], None]]:
+        """Read, add a batch, and note it, which merges files now and then: so many times."""
+        for _ in range(batches):
+            yield partial(self._append, list(islice(self._made, _BATCH)))
+            self.archived += _BATCH
+
+    def measure(self, question: str, acts: Iterable[Callable[[], object]]) -> Measured:
+        """The mean of these. What they take to prepare is not counted."""
+        seconds = []
+        with self.bucket.counting() as cost:
+            for act in acts:
+                start = time.process_time()
+                act()
+                seconds.append(time.process_time() - start)
+        means = {name: value / len(seconds) for name, value in asdict(cost).items()}
+        return Measured(question, self.archived, sum(seconds) / len(seconds), **means)
+
+    def _append(self, new: list[Record]) -> None:
+        added = self.archive.add(self.archive.read(_EPOCH.id), new)
+        assert added
+        self.archive.note(added)
 
 
-def measure(bucket: MemoryBucket, question: str, ask: Callable[[], Any]) -> Measured:
-    """Ask once."""
-    with bucket.counting() as cost:
-        start = time.perf_counter()
-        ask()
-        seconds = time.perf_counter() - start
-    return Measured(question, seconds, **asdict(cost))
+def measured(growing: Growing, users: int) -> Iterator[Measured]:
+    """Archive so many, and ask whenever there are ten times as many as before."""
+    archive, epoch, wanted = growing.archive, _EPOCH.id, _BATCH
+    while wanted <= users:
+        batches = (wanted - growing.archived) // _BATCH
+        yield growing.measure("1,000 more records", growing.appending(batches))
+        yield growing.measure("read for a report", [partial(archive.read, epoch)])
+        user, batch = wanted // 3, wanted // 3 // _BATCH + 1
+        yield growing.measure(
+            "erasure of a user", [partial(archive.erase, epoch, str(user), batch)]
+        )
+        wanted *= 10
+
+
+def merge_bytes(seed: int) -> int:
+    """The memory that the largest merge takes at most."""
+    *before, last = Growing(seed).appending(_BATCHES_TO_FULL)
+    for append in before:
+        append()
+    tracemalloc.start()
+    last()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return peak
 
 
 def main(
-    users: Annotated[int, typer.Option(min=1, help="How many results.")] = 1_000_000,
+    users: Annotated[int, typer.Option(min=1_000, help="How many results.")] = 1_000_000,
     seed: Annotated[int, typer.Option(help="The same seed makes the same records.")] = 7,
     json_file: Json = None,
 ) -> None:
-    """Archive made-up results, and measure what it costs to ask about them."""
-    out = console(json_file)
-    bucket: Any = MemoryBucket()
-    store, archive = S3ResultStore(bucket, "bucket"), S3Archive(Objects(bucket, "bucket"))
-    start = time.perf_counter()
-    with progress_bars(out) as report:
-        fill(store, archive, users, seed, report)
-    out.print(
-        f"{users:,} results written and compacted in {time.perf_counter() - start:,.0f} s, "
-        f"{bucket.stored_bytes / 1e6:,.0f} MB"
-    )
-    experiment, middle = default_experiment("bundle"), user_hash("0")
-    questions: dict[str, Callable[[], Any]] = {
-        "report": lambda: Reports(store).report(DEFAULT_NAME, live=False),
-        "first page": lambda: store.records(experiment, limit=_PAGE),
-        "a later page": lambda: store.records(experiment, limit=_PAGE, after=middle),
-        "one user's record": lambda: store.record(experiment, "1"),
-        "a user without one": lambda: store.record(experiment, "nobody"),
-        "erasure of a user": lambda: store.erase(experiment, "1"),
-    }
-    found = [measure(bucket, question, ask) for question, ask in questions.items()]
-    for it in found:
+    """Archive made-up results, and measure what it costs to add to them and to ask about them."""
+    out, growing = console(json_file), Growing(seed)
+    found: list[Measured] = []
+    for it in measured(growing, users):
+        found.append(it)
         out.print(
-            f"{it.question:<20}{it.seconds:>8.3f} s{it.requests:>4} requests{it.reads:>4} reads"
-            f"{it.read_bytes / 1e6:>8.2f} MB"
+            f"{it.archived:>9,} {it.question:<20}{it.seconds:>7.3f} s{it.requests:>6.1f} requests"
+            f"{it.reads:>6.1f} reads{it.writes:>5.1f} writes"
+            f"{it.read_bytes / 1e6:>8.2f} MB read{it.written_bytes / 1e6:>7.2f} MB written"
         )
+    peak = merge_bytes(seed)
+    out.print(f"{growing.bucket.stored_bytes / 1e6:,.0f} MB; a merge takes {peak / 1e6:,.0f} MB")
     write_json(json.dumps([asdict(it) for it in found], indent=2), json_file)
 
 

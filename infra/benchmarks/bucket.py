@@ -11,16 +11,18 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-_NOW = datetime(2022, 10, 1, tzinfo=UTC)
+WRITTEN_AT = datetime(2022, 10, 1, tzinfo=UTC)
 
 
 @dataclass
 class Cost:
-    """Requests, of which ``reads`` got an object or part of one, and the bytes that were read."""
+    """Requests, of which ``reads`` got an object and ``writes`` put one, and bytes either way."""
 
     requests: int = 0
     reads: int = 0
+    writes: int = 0
     read_bytes: int = 0
+    written_bytes: int = 0
 
 
 @dataclass
@@ -37,19 +39,14 @@ class MemoryBucket:
         self.cost = Cost()
         yield self.cost
 
-    def get_object(self, *, Bucket: str, Key: str, Range: str = "") -> dict[str, Any]:  # noqa: N803, ARG002
+    def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803, ARG002
         self.cost.requests += 1
         if Key not in self._bodies:
             raise _error("NoSuchKey")
         body = self._bodies[Key]
-        if Range:
-            first, last = Range.removeprefix("bytes=").split("-")
-            part = body[int(first) : int(last) + 1]
-        else:
-            part = body
         self.cost.reads += 1
-        self.cost.read_bytes += len(part)
-        return {"Body": BytesIO(part), "ETag": _tag(body)}
+        self.cost.read_bytes += len(body)
+        return {"Body": BytesIO(body), "ETag": _tag(body)}
 
     def put_object(
         self,
@@ -60,7 +57,7 @@ class MemoryBucket:
         ContentType: str,  # noqa: N803, ARG002
         IfMatch: str = "",  # noqa: N803
         IfNoneMatch: str = "",  # noqa: N803
-    ) -> None:
+    ) -> dict[str, Any]:
         self.cost.requests += 1
         there = self._bodies.get(Key)
         if (IfNoneMatch and there is not None) or (IfMatch and IfMatch != _tag(there or b"")):
@@ -68,6 +65,9 @@ class MemoryBucket:
         if there is None:
             insort(self._keys, Key)
         self._bodies[Key] = Body
+        self.cost.writes += 1
+        self.cost.written_bytes += len(Body)
+        return {"ETag": _tag(Body)}
 
     def list_objects_v2(
         self,
@@ -81,7 +81,7 @@ class MemoryBucket:
         start = bisect_right(self._keys, max(StartAfter, Prefix))
         found = [key for key in self._keys[start : start + MaxKeys + 1] if key.startswith(Prefix)]
         contents = [
-            {"Key": key, "ETag": _tag(self._bodies[key]), "LastModified": _NOW}
+            {"Key": key, "ETag": _tag(self._bodies[key]), "LastModified": WRITTEN_AT}
             for key in found[:MaxKeys]
         ]
         return {"Contents": contents, "IsTruncated": len(found) > MaxKeys}
@@ -89,9 +89,7 @@ class MemoryBucket:
     def delete_objects(self, *, Bucket: str, Delete: dict[str, Any]) -> dict[str, Any]:  # noqa: N803, ARG002
         self.cost.requests += 1
         for it in Delete["Objects"]:
-            there = self._bodies.get(it["Key"])
-            if there is not None and it.get("ETag") in {None, _tag(there)}:
-                del self._bodies[it["Key"]]
+            if self._bodies.pop(it["Key"], None) is not None:
                 self._keys.remove(it["Key"])
         return {}
 

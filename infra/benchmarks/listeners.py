@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra.demo.randomness import Rng, stream
-from segue.adapters.memory import (
+from infra.memory import (
     FixedClock,
     MemoryAvailability,
     MemoryModelStore,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from infra.cli.options import Json
+from infra.cli.options import Json, read_pairs
 from infra.cli.output import console, write_json
 from segue.domain.times import DAY, format_time
 
@@ -58,7 +58,7 @@ def convert(
         conversion = convert_export(
             source,
             directory,
-            columns=_columns(columns),
+            columns=read_pairs(columns, "FIELD=COLUMN,FIELD=COLUMN"),
             user=user,
             by_folder=by_folder,
             progress=partial(report, "reading the export"),
@@ -70,13 +70,6 @@ def convert(
         out.print(render_quarantine(conversion.quarantine, rows))
     out.print(_NEXT.format(directory=directory))
     write_json(conversion.to_json(), json_file)
-
-
-def _columns(text: str) -> dict[str, str]:
-    pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
-    if not all(field.strip() and column.strip() for field, _, column in pairs):
-        raise typer.BadParameter(f"{text!r} is not FIELD=COLUMN,FIELD=COLUMN")
-    return {field.strip(): column.strip() for field, _, column in pairs}
 
 
 def _found(found: "Conversion") -> Iterator[str]:

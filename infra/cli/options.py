@@ -29,3 +29,11 @@ def read_time(text: str) -> int:
         return parse_time(int(text) if text.isdigit() else text)
     except ValueError as error:
         raise typer.BadParameter(f"{text!r} is {error}") from None
+
+
+def read_pairs(text: str, form: str) -> dict[str, str]:
+    """``a=b,c=d`` as a mapping; ``form`` shows what is wanted. Raises typer.BadParameter."""
+    pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
+    if not all(name.strip() and value.strip() for name, _, value in pairs):
+        raise typer.BadParameter(f"{text!r} is not {form}")
+    return {name.strip(): value.strip() for name, _, value in pairs}

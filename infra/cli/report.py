@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from infra.cli.options import Json
+from infra.cli.options import STATE, Json, read_pairs
 from infra.cli.output import console, extent, write_json
+from segue.experiments.experiment import DEFAULT_NAME
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,32 +35,131 @@ _ABSENT = "-"
 
 def report(
     url: Url = LOCAL_URL,
-    experiment: Experiment = "default",
+    experiment: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Which one; without a name, default. With --from: which one of those in FILE, or "
+            "what to call it.",
+        ),
+    ] = None,
     live: Live = False,
+    exposures: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="FILE",
+            help="Ask no service: judge an experiment whose users others assigned. A table (CSV, "
+            "Parquet or JSON Lines) of user, arm, time of exposure, and outcome (1 or 0).",
+        ),
+    ] = None,
+    outcomes: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Of --from without outcomes: a table of user and time, a row for each success.",
+        ),
+    ] = None,
+    window_days: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=365,
+            help="Of --from: how long after the first exposure an outcome counts. Who has not had "
+            "as long is not judged yet.",
+        ),
+    ] = None,
+    columns: Annotated[
+        str,
+        typer.Option(
+            metavar="FIELD=COLUMN,...",
+            help="Of --from: which column holds what, where it is not called so. Fields: user, "
+            "arm, time, outcome, experiment.",
+        ),
+    ] = "",
+    control: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ARM",
+            help="Of --from: the arm to compare the others with; else the one called control, "
+            "__c__, 0 or A, or the first by name.",
+        ),
+    ] = None,
+    shares: Annotated[
+        str,
+        typer.Option(
+            metavar="ARM=SHARE,...",
+            help="Of --from: the arms to compare, and their shares of users as allotted; else all "
+            "arms, and equal shares.",
+        ),
+    ] = "",
+    quarantine: Annotated[
+        Path,
+        typer.Option(metavar="FILE", help="Of --from: where the rows go that cannot be used."),
+    ] = STATE / "quarantine.jsonl",
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Save the page for a browser.")
     ] = None,
     json_file: Json = None,
 ) -> None:
     """Say what an A/B test has shown so far: the verdict, and what it rests on."""
+    document: Document
+    if exposures:
+        if live:
+            raise typer.BadParameter("--live is of a service; leave it out with --from")
+        from infra.assigned import judge
+        from segue.api.report.page import page as page_of
+
+        document = judge(
+            exposures,
+            outcomes,
+            quarantine=quarantine,
+            columns=read_pairs(columns, "FIELD=COLUMN,FIELD=COLUMN"),
+            experiment=experiment,
+            control=control,
+            shares=_shares(shares),
+            window_days=window_days,
+        )
+        page = page_of(document)
+    elif outcomes or window_days or columns or control or shares:
+        raise typer.BadParameter(
+            "--outcomes, --window-days, --columns, --control and --shares need --from FILE"
+        )
+    else:
+        document, page = _asked(url, experiment or DEFAULT_NAME, live=live, with_page=bool(html))
+    show(document, console(json_file))
+    write_json(json.dumps(document, indent=2), json_file)
+    if html:
+        html.write_text(page, encoding="utf-8")
+
+
+def _asked(url: str, experiment: str, *, live: bool, with_page: bool) -> tuple[Document, str]:
+    """The report of a service, and its page, where it is wanted."""
     from infra.service import connect
 
     with connect(url) as service:
         document = service.report(experiment=experiment, live=live)
-        page = service.report_page(experiment=experiment, live=live) if html else ""
-    show(document, console(json_file))
-    write_json(json.dumps(document, indent=2), json_file)
-    if html:
-        # Its links are relative to where it comes from.
-        base = f'<head><base href="{escape(url.rstrip("/"))}/ab_test/report">'
-        page = page.replace("<head>", base, 1)
-        html.write_text(page, encoding="utf-8")
+        page = service.report_page(experiment=experiment, live=live) if with_page else ""
+    # Its links are relative to where it comes from.
+    base = f'<head><base href="{escape(url.rstrip("/"))}/ab_test/report">'
+    return document, page.replace("<head>", base, 1)
+
+
+def _shares(text: str) -> dict[str, float] | None:
+    """None where none are given."""
+    pairs = read_pairs(text, "ARM=SHARE,ARM=SHARE")
+    try:
+        return {arm: float(share) for arm, share in pairs.items()} or None
+    except ValueError:
+        raise typer.BadParameter(f"{text!r}: shares are numbers, as in 0.5") from None
 
 
 def show(document: Document, terminal: "Console") -> None:
     """Print a report, the verdicts first."""
     for verdict in document["verdicts"]:
         terminal.print(f"{_beside(document, verdict)}{verdict['decision']}: {verdict['reason']}")
+    for note in document.get("notes", ()):
+        terminal.print(note)
     terminal.print(_arms(document))
     for line in _lines(document):
         terminal.print(line)
@@ -75,14 +175,23 @@ def _arms(document: Document) -> "Table":
     from rich.box import SIMPLE
     from rich.table import Table
 
+    # Of arms that others assigned, no model is known.
+    models = [str(arm["model_id"]) for arm in document["arms"] if arm["model_id"] is not None]
     table = Table(box=SIMPLE, pad_edge=False)
     table.add_column("arm")
-    for heading in ("model", "share", "users", "successes", "rate", "95 % interval"):
+    for heading in (
+        *(["model"] if models else []),
+        "share",
+        "users",
+        "successes",
+        "rate",
+        "95 % interval",
+    ):
         table.add_column(heading, justify="right")
-    for arm in document["arms"]:
+    for place, arm in enumerate(document["arms"]):
         table.add_row(
             arm["group"],
-            str(arm["model_id"]),
+            *models[place : place + 1],
             _given(arm["share"], "{:.0%}".format),
             f"{arm['users']:,}",
             _given(arm["successes"], "{:,}".format),
@@ -128,13 +237,19 @@ def _power(power: Document) -> str:
 
 
 def _origin(experiment: Document) -> str:
-    first, last = experiment["first_settled"], experiment["last_settled"]
-    settled = f", settled {first} to {last}" if first else ""
-    return (
-        f"{experiment['name']}, {experiment['side']}, epoch {experiment['epoch']}, "
-        f"{experiment['mode']}, window {experiment['window_days']:g} days, bundle "
-        f"{experiment['bundle']}: {experiment['users']:,} users{settled}"
+    """Which experiment it is, and how far it has come; as far as that is known."""
+    days, first = experiment["window_days"], experiment["first_settled"]
+    parts = (
+        experiment["name"],
+        experiment["side"] or "assigned elsewhere",
+        f"epoch {experiment['epoch']}" if experiment["epoch"] else "",
+        experiment["mode"],
+        f"window {days:g} days" if days else "",
+        f"bundle {experiment['bundle']}" if experiment["bundle"] else "",
     )
+    counted = "settled" if days else "exposed"
+    settled = f", {counted} {first} to {experiment['last_settled']}" if first else ""
+    return f"{', '.join(filter(None, parts))}: {experiment['users']:,} users{settled}"
 
 
 def _given(value: Any, write: Callable[[Any], str]) -> str:

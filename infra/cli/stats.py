@@ -76,19 +76,24 @@ def _any_time(found: "Comparison") -> list[tuple[str, str]]:
     from segue.statistics.evalue import in_words
 
     evidence, users = found.evidence, found.sample_ratio
-    return [
+    rows = [
         ("E+ for B, E- for A", f"{in_words(evidence.log_plus)}, {in_words(evidence.log_minus)}"),
         ("evidence: half of the greater", in_words(evidence.log_deciding)),
         ("p-value", f"{evidence.p_value:.4g}"),
         ("rate B - rate A", "withheld" if users.is_off else extent(found.confidence)),
         ("rate B / rate A - 1", "withheld" if users.is_off else extent(found.lift_confidence)),
         ("evidence of lost users E", in_words(users.log_e)),
+        ("difference these users can show", _number(found.detectable_difference, "none")),
     ]
+    if found.progress:
+        needed, done = found.progress.users_needed, found.progress.done
+        rows.append(("users of both arms needed", f"{needed:,.0f}, of which there are {done:.0%}"))
+    return rows
 
 
 def _one_look(found: "Comparison") -> list[tuple[str, str]]:
     belief = found.posterior
-    rows = [
+    return [
         ("rate A (Wilson)", _interval(found.wilson_a)),
         ("rate B (Wilson)", _interval(found.wilson_b)),
         ("rate B - rate A (Newcombe)", _interval(found.newcombe)),
@@ -98,12 +103,7 @@ def _one_look(found: "Comparison") -> list[tuple[str, str]]:
         ("P(B > A)", f"{belief.b_beats_a:.4f}"),
         ("loss of choosing A, B", f"{belief.loss_choosing_a:.4g}, {belief.loss_choosing_b:.4g}"),
         ("p-value of the shares", f"{found.sample_ratio.p_value:.4g}"),
-        ("difference these users can show", _number(found.detectable_difference, "none")),
     ]
-    if found.progress:
-        needed, done = found.progress.users_needed, found.progress.done
-        rows.append(("users of both arms needed", f"{needed:,.0f}, of which there are {done:.0%}"))
-    return rows
 
 
 def _interval(interval: tuple[float, float]) -> str:

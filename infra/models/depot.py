@@ -125,11 +125,7 @@ class Depot:
         return (read_pointer(found[0]), found[1]) if found else (Pointer(), None)
 
     def _move(self, pointer: Pointer, tag: str | None) -> Pointer:
-        body = msgspec.json.encode(pointer)
-        if tag is None:
-            moved = self._objects.create(POINTER_KEY, body, JSON)
-        else:
-            moved = self._objects.swap(POINTER_KEY, body, JSON, tag)
+        moved = self._objects.swap(POINTER_KEY, msgspec.json.encode(pointer), JSON, tag)
         # A swap that failed may have been ours, its answer lost.
         if not moved and (stored := self.pointer()) != pointer:
             raise StaleVersion(

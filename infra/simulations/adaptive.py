@@ -49,7 +49,7 @@ def simulate(scenario: Adaptive, experiments: int, seed: int) -> Course:
     belief = np.full(experiments, 0.5)
     known = np.zeros((experiments, 4), dtype=np.int64)
     pending: list[tuple[Floats, Ints]] = []
-    counts, owned = [], [np.zeros((experiments, len(_BETTORS)))]
+    counts, owned = [], [np.zeros((experiments, LOG_RATIOS.shape[1]))]
     for batch in range((scenario.users + scenario.lag) // BATCH):
         if batch * BATCH < scenario.users:
             probability = (1 - EXPLORED) * belief + EXPLORED / 2
@@ -79,14 +79,14 @@ def _outcomes(
     return cells
 
 
-# (bettors,) the logarithm of how much likelier a success and a failure are in B: with a
+# (2, bettors) the logarithm of how much likelier a success and a failure are in B: with a
 # probability of 0 the bettor is surprised by B and loses nothing on A.
-_BETTORS = np.array([log_bets(0.0, in_arm=True, success=success) for success in (True, False)]).T
+LOG_RATIOS = np.array([log_bets(0.0, in_arm=True, success=success) for success in (True, False)])
 
 
 def log_fortunes(probability: Floats, users: Ints) -> Floats:
     """(experiments, bettors) the sum of ``bets.log_bets`` over users; ``users``: (..., 4)."""
-    success, failure = _BETTORS.T
+    success, failure = LOG_RATIOS
     p = probability[:, None]
     successes_a, failures_a, successes_b, failures_b = (users[:, [cell]] for cell in range(4))
     fortunes: Floats = (

@@ -25,6 +25,8 @@ ONE_BET, BOTH_BETS = float(np.log(2 * DECISIVE)), float(np.log(DECISIVE))
 # A chunk of experiments is looked at together: as many as some 100 MB of counts take.
 _LOOKS_AT_ONCE = 2_000_000
 _LEVEL = 0.05
+# What the square of z exceeds where a z-test is significant.
+SIGNIFICANT = float(stats.chi2.isf(_LEVEL, 1))
 
 
 class Trend(StrEnum):
@@ -173,40 +175,52 @@ def first_passing(candidates: Flags, passes: Callable[[Place], Flags]) -> Ints:
         begun, size = begun + size, 2 * size
 
 
-def first_decision(looks: Looks, candidates: Flags) -> Ints:
+def first_decision(looks: Looks, candidates: Flags, decisive: float = DECISIVE) -> Ints:
     """(experiments,) the first candidate look at which the evidence decides; NEVER without one."""
-    return first_passing(candidates, lambda place: winners(looks.at(place)) != 0)
+    place = np.nonzero(candidates)
+    near = np.zeros_like(candidates)
+    near[place] = greater_bet_at_most(looks.at(place)) >= np.log(2 * decisive)
+    return first_passing(near, lambda place: winners(looks.at(place), decisive) != 0)
 
 
-def winners(looks: Looks) -> Ints:
+def winners(looks: Looks, decisive: float = DECISIVE) -> Ints:
     """1 where the evidence says that B is better, -1 where it says that A is, else 0.
 
-    The evidence is at most what it is at any share. So it is computed only where it would decide
-    at the share that users really came in.
+    The evidence is computed only where it might decide.
     """
-    users_a, users_b = looks.users
-    share = (users_b + 0.5) / (users_a + users_b + 1)
-    winner = np.zeros(share.shape, dtype=np.int64)
-    near = np.maximum(*_log_bets(log_bet_above, looks, share)) >= ONE_BET
+    needed = np.log(2 * decisive)
+    near = greater_bet_at_most(looks) >= needed
+    winner = np.zeros(near.shape, dtype=np.int64)
     if near.any():
         plus, minus = log_evidence(*(counts[near] for counts in looks.counts))
-        winner[near] = np.where(plus >= ONE_BET, 1, np.where(minus >= ONE_BET, -1, 0))
+        winner[near] = np.where(plus >= needed, 1, np.where(minus >= needed, -1, 0))
     return winner
 
 
-def shares_are_off(looks: Looks) -> Flags:
+def greater_bet_at_most(looks: Looks) -> Floats:
+    """What the logarithm of the greater bet is at most: that at the share users really came in.
+
+    The least over all shares, which is what counts, is hardly ever much less.
+    """
+    users_a, users_b = looks.users
+    share = (users_b + 0.5) / (users_a + users_b + 1)
+    bound: Floats = np.maximum(*_log_bets(log_bet_above, looks, share))
+    return bound
+
+
+def shares_are_off(looks: Looks, share_b: float = 0.5) -> Flags:
     """Where the sample ratio gives alarm."""
-    return is_off(*mismatch(np.stack(looks.users, axis=-1), (0.5, 0.5)))
+    return is_off(*mismatch(np.stack(looks.users, axis=-1), (1 - share_b, share_b)))
 
 
 def z_stops(looks: Looks) -> Flags:
     """Where a pooled z-test, made as if this were its one look, is significant."""
-    users_a, users_b = looks.users
-    successes, users = looks.successes_a + looks.successes_b, users_a + users_b
+    sa, fa, sb, fb = (counts.astype(np.float64) for counts in looks.counts)
+    users_a, users_b = sa + fa, sb + fb
     # (rate B - rate A)^2 over its pooled variance, without dividing by what may be 0.
-    squared = (looks.successes_b * users_a - looks.successes_a * users_b).astype(float) ** 2 * users
-    variance = (successes * (users - successes)).astype(float) * users_a * users_b
-    significant: Flags = squared > stats.chi2.isf(_LEVEL, 1) * variance
+    squared = (sb * users_a - sa * users_b) ** 2 * (users_a + users_b)
+    variance = (sa + sb) * (fa + fb) * users_a * users_b
+    significant: Flags = squared > SIGNIFICANT * variance
     return significant
 
 
@@ -224,8 +238,14 @@ def belief_steps(before: Ints, user: Ints) -> Floats:
     It is ``h / n``, with n the parameter of the posterior that grows and ``h = B(a+c, b+d) /
     (B(a, b) B(c, d))`` (Cook, Exact calculation of beta inequalities, 2005).
     """
-    a, b, c, d = np.moveaxis(1 + before, -1, 0)
-    log_h = special.betaln(a + c, b + d) - special.betaln(a, b) - special.betaln(c, d)
+    a, b, c, d = np.moveaxis(before, -1, 0)
+    of_a, of_b, successes, failures = a + b, c + d, a + c, b + d
+    users = of_a + of_b
+    # Of whole numbers; the greatest that is asked for is that of all users and 3 more.
+    log_factorial = special.gammaln(np.arange(1, int(users.max()) + 5))
+    log_h = log_factorial[successes + 1] + log_factorial[failures + 1] - log_factorial[users + 3]
+    log_h += log_factorial[of_a + 1] - log_factorial[a] - log_factorial[b]
+    log_h += log_factorial[of_b + 1] - log_factorial[c] - log_factorial[d]
     # A success of B and a failure of A speak for B.
     towards_b = (user / (1 + before) * np.array([-1, 1, 1, -1])).sum(axis=-1)
     step: Floats = np.exp(log_h) * towards_b

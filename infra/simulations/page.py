@@ -12,34 +12,37 @@ import typer
 from segue.api.report.page import page
 from segue.domain.times import DAY, SECOND, parse_time
 from segue.experiments.assignment import assign
+from segue.experiments.epoch import Epoch
 from segue.experiments.experiment import Arm, Experiment, Figure, Guardrail
 from segue.experiments.records import Exposure, Record
 from segue.experiments.tally import Tally
 from segue.reporting.document import document
 
 CUTOFF = parse_time("2022-09-01")
-EXPERIMENT = Experiment(
-    "spring",
-    (Arm("control", 1, 0.5), Arm("hybrid", 3, 0.5)),
-    "3f8a61c2d9e0",
-    guardrails=(
-        Guardrail(Figure.LATENCY, 20.0),
-        Guardrail(Figure.SKIP_RATE, 0.05),
-        Guardrail(Figure.DIVERSITY, 0.05),
+EPOCH = Epoch(
+    Experiment(
+        "spring",
+        (Arm("control", 1, 0.5), Arm("hybrid", 3, 0.5)),
+        guardrails=(
+            Guardrail(Figure.LATENCY, 20.0),
+            Guardrail(Figure.SKIP_RATE, 0.05),
+            Guardrail(Figure.DIVERSITY, 0.05),
+        ),
     ),
+    bundle="3f8a61c2d9e0",
 )
 RATES = {"control": 0.4, "hybrid": 0.5}
 
 
 def made_up(user: int, random: np.random.Generator) -> Record:
     """A listener's outcome. Of the models' calls, one in 400 fails, whichever the arm."""
-    arm = assign(EXPERIMENT, str(user))
+    arm = assign(EPOCH, str(user))
     failed = random.random() < 1 / 400
     exposure = Exposure(
         str(user),
         arm.group,
         f"model {arm.model_id}",
-        EXPERIMENT.bundle,
+        EPOCH.bundle,
         () if failed else ("track",),
         CUTOFF,
         CUTOFF,
@@ -67,7 +70,7 @@ def main(
     """Write the report on a test whose arms truly succeed with 40 % and 50 %."""
     random = np.random.default_rng(seed)
     tally = Tally.of(made_up(user, random) for user in range(listeners))
-    file.write_text(page(document(EXPERIMENT, tally)), encoding="utf-8")
+    file.write_text(page(document(EPOCH, tally)), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ from infra.simulations.experiments import (
 from infra.simulations.intervals import Coverage
 from segue.statistics.counts import Counts
 from segue.statistics.fixed_horizon import wilson
-from segue.statistics.power import users_needed
+from segue.statistics.power import users_at_one_look
 
 EQUAL_ARMS = (Scenario(0.3, 0.3, 5_000), Scenario(0.7, 0.7, 5_000))
 BETTER_B = (
@@ -97,8 +97,13 @@ class Tally:
     experiments: int
 
     def __str__(self) -> str:
+        return self.to_digits(1)
+
+    def to_digits(self, digits: int) -> str:
+        """As a share in percent, with so many digits behind the point, and Wilson's interval."""
         low, high = wilson(Counts(self.count, self.experiments))
-        return f"{self.count / self.experiments:.1%} ({low:.1%} to {high:.1%})"
+        share = self.count / self.experiments
+        return f"{share:.{digits}%} ({low:.{digits}%} to {high:.{digits}%})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +213,7 @@ def better_arm_table(outcomes: Sequence[Outcome]) -> list[str]:
                 _median(o, "verdict"),
                 str(o.tallies["E at the share"]),
                 _median(o, "E at the share"),
-                f"{users_needed(o.scenario.rate_a, o.scenario.rate_b):,.0f}",
+                f"{users_at_one_look(o.scenario.rate_a, o.scenario.rate_b):,.0f}",
             )
             for o in outcomes
         ],

@@ -111,6 +111,7 @@ class Service:
             "SESSIONS_TABLE": self.names["SessionsTable"],
             "USERS_TABLE": self.names["UsersTable"],
             "TRACKS_TABLE": self.names["TracksTable"],
+            "EXPOSURES_TABLE": self.names["ExposuresTable"],
             "BUCKET": self.names["Bucket"],
         }
 
@@ -146,7 +147,7 @@ def start(options: Options, port: int | None = None, stack_port: int | None = No
     """Start ``segue serve``; it may not be ready yet, or never be."""
     port, stack_port = port or free_port(), stack_port or free_port()
     process = _begin(options.command(port, stack_port), options.environment)
-    ids = ("SessionsTable", "UsersTable", "TracksTable", "Bucket")
+    ids = ("SessionsTable", "UsersTable", "TracksTable", "ExposuresTable", "Bucket")
     names = {logical_id: physical_name(PREFIX, logical_id) for logical_id in ids}
     return Service(process, f"http://127.0.0.1:{port}", stack_port, names)
 

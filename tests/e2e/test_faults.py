@@ -199,10 +199,10 @@ def tables_of(options: Options, name: str) -> Path:
 FILES: dict[str, Callable[[Options], list[Path]]] = {
     "the journal": lambda options: [tables_of(options, "journal")],
     "a snapshot": lambda options: [tables_of(options, "dynamodb.json")],
-    "a record": lambda options: [
-        it for it in options.state.glob("s3/*/*/ab/**/*.json") if ".meta" not in it.name
+    "an object": lambda options: [
+        it for it in options.state.glob("s3/*/*/ab/**/*.*") if ".meta" not in it.name
     ],
-    "what is said of a record": lambda options: [*options.state.glob("s3/*/*/ab/**/*.meta.json")],
+    "what is said of an object": lambda options: [*options.state.glob("s3/*/*/ab/**/*.meta.json")],
     "the bundle": lambda options: [
         options.bundle / name for name in (MANIFEST, *read_manifest(options.bundle).files)
     ],

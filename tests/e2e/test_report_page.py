@@ -5,28 +5,30 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-import boto3
 import pytest
 from playwright.sync_api import Browser, Page, ViewportSize
 
 from infra.pictures import CHROMIUM, browsing
 from segue.adapters.archive import S3Archive
+from segue.adapters.experiments import S3ExperimentStore
+from segue.adapters.exposures import DynamoResultStore
 from segue.adapters.objects import Objects
-from segue.adapters.s3 import S3ResultStore
 from segue.domain.times import DAY, SECOND
 from segue.experiments.assignment import assign
+from segue.experiments.epoch import Epoch
 from segue.experiments.experiment import Arm, Experiment, Figure, Guardrail
 from segue.experiments.records import Exposure, Record
-from tests.e2e.conftest import Service
+from segue.services.compaction import Compactor
+from tests.e2e.conftest import Service, client
 
 DESK, PHONE = ViewportSize(width=1280, height=900), ViewportSize(width=390, height=844)
 CUTOFF = 1_662_000_000_000
 EXPERIMENT = Experiment(
     "page",
     (Arm("control", 1, 0.5), Arm("hybrid", 3, 0.5)),
-    "bundle",
     guardrails=(Guardrail(Figure.LATENCY, 20.0),),
 )
+EPOCH = Epoch(EXPERIMENT, "bundle")
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH")
 
@@ -66,7 +68,7 @@ class View:
 
 
 def record(user: int, chance: random.Random) -> Record:
-    arm = assign(EXPERIMENT, str(user))
+    arm = assign(EPOCH, str(user))
     exposure = Exposure(
         str(user),
         arm.group,
@@ -87,19 +89,13 @@ def record(user: int, chance: random.Random) -> Record:
 def address(served: Service) -> str:
     """Of the report on an experiment of 240 users whose arms differ."""
     settings = served.settings
-    client = boto3.client(
-        "s3",
-        endpoint_url=settings["AWS_ENDPOINT_URL"],
-        region_name=settings["AWS_REGION"],
-        aws_access_key_id=settings["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=settings["AWS_SECRET_ACCESS_KEY"],
-    )
-    store, chance = S3ResultStore(client, settings["BUCKET"]), random.Random(7)
-    store.save_experiment(EXPERIMENT, None)
+    objects, chance = Objects(client(served, "s3"), settings["BUCKET"]), random.Random(7)
+    S3ExperimentStore(objects).save(EPOCH, None)
+    results = DynamoResultStore(client(served, "dynamodb"), settings["EXPOSURES_TABLE"])
     records = [record(user, chance) for user in range(240)]
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda it: store.add_record(EXPERIMENT, it), records))
-    S3Archive(Objects(client, settings["BUCKET"])).compact(EXPERIMENT)
+        list(pool.map(lambda it: results.add(EPOCH.id, it), records))
+    Compactor(results, S3Archive(objects)).compact(EPOCH.id)
     return f"{served.url}/ab_test/report?experiment={EXPERIMENT.name}"
 
 

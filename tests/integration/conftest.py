@@ -15,23 +15,36 @@ from moto.core.botocore_stubber import BotocoreStubber
 from infra.local import stack
 from infra.local.environment import local_settings
 from infra.local.port import listen
-from infra.template import create_resources, load
-from segue.adapters.aws import dynamodb_client, s3_client
-from segue.adapters.dynamodb import DynamoAvailability, DynamoSessionStore, DynamoUserStore
-from segue.adapters.memory import (
+from infra.memory import (
+    MemoryArchive,
     MemoryAvailability,
+    MemoryExperimentStore,
     MemoryResultStore,
     MemorySessionStore,
     MemoryUserStore,
 )
-from segue.adapters.s3 import S3ResultStore
-from segue.ports import Availability, ResultStore, SessionStore, UserStore
+from infra.template import create_resources, load
+from segue.adapters.archive import S3Archive
+from segue.adapters.aws import dynamodb_client, s3_client
+from segue.adapters.dynamodb import DynamoAvailability, DynamoSessionStore, DynamoUserStore
+from segue.adapters.experiments import S3ExperimentStore
+from segue.adapters.exposures import DynamoResultStore
+from segue.adapters.objects import Objects
+from segue.ports import (
+    Availability,
+    ExperimentStore,
+    ResultArchive,
+    ResultStore,
+    SessionStore,
+    UserStore,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
 
 ROOT = Path(__file__).parents[2]
+TEMPLATE = load(ROOT / "template.yaml")
 
 
 @dataclass(frozen=True)
@@ -41,7 +54,9 @@ class Stores:
     sessions: SessionStore
     users: UserStore
     availability: Availability
+    experiments: ExperimentStore
     results: ResultStore
+    archive: ResultArchive
 
 
 @dataclass(frozen=True)
@@ -92,17 +107,20 @@ def _answer_one_at_a_time(patch: pytest.MonkeyPatch) -> None:
 
 def _created() -> Aws:
     dynamodb, s3 = dynamodb_client(), s3_client()
-    names = create_resources(load(ROOT / "template.yaml"), dynamodb, s3, f"test-{uuid4().hex[:8]}")
+    names = create_resources(TEMPLATE, dynamodb, s3, f"test-{uuid4().hex[:8]}")
     return Aws(dynamodb, s3, names)
 
 
 def stores_on(aws: Aws) -> Stores:
     """The stores as the functions wire them."""
+    objects = Objects(aws.s3, aws.names["Bucket"])
     return Stores(
         DynamoSessionStore(aws.dynamodb, aws.names["SessionsTable"]),
         DynamoUserStore(aws.dynamodb, aws.names["UsersTable"]),
         DynamoAvailability(aws.dynamodb, aws.names["TracksTable"]),
-        S3ResultStore(aws.s3, aws.names["Bucket"]),
+        S3ExperimentStore(objects),
+        DynamoResultStore(aws.dynamodb, aws.names["ExposuresTable"]),
+        S3Archive(objects),
     )
 
 
@@ -111,7 +129,12 @@ def stores(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     """Each implementation of the ports in turn."""
     if request.param == "memory":
         yield Stores(
-            MemorySessionStore(), MemoryUserStore(), MemoryAvailability(), MemoryResultStore()
+            MemorySessionStore(),
+            MemoryUserStore(),
+            MemoryAvailability(),
+            MemoryExperimentStore(),
+            MemoryResultStore(),
+            MemoryArchive(),
         )
         return
     with resources(request, monkeypatch) as aws:

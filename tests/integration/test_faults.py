@@ -10,14 +10,13 @@ from segue.adapters import dynamodb, objects
 from segue.domain.errors import StoreUnavailable
 from segue.domain.events import Event, EventType
 from segue.domain.times import Window
-from segue.experiments.experiment import default_experiment
-from segue.experiments.records import Exposure, Record
+from segue.experiments.epoch import Epoch
+from segue.experiments.experiment import DEFAULT
 from tests.integration.conftest import Aws, stores_on
 
 pytestmark = pytest.mark.parametrize("aws", ["moto"], indirect=True)
 
-EXPERIMENT = default_experiment("bundle")
-RECORD = Record(Exposure("1", "A", "autoencoder", "bundle", ("t",), 5, 6), True, 7)
+EPOCH = Epoch(DEFAULT, "bundle")
 EVENTS = [Event("1", str(place), place, EventType.PLAY, "t") for place in range(60)]
 
 
@@ -48,24 +47,18 @@ def test_a_conflict_with_another_writer_is_tried_again(
 ) -> None:
     conflict = failing("ConditionalRequestConflict", "PutObject")
     monkeypatch.setattr(aws.s3, "put_object", first_failing(aws.s3.put_object, 3, conflict))
-    assert stores_on(aws).results.add_record(EXPERIMENT, RECORD) == RECORD
+    assert stores_on(aws).experiments.save(EPOCH, None)
 
 
 def test_endless_conflicts_are_given_up(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
     conflict = failing("ConditionalRequestConflict", "PutObject")
     monkeypatch.setattr(aws.s3, "put_object", first_failing(aws.s3.put_object, 99, conflict))
     with pytest.raises(StoreUnavailable, match="too many writers"):
-        stores_on(aws).results.add_record(EXPERIMENT, RECORD)
-
-
-def test_a_write_whose_answer_was_lost_is_found_by_the_retry(aws: Aws) -> None:
-    stores_on(aws).results.add_record(EXPERIMENT, RECORD)  # arrived, though nobody was told
-    assert stores_on(aws).results.add_record(EXPERIMENT, RECORD) == RECORD
-    assert stores_on(aws).results.records(EXPERIMENT, limit=9).records == (RECORD,)
+        stores_on(aws).experiments.save(EPOCH, None)
 
 
 def test_a_compare_and_swap_of_what_is_gone_fails(aws: Aws) -> None:
-    assert not stores_on(aws).results.save_experiment(EXPERIMENT, '"0123456789abcdef"')
+    assert not stores_on(aws).experiments.save(EPOCH, '"0123456789abcdef"')
 
 
 @pytest.mark.parametrize("code", ["SlowDown", "InternalError", "AccessDenied", "NoSuchBucket"])
@@ -75,7 +68,7 @@ def test_what_s3_refuses_is_unavailable_and_says_why(
     fault = failing(code, "GetObject")
     monkeypatch.setattr(aws.s3, "get_object", first_failing(aws.s3.get_object, 99, fault))
     with pytest.raises(StoreUnavailable, match=code):
-        stores_on(aws).results.record(EXPERIMENT, "1")
+        stores_on(aws).experiments.running("default")
 
 
 def test_items_that_a_throttled_table_leaves_over_are_written_again(
@@ -112,12 +105,3 @@ def test_a_throttled_query_is_unavailable(aws: Aws, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(aws.dynamodb, "query", first_failing(aws.dynamodb.query, 99, fault))
     with pytest.raises(StoreUnavailable, match="ProvisionedThroughput"):
         stores_on(aws).sessions.events("1", Window(0, 100))
-
-
-def test_a_record_that_cannot_be_read_is_named(aws: Aws) -> None:
-    results = stores_on(aws).results
-    results.add_record(EXPERIMENT, RECORD)
-    (entry,) = aws.s3.list_objects_v2(Bucket=aws.names["Bucket"])["Contents"]
-    aws.s3.put_object(Bucket=aws.names["Bucket"], Key=entry["Key"], Body=b"not a record")
-    with pytest.raises(StoreUnavailable, match=entry["Key"]):
-        results.records(EXPERIMENT, limit=9)

@@ -5,25 +5,24 @@ Every call of a store is a step, and before each of them, in turn, something els
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from infra.benchmarks.bucket import MemoryBucket
+from infra.memory import MemoryResultStore, MemorySessionStore, MemoryUserStore
 from segue.adapters.archive import S3Archive
-from segue.adapters.memory import MemorySessionStore, MemoryUserStore
+from segue.adapters.experiments import S3ExperimentStore
 from segue.adapters.objects import Objects
-from segue.adapters.s3 import S3ResultStore
 from segue.domain.errors import UnknownUser
 from segue.domain.times import DAY
 from segue.domain.users import User
-from segue.experiments.experiment import Experiment, default_experiment
-from segue.experiments.records import Exposure, Record
+from segue.experiments.epoch import Epoch, Side
+from segue.experiments.records import Record
 from segue.experiments.tally import Tally
 from segue.models.bundle import Bundle
 from segue.services.ingest import Profile
-from segue.services.maintenance import Maintenance
 from tests.unit.conftest import World
 
 USER, OTHER = "1", "2"
@@ -109,12 +108,15 @@ class Service(World):
     def __init__(self, bundle: Bundle, steps: Steps) -> None:
         self.steps = steps
         self.bucket = Bucket()
-        client = in_steps(self.bucket, steps)
-        sessions = in_steps(MemorySessionStore(), steps)
-        users = in_steps(MemoryUserStore(), steps)
-        super().__init__(bundle, sessions, users, S3ResultStore(client, "bucket"))  # type: ignore[arg-type]
-        self.archive = S3Archive(Objects(client, "bucket"))
-        self.maintenance = Maintenance(self.settlement, self.results, self.archive, self.clock)
+        objects = Objects(in_steps(self.bucket, steps), "bucket")
+        super().__init__(
+            bundle,
+            in_steps(MemorySessionStore(), steps),
+            in_steps(MemoryUserStore(), steps),
+            S3ExperimentStore(objects),  # type: ignore[arg-type]
+            in_steps(MemoryResultStore(), steps),
+            S3Archive(objects),  # type: ignore[arg-type]
+        )
         self.users.put(User(USER, attributes={"age": 40}))
         self.arrive(USER)
         self.arrive(OTHER)
@@ -123,9 +125,8 @@ class Service(World):
         self.maintain()
 
     @property
-    def sides(self) -> tuple[Experiment, Experiment]:
-        experiment = self.epochs.running()
-        return experiment, experiment.live
+    def sides(self) -> tuple[Epoch, Epoch]:
+        return self.epochs.running().sides
 
     @contextmanager
     def at(self, time: int) -> Iterator[None]:
@@ -151,15 +152,20 @@ class Service(World):
     def holds_nothing_of(self, user: str) -> None:
         """Nowhere, and not in the counts, which are those of OTHER."""
         dossier = self.privacy.export(user)
-        assert (dossier.user, dossier.parts) == (None, ())
+        assert (dossier.user, dossier.results) == (None, ())
         assert not self.bucket.holding(f'"user_id":"{user}"'.encode())
         for side in self.sides:
-            records = self.results.records(side, limit=9).records
-            assert {it.exposure.user_id for it in records} == {OTHER}
-            counted = self.results.tally(side).outcomes()
-            left = {group: counts for group, counts in counted.items() if counts[1]}
-            assert left == Tally.of(records).outcomes()
-            assert self.results.exposures(side) == ([], None)
+            assert {it.exposure.user_id for it in self.records(side)} == {OTHER}
+            assert self.counted(side) == Tally.of(self.records(side)).outcomes()
+            assert not self.results.pending(side.id)
+
+    def records(self, epoch: Epoch) -> tuple[Record, ...]:
+        return self.results.records(epoch.id, limit=9).records
+
+    def counted(self, epoch: Epoch) -> dict[str, tuple[int, int]]:
+        """As the report counts: successes and users of each arm that has any."""
+        report = self.reports.report(epoch.experiment.name, live=epoch.side is Side.LIVE)
+        return {it["group"]: (it["successes"], it["users"]) for it in report["arms"] if it["users"]}
 
 
 def replay(service: Service) -> object:
@@ -288,12 +294,11 @@ def test_who_returns_after_an_erasure_is_recorded_by_what_came_after_it(
             service.maintain()
 
     for service, _ in Case(bundle, call, come_back).at_every_step():
-        (part,) = service.privacy.export(USER).parts
+        ((epoch, result),) = service.privacy.export(USER).results
         returned = service.cutoff + 32 * DAY
-        assert part.exposure.created_at == returned
+        assert result.exposure.created_at == returned
         service.maintain()
-        assert service.privacy.export(USER).parts == (part,)
-        assert len(service.bucket.holding(b'"user_id":"1"')) == (not part.record)
+        assert service.privacy.export(USER).results == ((epoch, result),)
 
 
 @pytest.mark.parametrize("call", [replay, replay_in_two_calls, recommend_and_settle])
@@ -304,8 +309,8 @@ def test_a_call_that_dies_is_finished_by_the_next_one(bundle: Bundle, call: Any)
         call(service)
         service.maintain()
         side = service.sides[call is recommend_and_settle]
-        assert service.results.tally(side).users == 2
-        assert len(service.privacy.export(USER).parts) == 1
+        assert sum(users for _, users in service.counted(side).values()) == 2
+        assert len(service.privacy.export(USER).results) == 1
         if not reached:
             return
     raise AssertionError("there is no end to it")
@@ -313,15 +318,15 @@ def test_a_call_that_dies_is_finished_by_the_next_one(bundle: Bundle, call: Any)
 
 def test_an_export_misses_nothing_that_is_settled_meanwhile(bundle: Bundle) -> None:
     def export(service: Service) -> object:
-        return service.privacy.export(USER).parts
+        return service.privacy.export(USER).results
 
     def shown_before(service: Service) -> object:
         service.show(USER)
         return export(service)
 
-    for _, parts in Case(bundle, shown_before, lambda it: it.maintain()).at_every_step():
-        assert isinstance(parts, tuple)
-        assert len(parts) == 1
+    for _, results in Case(bundle, shown_before, lambda it: it.maintain()).at_every_step():
+        assert isinstance(results, tuple)
+        assert len(results) == 1
 
 
 def test_what_an_erased_profile_held_is_not_put_back(bundle: Bundle) -> None:
@@ -333,71 +338,19 @@ def test_what_an_erased_profile_held_is_not_put_back(bundle: Bundle) -> None:
         assert profile is None or not profile.attributes
 
 
-class Writers:
-    """Two writers of one user's record, who have seen different outcomes."""
+def test_two_that_settle_one_users_outcome_are_told_the_same(bundle: Bundle) -> None:
+    def settle(service: Service) -> object:
+        return service.experiments.perform(USER)
 
-    experiment = default_experiment("bundle")
+    def heard_more(service: Service) -> object:
+        """By another call, which knows of a play that was reported late."""
+        tracks = service.tracks(0, len(service.bundle.catalogue))
+        service.play(USER, tracks, days=3, session="reported late")
+        return service.experiments.perform(USER)
 
-    def __init__(self, steps: Steps, archived: int) -> None:
-        client: Any = in_steps(MemoryBucket(), steps)
-        self.results = S3ResultStore(client, "bucket")
-        self.archive = S3Archive(Objects(client, "bucket"))
-        self.told: list[Record] = []
-        for user in range(archived):
-            self.results.add_record(self.experiment, self.record(f"other {user}", True))
-        self.archive.compact(self.experiment)
-
-    def record(self, user: str, successful: bool) -> Record:
-        return Record(Exposure(user, "A", "model", "bundle", ("t",), 1, 2), successful, 3)
-
-    def write(self, successful: bool) -> None:
-        record = self.record(USER, successful)
-        self.told.append(self.results.add_record(self.experiment, record))
-
-    def write_and_compact(self) -> None:
-        self.write(successful=False)
-        self.archive.compact(self.experiment)
-
-    def answers(self) -> list[Record | None]:
-        """What is told of the user, wherever one asks."""
-        listed = self.results.records(self.experiment, limit=99).records
-        mine = [it for it in listed if it.exposure.user_id == USER]
-        assert self.results.tally(self.experiment) == Tally.of(listed)
-        return [*self.told, self.results.record(self.experiment, USER), *mine]
-
-
-@pytest.mark.parametrize("archived", [0, 3])
-def test_both_writers_are_told_the_record_though_it_is_archived_between_their_steps(
-    archived: int,
-) -> None:
-    for step in range(1, MOST_STEPS):
-        steps = Steps()
-        writers = Writers(steps, archived)
-        steps.act = writers.write_and_compact
-        steps.begin(acts_at=step)
-        writers.write(successful=True)
-        if not steps.end():
-            assert step > 2
-            return
-        answers = writers.answers()
-        assert len(answers) == 4
-        assert len(set(answers)) == 1
-        # A raw object that came too late goes with the next compaction.
-        writers.archive.compact(writers.experiment)
-        assert writers.answers() == answers
-    raise AssertionError("there is no end to it")
-
-
-def test_an_archived_record_counts_before_a_raw_one(bundle: Bundle) -> None:
-    service = Service(bundle, Steps())
-    experiment, _ = service.sides
-    first = service.experiments.perform(USER)
-    service.maintain()
-    assert isinstance(first, Record)
-    late = replace(first, successful=not first.successful)
-    assert service.results.add_record(experiment, late) == first
-    assert service.experiments.perform(USER) == first
-    assert service.results.record(experiment, USER) == first
-    assert first in service.results.records(experiment, limit=9).records
-    assert service.privacy.export(USER).parts[0].record == first
-    assert service.results.tally(experiment).users == 2
+    for service, told in Case(bundle, settle, heard_more).at_every_step():
+        assert told == service.experiments.perform(USER)
+        service.maintain()
+        assert told == service.experiments.perform(USER)
+        (listed,) = (it for it in service.records(service.sides[0]) if it.exposure.user_id == USER)
+        assert listed == told

@@ -18,15 +18,15 @@ from botocore.exceptions import ClientError
 from typer.testing import CliRunner
 
 from infra.cli import app
-from infra.models import Depot, publish_layer
-from segue.adapters import bundles
-from segue.adapters.bundles import POINTER_KEY, S3Bundles
-from segue.adapters.memory import (
+from infra.memory import (
     FixedClock,
     MemoryAvailability,
     MemorySessionStore,
     MemoryUserStore,
 )
+from infra.models import Depot, publish_layer
+from segue.adapters import bundles
+from segue.adapters.bundles import POINTER_KEY, S3Bundles
 from segue.adapters.model_store import ActiveModelStore
 from segue.domain.errors import (
     BundleCorrupt,

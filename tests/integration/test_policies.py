@@ -19,7 +19,11 @@ from infra.local.functions import Function, Handler, LambdaContext
 from infra.local.proxy_event import ACCOUNT_ID
 from infra.template import FUNCTION, load
 from segue import bootstrap
+from segue.adapters.exposures import DynamoResultStore
 from segue.domain.times import format_time
+from segue.experiments.epoch import EpochId, Side
+from segue.experiments.experiment import DEFAULT_NAME
+from segue.experiments.records import Exposure, Pending
 from segue.models.bundle import Bundle
 from tests.integration.conftest import ROOT, Aws, resources
 from tests.runtime.support import sample
@@ -67,7 +71,7 @@ class Deployment:
     @property
     def names(self) -> dict[str, str]:
         found = dict(self.aws.names)
-        for table in ("SessionsTable", "UsersTable", "TracksTable"):
+        for table in ("SessionsTable", "UsersTable", "TracksTable", "ExposuresTable"):
             found[f"{table}.Arn"] = f"arn:aws:dynamodb:::table/{found[table]}"
         return found | {
             "Bucket.Arn": f"arn:aws:s3:::{found['Bucket']}",
@@ -95,8 +99,20 @@ class Deployment:
         context = LambdaContext(function_id, "request", TEMPLATE.timeout(function_id))
         return self.handlers[function_id](dict(event), context)
 
+    def leave_pending(self, user_id: str) -> None:
+        """A replay's exposure of another day, which can be settled by now."""
+        exposure = Exposure(user_id, "A", "autoencoder", self.bundle.version, (), 0, 0)
+        results = DynamoResultStore(self.aws.dynamodb, self.names["ExposuresTable"])
+        self.running = ""
+        results.add(EpochId(DEFAULT_NAME, 1, Side.REPLAY), Pending(exposure, 1))
+
     def note(self, operation: str, asked: Mapping[str, Any]) -> None:
-        noted = self.calls[self.running]
+        noted = self.calls.get(self.running, set())
+        if operation == "TransactWriteItems":
+            for part, each in (pair for parts in asked["TransactItems"] for pair in parts.items()):
+                arn = f"arn:aws:dynamodb:::table/{each['TableName']}"
+                noted.add(Call(f"dynamodb:{part}Item", arn))
+            return
         if "TableName" in asked or "RequestItems" in asked:
             index = f"/index/{asked['IndexName']}" if "IndexName" in asked else ""
             for table in asked.get("RequestItems") or [asked["TableName"]]:
@@ -184,7 +200,12 @@ def _ask_everything(deployment: Deployment, track: str) -> None:
     for name in ("save_experiment", "experiments", "recommendations", "perform_ab_test", "results"):
         deployment.ask(sample(name))
     deployment.ask({**sample("recommendations"), "path": "/users/newcomer/recommendations"})
-    deployment.invoke("MaintenanceFunction", SCHEDULED)
+    deployment.leave_pending("waiting")
+    deployment.ask({**sample("perform_ab_test"), "body": json.dumps({"user_id": "waiting"})})
+    # As many batches as the archive merges.
+    for number in range(8):
+        deployment.leave_pending(f"waiting {number}")
+        deployment.invoke("MaintenanceFunction", SCHEDULED)
     deployment.ask(sample("report"))
     deployment.invoke("AbReportFunction", SCHEDULED)
     for name in ("explorer", "asset", "docs", "openapi"):

@@ -1,4 +1,4 @@
-"""What every store promises, whichever it is."""
+"""What every store promises, whichever it is. Of results: test_exposures.py."""
 
 import random
 from concurrent.futures import ThreadPoolExecutor
@@ -10,29 +10,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from infra.importing import DynamoTarget
-from segue.domain.errors import UnknownPosition
 from segue.domain.events import Event, EventType
 from segue.domain.times import DAY, LATEST, Window
 from segue.domain.users import Attribute, User
-from segue.experiments.experiment import Mode, default_experiment
-from segue.experiments.records import Exposure, Record
-from segue.services.privacy import Privacy
 from tests.integration.conftest import Aws, Stores, stores_on
 
 NOW = 1_662_000_000_000
-EXPERIMENT = default_experiment("bundle")
 
 
 def play(user: str, time: int, session: str = "s", track: str = "t") -> Event:
     return Event(user, session, time, EventType.PLAY, track)
-
-
-def exposure(user: str, *tracks: str) -> Exposure:
-    return Exposure(user, "A", "autoencoder", "bundle", tracks, NOW, NOW + 5)
-
-
-def record(user: str, *, successful: bool = True) -> Record:
-    return Record(exposure(user, "a", "b"), successful, NOW + 9)
 
 
 def test_a_window_holds_its_start_and_not_its_end(stores: Stores) -> None:
@@ -157,142 +144,6 @@ def test_a_look_without_a_change_reads_one_small_item(
     assert availability.unavailable() == {"a"}
 
 
-def test_an_experiment_changes_only_from_the_version_that_was_read(stores: Stores) -> None:
-    results = stores.results
-    assert results.experiment("default") is None
-    assert results.save_experiment(EXPERIMENT, None)
-    assert not results.save_experiment(EXPERIMENT, None)
-    found = results.experiment("default")
-    assert found is not None
-    stored, tag = found
-    assert stored == EXPERIMENT
-    assert results.save_experiment(stored.next_epoch("another"), tag)
-    assert not results.save_experiment(stored.next_epoch("late"), tag)
-    latest = results.experiment("default")
-    assert latest is not None
-    assert latest[0] == replace(EXPERIMENT, epoch=2, bundle="another")
-
-
-def test_the_first_record_of_a_user_stays(stores: Stores) -> None:
-    assert stores.results.record(EXPERIMENT, "1") is None
-    first = stores.results.add_record(EXPERIMENT, record("1"))
-    second = stores.results.add_record(EXPERIMENT, record("1", successful=False))
-    assert first == second == record("1") == stores.results.record(EXPERIMENT, "1")
-
-
-def test_the_first_exposure_of_a_user_stays(stores: Stores) -> None:
-    assert stores.results.exposure(EXPERIMENT, "1") is None
-    first = stores.results.add_exposure(EXPERIMENT, exposure("1", "a"))
-    assert stores.results.add_exposure(EXPERIMENT, exposure("1", "b")) == first
-    found = stores.results.exposure(EXPERIMENT, "1")
-    assert found is not None
-    assert found[0] == exposure("1", "a")
-    assert stores.results.records(EXPERIMENT, limit=10).records == ()
-
-
-def test_pages_list_every_record_once(stores: Stores) -> None:
-    for user in range(25):
-        stores.results.add_record(EXPERIMENT, record(str(user)))
-    users, after = [], ""
-    for expected in (10, 10, 5):
-        page = stores.results.records(EXPERIMENT, limit=10, after=after)
-        assert len(page.records) == expected
-        users += [r.exposure.user_id for r in page.records]
-        after = page.next or ""
-    assert not after
-    assert sorted(users, key=int) == [str(user) for user in range(25)]
-
-
-def test_a_page_that_ends_with_the_last_record_is_the_last(stores: Stores) -> None:
-    for user in range(10):
-        stores.results.add_record(EXPERIMENT, record(str(user)))
-    assert stores.results.records(EXPERIMENT, limit=10).next is None
-
-
-def test_epochs_do_not_see_each_others_records(stores: Stores) -> None:
-    stores.results.add_record(EXPERIMENT, record("1"))
-    following = EXPERIMENT.next_epoch("bundle")
-    assert stores.results.record(following, "1") is None
-    assert stores.results.records(following, limit=10).records == ()
-    assert stores.results.records(EXPERIMENT, limit=10).records == (record("1"),)
-
-
-def test_of_many_writers_of_one_record_exactly_one_wins(stores: Stores) -> None:
-    def write(writer: int) -> Record:
-        mine = Record(exposure("1", str(writer)), successful=True, settled_at=NOW)
-        return stores.results.add_record(EXPERIMENT, mine)
-
-    with ThreadPoolExecutor(16) as pool:
-        answers = set(pool.map(write, range(32)))
-    assert len(answers) == 1
-    assert stores.results.records(EXPERIMENT, limit=10).records == tuple(answers)
-
-
-def test_of_64_writers_who_try_again_at_random_each_user_has_one_record(stores: Stores) -> None:
-    def write(writer: int) -> list[Record]:
-        chance = random.Random(writer)
-        users = [str(user) for user in range(8) for _ in range(1 + chance.randrange(2))]
-        chance.shuffle(users)
-        mine = (
-            Record(exposure(user, str(writer)), successful=True, settled_at=NOW) for user in users
-        )
-        return [stores.results.add_record(EXPERIMENT, it) for it in mine]
-
-    with ThreadPoolExecutor(64) as pool:
-        answers = {record for found in pool.map(write, range(64)) for record in found}
-    assert len(answers) == 8
-    assert set(stores.results.records(EXPERIMENT, limit=100).records) == answers
-
-
-def test_every_experiment_is_listed_with_the_tag_of_its_version(stores: Stores) -> None:
-    results = stores.results
-    assert results.all_experiments() == []
-    other = replace(EXPERIMENT, name="other", mode=Mode.INTERLEAVE, k=20)
-    for experiment in (EXPERIMENT, other):
-        assert results.save_experiment(experiment, None)
-        results.add_record(experiment.live, record("1"))
-    found = results.all_experiments()
-    assert {experiment for experiment, _ in found} == {EXPERIMENT, other}
-    for experiment, tag in found:
-        assert results.save_experiment(experiment.next_epoch("bundle"), tag)
-
-
-def test_what_is_settled_live_is_no_record_of_the_replay(stores: Stores) -> None:
-    stores.results.add_exposure(EXPERIMENT.live, exposure("1", "a"))
-    stores.results.add_record(EXPERIMENT.live, record("1"))
-    assert stores.results.exposure(EXPERIMENT, "1") is None
-    assert stores.results.record(EXPERIMENT, "1") is None
-    assert stores.results.records(EXPERIMENT, limit=10).records == ()
-    assert stores.results.records(EXPERIMENT.live, limit=10).records == (record("1"),)
-
-
-def test_all_that_an_exposure_and_a_record_hold_comes_back(stores: Stores) -> None:
-    made = replace(
-        exposure("1", "a", "b"),
-        owners=("A", "B"),
-        before=0.25,
-        traits={"premium": "yes"},
-        figures={"latency": 1.5},
-        propensities={"A": 0.75, "B": 0.25},
-        seen={"A": (3, 4), "B": (0, 1)},
-    )
-    settled = Record(made, True, NOW, credits={"A": 1, "B": 0}, figures={"skip_rate": 0.5})
-    stores.results.add_exposure(EXPERIMENT, made)
-    stores.results.add_record(EXPERIMENT, settled)
-    found = stores.results.exposure(EXPERIMENT, "1")
-    assert found is not None
-    assert found[0] == made
-    assert stores.results.record(EXPERIMENT, "1") == settled
-
-
-@pytest.mark.parametrize("stores", ["memory", "moto"], indirect=True)
-@pytest.mark.parametrize("after", ["x", "../../secret", "0" * 63, "G" * 64, "f" * 64])
-def test_a_made_up_position_is_refused(stores: Stores, after: str) -> None:
-    stores.results.add_record(EXPERIMENT, record("1"))
-    with pytest.raises(UnknownPosition):
-        stores.results.records(EXPERIMENT, limit=10, after=after)
-
-
 def test_a_session_stored_again_with_an_earlier_start_holds_each_event_once(stores: Stores) -> None:
     later = [play("1", NOW + 5), play("1", NOW + 9)]
     stores.sessions.put(later)
@@ -387,26 +238,6 @@ class TestAppend:
                 assert stores.sessions.append(batch) == len(set(batch) - expected)
                 expected |= set(batch)
         assert set(stores.sessions.events(user, self.EVER)) == expected
-
-
-def test_an_erasure_reaches_every_epoch_and_side(stores: Stores) -> None:
-    results = stores.results
-    following = EXPERIMENT.next_epoch("bundle")
-    results.save_experiment(EXPERIMENT, None)
-    results.save_experiment(following, results.all_experiments()[0][1])
-    for epoch in (EXPERIMENT, EXPERIMENT.live, following, following.live):
-        for user in ("1", "2"):
-            results.add_exposure(epoch, exposure(user, "a"))
-            results.add_record(epoch, record(user))
-    privacy = Privacy(stores.sessions, stores.users, results)
-    assert len(privacy.export("1").parts) == 4
-    privacy.erase("1")
-    assert privacy.export("1").parts == ()
-    assert len(privacy.export("2").parts) == 4
-    for epoch in (EXPERIMENT, EXPERIMENT.live, following, following.live):
-        assert results.exposure(epoch, "1") is None
-        assert results.exposure(epoch, "2") is not None
-        assert results.tally(epoch).users == 1
 
 
 @pytest.mark.parametrize("aws", ["moto"], indirect=True)

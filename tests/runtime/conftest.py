@@ -21,8 +21,9 @@ from infra.local.port import listen
 from infra.template import Template, create_resources, load
 from segue.adapters.archive import S3Archive
 from segue.adapters.dynamodb import DynamoSessionStore, DynamoUserStore
+from segue.adapters.experiments import S3ExperimentStore
+from segue.adapters.exposures import DynamoResultStore
 from segue.adapters.objects import Objects
-from segue.adapters.s3 import S3ResultStore
 from segue.domain.times import format_time
 from segue.models.bundle import Bundle
 from tests.runtime.emulator import Function, Runtime, running
@@ -91,13 +92,15 @@ def local_stack(template: Template, tmp_path_factory: pytest.TempPathFactory) ->
         dynamodb = session.client("dynamodb", endpoint_url=endpoint)
         s3 = session.client("s3", endpoint_url=endpoint)
         names = create_resources(template, dynamodb, s3, "segue-runtime")
+        objects = Objects(s3, names["Bucket"])
         yield Stack(
             settings,
             names,
             DynamoSessionStore(dynamodb, names["SessionsTable"]),
             DynamoUserStore(dynamodb, names["UsersTable"]),
-            S3ResultStore(s3, names["Bucket"]),
-            S3Archive(Objects(s3, names["Bucket"])),
+            S3ExperimentStore(objects),
+            DynamoResultStore(dynamodb, names["ExposuresTable"]),
+            S3Archive(objects),
         )
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from segue.adapters.archive import S3Archive
 from segue.adapters.dynamodb import DynamoSessionStore, DynamoUserStore
-from segue.adapters.s3 import S3ResultStore
+from segue.adapters.experiments import S3ExperimentStore
+from segue.adapters.exposures import DynamoResultStore
 from tests.runtime.emulator import Function, RunningFunction
 
 ROOT = Path(__file__).parents[2]
@@ -28,7 +29,8 @@ class Stack:
     names: Mapping[str, str]
     sessions: DynamoSessionStore
     users: DynamoUserStore
-    results: S3ResultStore
+    experiments: S3ExperimentStore
+    results: DynamoResultStore
     archive: S3Archive
 
 

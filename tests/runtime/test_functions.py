@@ -17,9 +17,11 @@ from infra.template import Template
 from segue.domain.events import Event, EventType
 from segue.domain.times import DAY, SECOND
 from segue.domain.users import User
-from segue.experiments.experiment import default_experiment
+from segue.experiments.epoch import Epoch
+from segue.experiments.experiment import DEFAULT
 from segue.experiments.records import Exposure, Record
 from segue.models.bundle import Bundle
+from segue.services.compaction import Compactor
 from tests.runtime.emulator import Function, RunningFunction, Runtime, running
 from tests.runtime.support import ROOT, Deploy, Stack, Start, request, sample
 
@@ -281,15 +283,15 @@ class TestSize:
     def test_a_page_of_the_longest_results_is_one_that_lambda_lets_through(
         self, ab_test: RunningFunction, local_stack: Stack
     ) -> None:
-        experiment = replace(default_experiment("bundle"), name="long")
-        local_stack.results.save_experiment(experiment, None)
+        epoch = Epoch(replace(DEFAULT, name="long"), "bundle")
+        local_stack.experiments.save(epoch, None)
         tracks = tuple(f"{n:064}" for n in range(100))
         with ThreadPoolExecutor(16) as pool:
             for user in range(1_000):
                 exposure = Exposure(str(user), "A", "autoencoder", "bundle", tracks, 0, 0)
                 record = Record(exposure, False, 9)
-                pool.submit(local_stack.results.add_record, experiment, record)
-        local_stack.archive.compact(experiment)
+                pool.submit(local_stack.results.add, epoch.id, record)
+        Compactor(local_stack.results, local_stack.archive).compact(epoch.id)
 
         query = {"experiment": "long", "limit": "1000"}
         users: list[int] = []

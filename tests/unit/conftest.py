@@ -14,25 +14,30 @@ from typing import Any
 import pytest
 import pytest_socket
 
-from infra.template import load
-from segue.adapters.memory import (
+from infra.memory import (
     FixedClock,
+    MemoryArchive,
     MemoryAvailability,
+    MemoryExperimentStore,
     MemoryModelStore,
     MemoryResultStore,
     MemorySessionStore,
     MemoryUserStore,
 )
+from infra.template import load
 from segue.domain.catalogue import Catalogue
 from segue.domain.events import Event, EventType
 from segue.domain.times import DAY, SECOND
 from segue.domain.users import User
 from segue.models.bundle import Bundle
+from segue.reporting.reports import Reports
+from segue.services.compaction import Compactor
 from segue.services.epochs import Epochs
 from segue.services.experiment import Experiments
 from segue.services.exposure import Exposer
 from segue.services.ingest import Ingest
 from segue.services.live import Live
+from segue.services.maintenance import Maintenance
 from segue.services.privacy import Privacy
 from segue.services.recommend import Recommender
 from segue.services.settlement import Settlement
@@ -59,7 +64,9 @@ class World:
     bundle: Bundle
     sessions: MemorySessionStore = field(default_factory=MemorySessionStore)
     users: MemoryUserStore = field(default_factory=MemoryUserStore)
+    stored_experiments: MemoryExperimentStore = field(default_factory=MemoryExperimentStore)
     results: MemoryResultStore = field(default_factory=MemoryResultStore)
+    archive: MemoryArchive = field(default_factory=MemoryArchive)
     availability: MemoryAvailability = field(default_factory=MemoryAvailability)
 
     def __post_init__(self) -> None:
@@ -76,15 +83,30 @@ class World:
         )
         self.catalogue_tracks = Tracks(self.models, self.availability)
         self.ingest = Ingest(self.sessions, self.users, self.clock, self.catalogue, self.cutoff)
-        self.privacy = Privacy(self.sessions, self.users, self.results)
-        self.epochs = Epochs(self.models, self.results)
+        self.privacy = Privacy(self.sessions, self.users, self.results, self.archive)
+        self.epochs = Epochs(self.models, self.stored_experiments)
         self.exposer = Exposer(
-            self.recommender, self.sessions, self.users, self.results, self.clock
+            self.recommender, self.sessions, self.users, self.archive, self.clock
         )
         self.settlement = Settlement(self.sessions, self.results, self.clock)
         self.experiments = Experiments(
-            self.epochs, self.exposer, self.settlement, self.results, self.clock
+            self.epochs,
+            self.exposer,
+            self.settlement,
+            self.stored_experiments,
+            self.results,
+            self.clock,
         )
+        self.compactor = Compactor(self.results, self.archive)
+        self.maintenance = Maintenance(
+            self.settlement,
+            self.compactor,
+            self.stored_experiments,
+            self.results,
+            self.archive,
+            self.clock,
+        )
+        self.reports = Reports(self.stored_experiments, self.results, self.archive)
         self.live = Live(
             self.epochs,
             self.exposer,
@@ -191,7 +213,7 @@ def _patterns() -> dict[str, str]:
 
 def load_function(name: str, monkeypatch: pytest.MonkeyPatch) -> Function:
     """Import a function's app.py afresh, with the least environment it needs."""
-    unused = ("SESSIONS_TABLE", "USERS_TABLE", "TRACKS_TABLE", "BUCKET")
+    unused = ("SESSIONS_TABLE", "USERS_TABLE", "TRACKS_TABLE", "EXPOSURES_TABLE", "BUCKET")
     for variable in (*unused, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(variable, "unused")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")

@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import pytest
 
+from segue.adapters.positions import position_of
 from segue.domain.errors import BundleCorrupt
 from segue.domain.times import DAY
 from segue.experiments.assignment import assign
-from segue.experiments.experiment import DEFAULT_NAME, default_experiment
-from segue.experiments.records import Exposure, Record, position_of
+from segue.experiments.epoch import Epoch, EpochId, Side
+from segue.experiments.experiment import DEFAULT, DEFAULT_NAME
+from segue.experiments.records import Exposure, Record
 from segue.models.classifier import Classifier
 from segue.services.recommend import Query
 from tests.unit.conftest import Function, World
@@ -24,8 +26,7 @@ def perform(function: Function, user_id: int) -> tuple[int, object]:
 
 def recommended(world: World, user_id: str) -> list[str]:
     """What the user's arm recommends as of the cut-off."""
-    experiment, _ = world.results.experiments[DEFAULT_NAME]
-    arm = assign(experiment, user_id)
+    arm = assign(world.epochs.running(), user_id)
     return list(world.recommender.recommend(Query(user_id, arm.model_id)).tracks)
 
 
@@ -99,14 +100,14 @@ def test_paging_goes_on_while_results_come_in(ab_test: Function) -> None:
     assert {row["user_id"] for row in first["results"] + rest["results"]} >= set(range(1, 21))
 
 
-NOBODY = "f" * 64
+RUNNING = EpochId(DEFAULT_NAME, 1, Side.REPLAY)
 
 
 @pytest.mark.parametrize(
     "token",
     [
         *("", "x", "é", "\ufffd", "\ud800", "0" * 63, "G" * 64, "0" * 64 + "\n", "0" * 100_000),
-        *(NOBODY, position_of("default:1", NOBODY), position_of("default:1", "../secret")),
+        *("f" * 64, "f" * 80, position_of(RUNNING, "../secret")),
     ],
 )
 @pytest.mark.parametrize("performed", [0, 1])
@@ -120,13 +121,13 @@ def test_a_position_that_no_page_gave_is_malformed(
 
 def test_a_position_of_another_list_is_malformed(ab_test: Function, world: World) -> None:
     """Of the other side, another experiment, or the epoch before: though the users are the same."""
-    experiment = default_experiment(world.bundle.version)
-    world.results.save_experiment(replace(experiment, name="spring"), None)
+    spring = Epoch(replace(DEFAULT, name="spring"), world.bundle.version)
+    world.stored_experiments.save(spring, None)
     for user in range(1, 4):
         perform(ab_test, user)
-        for each in (experiment.live, replace(experiment, name="spring")):
+        for epoch in (replace(RUNNING, side=Side.LIVE), spring.id):
             record = Record(Exposure(str(user), "A", "autoencoder", "", (), 0, 0), True, 9)
-            world.results.add_record(each, record)
+            world.results.add(epoch, record)
     token = ab_test.call("GET", RESULTS, query={"limit": "1"})[2]["next"]
     refuses_position(ab_test, token, live="true")
     refuses_position(ab_test, token, experiment="spring")
@@ -183,19 +184,24 @@ def test_a_pending_test_is_settled_by_what_was_recommended_then(
 ) -> None:
     world.clock.time = world.cutoff + 5 * DAY
     perform(ab_test, 1)
-    (exposure,) = world.results.pending.values()
+    (exposure,) = world.results.exposed.values()
     world.play("1", [exposure.tracks[0]], days=20, session="later")
     world.clock.time = world.cutoff + 30 * DAY
     assert perform(ab_test, 1) == (200, {"Successful recommendation": 1})
     (record,) = world.results.settled.values()
     assert record.exposure == exposure
-    assert not world.results.pending
+    assert not world.results.exposed
+
+
+def freeze_to_another_bundle(world: World) -> None:
+    """Let the running epoch have begun with a bundle that is gone."""
+    (epoch,) = world.stored_experiments.epochs[DEFAULT_NAME]
+    world.stored_experiments.epochs[DEFAULT_NAME] = [replace(epoch, bundle="another")]
 
 
 def test_an_epoch_never_mixes_bundles(ab_test: Function, world: World) -> None:
     perform(ab_test, 1)
-    experiment, tag = world.results.experiments[DEFAULT_NAME]
-    world.results.experiments[DEFAULT_NAME] = replace(experiment, bundle="another"), tag
+    freeze_to_another_bundle(world)
     status, body = perform(ab_test, 2)
     assert status == 409
     assert "DELETE /ab_test/results" in str(body)
@@ -233,8 +239,7 @@ def test_a_pending_test_is_settled_though_another_bundle_is_served_by_then(
 ) -> None:
     world.clock.time = world.cutoff + 5 * DAY
     perform(ab_test, 1)
-    experiment, tag = world.results.experiments[DEFAULT_NAME]
-    world.results.experiments[DEFAULT_NAME] = replace(experiment, bundle="another"), tag
+    freeze_to_another_bundle(world)
     world.clock.time = world.cutoff + 30 * DAY
     assert perform(ab_test, 1)[0] == 200
 
@@ -243,15 +248,15 @@ def test_a_clear_whose_answer_was_lost_skips_no_epoch(
     ab_test: Function, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     perform(ab_test, 1)
-    save = world.results.save_experiment
+    save = world.stored_experiments.save
 
     def saved_though_it_seems_not(*arguments: object) -> bool:
         save(*arguments)  # type: ignore[arg-type]
         return False
 
-    monkeypatch.setattr(world.results, "save_experiment", saved_though_it_seems_not)
+    monkeypatch.setattr(world.stored_experiments, "save", saved_though_it_seems_not)
     ab_test.call("DELETE", RESULTS)
-    assert world.results.experiments[DEFAULT_NAME][0].epoch == 2
+    assert world.epochs.running().number == 2
 
 
 def test_a_broken_bundle_is_no_failure_of_an_arm(

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from segue.experiments.assignment import choose, position, seed
 from segue.experiments.bandit import EXPLORED, propensities
-from segue.experiments.experiment import default_experiment
+from segue.experiments.epoch import Epoch
+from segue.experiments.experiment import DEFAULT
 from segue.experiments.interleaving import team_draft
 from segue.experiments.records import Exposure, Record, recommendation_id
 
@@ -89,10 +90,10 @@ class TestPropensities:
         assert found == propensities(outcomes)
 
     def test_are_the_shares_by_which_users_are_assigned(self) -> None:
-        experiment = default_experiment("bundle").live
+        epoch = Epoch(DEFAULT, "bundle")
         shares = propensities([(3, 10), (5, 10)])
         users = [str(user) for user in range(20_000)]
-        chosen = Counter(choose(experiment, user, shares).group for user in users)
+        chosen = Counter(choose(epoch, user, shares).group for user in users)
         assert chosen["B"] / len(users) == pytest.approx(shares[1], abs=0.015)
 
 
@@ -101,19 +102,13 @@ def correlation(one: Sequence[float], other: Sequence[float]) -> float:
 
 
 def test_a_coin_says_nothing_of_the_position() -> None:
-    pairs = [
-        (position("e", 1, str(user)), seed("e", 1, str(user)) / 2**64) for user in range(4_000)
-    ]
+    pairs = [(position("e:1", str(it)), seed("e:1", str(it)) / 2**64) for it in range(4_000)]
     assert abs(correlation(*zip(*pairs, strict=True))) < 0.06
 
 
 def test_the_live_side_is_assigned_independently_of_the_replay() -> None:
-    replayed = default_experiment("bundle")
-    live = replayed.live
-    places = [
-        [position(side.name, side.epoch, str(user)) for user in range(4_000)]
-        for side in (replayed, live)
-    ]
+    sides = Epoch(DEFAULT, "bundle").sides
+    places = [[position(it.id.salt, str(user)) for user in range(4_000)] for it in sides]
     assert abs(correlation(*places)) < 0.06
 
 

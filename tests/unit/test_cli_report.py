@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 from infra.cli import app
 from infra.service import Service, ServiceError
 from segue.domain.times import DAY
+from segue.experiments.epoch import Epoch
 from segue.experiments.experiment import Arm, Experiment, Mode
 from segue.experiments.records import Exposure, Record
 from segue.experiments.tally import Tally
@@ -54,8 +55,8 @@ def report(arms: tuple[Arm, ...], *counts: tuple[int, int], mode: Mode = Mode.FI
         for arm, (successes, users) in zip(arms, counts, strict=True)
         for place in range(users)
     ]
-    experiment = Experiment("spring", arms, "bundle-1", mode=mode)
-    return json.loads(json.dumps(document(experiment, Tally.of(records))))
+    epoch = Epoch(Experiment("spring", arms, mode=mode), "bundle-1")
+    return json.loads(json.dumps(document(epoch, Tally.of(records))))
 
 
 def _record(group: str, successful: bool, mode: Mode) -> Record:
@@ -96,7 +97,7 @@ class TestReport:
         text = "\n".join(printed(monkeypatch, report(HALVES, (6, 20), (14, 20))))
         assert "treatment - control: +0.400, at any time [-0.2738, 0.8401]" in text
         assert "sample ratio: as allotted (p = 1," in text
-        assert "power: these users can show a difference of 0.428" in text
+        assert "power: these users can show a difference of 0.685" in text
         assert "spring, replay, epoch 1, fixed, window 30 days, bundle bundle-1: 40 users" in text
 
     def test_withholds_what_a_sample_ratio_spoils(self, monkeypatch: pytest.MonkeyPatch) -> None:

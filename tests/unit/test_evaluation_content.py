@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from segue.adapters.memory import (
+from infra.memory import (
     FixedClock,
     MemoryAvailability,
     MemoryModelStore,

@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 
-from segue.domain.errors import InvalidRequest
+from segue.domain.errors import InvalidRequest, UnknownExperiment
 from segue.domain.times import DAY
-from segue.experiments.experiment import Experiment, Figure, Guardrail, check, default_experiment
+from segue.experiments.epoch import Epoch
+from segue.experiments.experiment import DEFAULT, Experiment, Figure, Guardrail, check
 from segue.experiments.records import Exposure, Record
 from tests.unit.conftest import Function, World
 
@@ -120,6 +121,27 @@ def test_a_change_leaves_the_records_of_the_epoch_before(ab_test: Function, worl
     assert len(world.results.settled) == 1
 
 
+def test_an_epoch_that_is_over_can_still_be_read(ab_test: Function, world: World) -> None:
+    world.play("1", world.tracks(0, 9))
+    put(ab_test, "/experiments/default", window_days=14)
+    ab_test.call("POST", "/perform_ab_test", {"user_id": 1})
+    put(ab_test, "/experiments/default", window_days=21)
+
+    def listed(epoch: str) -> tuple[int, Any]:
+        status, _, body = ab_test.call("GET", "/ab_test/results", query={"epoch": epoch})
+        return status, body.get("results") or body.get("detail")
+
+    (row,) = listed("1")[1]
+    assert row["user_id"] == 1
+    assert listed("2") == (200, None)
+    assert listed("3") == (404, "experiment 'default' has had no epoch 3 yet")
+    assert listed("0")[0] == 422
+    report = world.reports.report("default", live=False, number=1)["experiment"]
+    assert (report["epoch"], report["window_days"], report["users"]) == (1, 14, 1)
+    with pytest.raises(UnknownExperiment):
+        world.reports.report("default", live=False, number=3)
+
+
 def test_each_experiment_is_replayed_listed_and_cleared_by_itself(
     ab_test: Function, world: World
 ) -> None:
@@ -199,13 +221,13 @@ class TestIfNoneMatch:
     def test_lets_one_of_two_that_race_create_it(
         self, ab_test: Function, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        save = world.results.save_experiment
+        save = world.stored_experiments.save
 
-        def beaten(experiment: Experiment, replaces: str | None) -> bool:
-            save(experiment, replaces)  # what the other one put is the very same
-            return save(experiment, replaces)
+        def beaten(epoch: Epoch, replaces: str | None) -> bool:
+            save(epoch, replaces)  # what the other one put is the very same
+            return save(epoch, replaces)
 
-        monkeypatch.setattr(world.results, "save_experiment", beaten)
+        monkeypatch.setattr(world.stored_experiments, "save", beaten)
         assert ab_test.call("PUT", NAME, {"arms": TWO}, headers=self.ANY)[0] == 412
         assert put(ab_test)[1]["epoch"] == 1
 
@@ -222,20 +244,26 @@ def test_a_condition_that_names_no_version_is_malformed(
     assert put(ab_test) == (200, first)
 
 
+def following(world: World) -> tuple[Epoch, str]:
+    """What somebody else would save next: another epoch, in place of the version that is stored."""
+    found = world.stored_experiments.running("test")
+    assert found
+    return found[0].following("theirs"), found[1]
+
+
 @pytest.mark.parametrize("header", ["If-Match", "If-None-Match"])
 def test_whoever_won_is_told_so_though_somebody_else_has_changed_it_since(
     ab_test: Function, world: World, monkeypatch: pytest.MonkeyPatch, header: str
 ) -> None:
     tag = put(ab_test)[1]["etag"] if header == "If-Match" else "*"
-    save = world.results.save_experiment
+    save = world.stored_experiments.save
 
-    def saved_and_changed(experiment: Experiment, replaces: str | None) -> bool:
-        won = save(experiment, replaces)
-        stored, tag = world.results.experiments["test"]
-        save(stored.next_epoch("theirs"), tag)
+    def saved_and_changed(epoch: Epoch, replaces: str | None) -> bool:
+        won = save(epoch, replaces)
+        save(*following(world))
         return won
 
-    monkeypatch.setattr(world.results, "save_experiment", saved_and_changed)
+    monkeypatch.setattr(world.stored_experiments, "save", saved_and_changed)
     body = {"arms": TWO, "window_days": 14}
     status, _, row = ab_test.call("PUT", NAME, body, headers={header: tag})
     assert (status, row["bundle"]) == (200 if header == "If-Match" else 201, "theirs")
@@ -244,13 +272,13 @@ def test_whoever_won_is_told_so_though_somebody_else_has_changed_it_since(
 def test_a_swap_whose_answer_was_lost_counts_once(
     ab_test: Function, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save = world.results.save_experiment
+    save = world.stored_experiments.save
 
     def saved_though_it_seems_not(*arguments: Any) -> bool:
         save(*arguments)
         return False
 
-    monkeypatch.setattr(world.results, "save_experiment", saved_though_it_seems_not)
+    monkeypatch.setattr(world.stored_experiments, "save", saved_though_it_seems_not)
     assert put(ab_test)[0] == 201
     assert put(ab_test, window_days=14)[1]["epoch"] == 2
 
@@ -259,16 +287,15 @@ def test_a_swap_that_somebody_else_won_is_tried_on_what_they_made_of_it(
     ab_test: Function, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(ab_test)
-    save = world.results.save_experiment
-    theirs = [world.results.experiments["test"]]
+    save = world.stored_experiments.save
+    theirs = [following(world)]
 
-    def beaten_once(experiment: Experiment, replaces: str | None) -> bool:
+    def beaten_once(epoch: Epoch, replaces: str | None) -> bool:
         while theirs:
-            found, tag = theirs.pop()
-            save(found.next_epoch("theirs"), tag)
-        return save(experiment, replaces)
+            save(*theirs.pop())
+        return save(epoch, replaces)
 
-    monkeypatch.setattr(world.results, "save_experiment", beaten_once)
+    monkeypatch.setattr(world.stored_experiments, "save", beaten_once)
     assert put(ab_test, window_days=14)[1]["epoch"] == 3
 
 
@@ -320,13 +347,13 @@ def test_an_invalid_field_is_named(
 ) -> None:
     status, body = put(ab_test, **fields)
     assert (status, body.get("field")) == (422, field)
-    assert "test" not in world.results.experiments
+    assert world.stored_experiments.running("test") is None
 
 
 def test_a_margin_that_is_no_number_is_refused() -> None:
     guardrails = (Guardrail(Figure.LATENCY, math.nan),)
     with pytest.raises(InvalidRequest, match="to less than 25000 ms for latency"):
-        check(replace(default_experiment("b"), guardrails=guardrails), {1, 2})
+        check(replace(DEFAULT, guardrails=guardrails), {1, 2})
 
 
 @pytest.mark.parametrize("name", ["Test", "te.st", "default.live", "a%2Fb", "x" * 65, "%C5%BC"])
@@ -345,19 +372,16 @@ def test_an_experiment_that_was_stored_before_there_were_modes_is_read() -> None
     stored = {
         "name": "default",
         "arms": [arm("A", 1), arm("B", 2)],
-        "bundle": "b",
-        "epoch": 1,
         "window": 30 * DAY,
     }
     read = msgspec.json.decode(json.dumps(stored), type=Experiment)
-    assert read == default_experiment("b")
+    assert read == DEFAULT
 
 
 def test_an_experiment_that_was_stored_with_directions_is_read() -> None:
     stored = {
         "name": "default",
         "arms": [arm("A", 1), arm("B", 2)],
-        "bundle": "b",
         "guardrails": [rail("skip_rate", 0.02, "lower")],
     }
     read = msgspec.json.decode(json.dumps(stored), type=Experiment)

@@ -54,8 +54,9 @@ def test_replayed_tests_go_on_with_the_epochs_models(
     activate(world, another)
     for user in USERS:
         assert perform(ab_test, user)[0] == 200
-        exposure = world.results.settled["default", 1, str(user)].exposure
-        model_id = assign(world.epochs.running(), str(user)).model_id
+        epoch = world.epochs.running()
+        exposure = world.results.settled[epoch.id, str(user)].exposure
+        model_id = assign(epoch, str(user)).model_id
         query = Query(str(user), model_id, as_of=world.cutoff)
         assert exposure.bundle == world.bundle.version
         assert exposure.tracks == world.recommender.recommend(query, world.bundle).tracks
@@ -72,7 +73,7 @@ def test_live_exposures_go_on_with_the_epochs_models_and_are_recorded(
     for user in USERS:
         shown = ab_test.call("GET", f"/users/{user}/recommendations")[2]
         assert shown["recommendation_id"]
-    assert {it.bundle for it in world.results.pending.values()} == {world.bundle.version}
+    assert {it.bundle for it in world.results.exposed.values()} == {world.bundle.version}
 
 
 @pytest.mark.parametrize("begin", ["PUT", "DELETE"])
@@ -88,7 +89,7 @@ def test_the_next_epoch_is_of_the_active_bundle_though_it_was_not_noticed_yet(
     else:
         ab_test.call("DELETE", "/ab_test/results")
     running = world.epochs.running()
-    assert (running.epoch, running.bundle) == (2, another.version)
+    assert (running.number, running.bundle) == (2, another.version)
 
 
 def test_where_the_epochs_models_are_gone_a_replay_is_refused_and_the_live_list_not_recorded(
@@ -105,7 +106,7 @@ def test_where_the_epochs_models_are_gone_a_replay_is_refused_and_the_live_list_
     shown = ab_test.call("GET", "/users/2/recommendations")[2]
     assert shown["tracks"]
     assert shown["recommendation_id"] is None
-    assert not world.results.pending
+    assert not world.results.exposed
 
 
 def test_a_bucket_that_does_not_answer_ends_no_epoch(

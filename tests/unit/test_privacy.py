@@ -1,14 +1,13 @@
 """GET /users/{user_id}/export, DELETE /users/{user_id}."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from segue.domain.errors import StoreUnavailable
+from segue.experiments.epoch import EpochId, Side
 from segue.experiments.experiment import DEFAULT_NAME
 from segue.experiments.records import Exposure, Record
-from segue.reporting.reports import Reports
 from tests.unit.conftest import Function, World
 
 
@@ -51,12 +50,10 @@ def test_an_export_pages_the_events(events: Function) -> None:
 
 
 def test_an_export_beyond_what_lambda_lets_through_says_so(events: Function, world: World) -> None:
-    experiment, tag = world.results.experiments[DEFAULT_NAME]
-    world.results.experiments[DEFAULT_NAME] = replace(experiment, epoch=1_000), tag
     long = tuple(f"{n:064}" for n in range(100))
     record = Record(Exposure("1", "A", "autoencoder", "b", long, 0, 0), True, 9)
-    for epoch in range(1, 1_001):
-        world.results.settled[DEFAULT_NAME, epoch, "1"] = record
+    for epoch in range(3, 1_003):
+        world.results.add(EpochId(DEFAULT_NAME, epoch, Side.REPLAY), record)
     status, _, body = events.call("GET", "/users/1/export")
     assert (status, body["title"]) == (500, "Answer too large")
     assert "6 MB" in body["detail"]
@@ -73,17 +70,20 @@ def test_an_erasure_leaves_nothing_of_the_user_and_all_of_the_others(
     assert events.call("GET", "/users/1/export")[0] == 404
     assert {event.user_id for event in world.sessions.stored} == {"2"}
     assert set(world.users.users) == {"2"}
-    kept = {user for *_, user in (*world.results.settled, *world.results.pending)}
-    assert kept == {"2"}
+    assert {user for _, user in world.results.results} == {"2"}
 
 
-def test_an_erasure_reaches_the_counts_of_the_report(events: Function, world: World) -> None:
+@pytest.mark.parametrize("archived", [False, True])
+def test_an_erasure_reaches_the_counts_of_the_report(
+    events: Function, world: World, archived: bool
+) -> None:
     world.experiments.perform("1")
     world.experiments.perform("2")
-    reports = Reports(world.results)
-    assert reports.report(DEFAULT_NAME, live=False)["experiment"]["users"] == 2
+    if archived:
+        world.maintenance.run(lambda: True)
+    assert world.reports.experiments()[0]["users"] == 2
     events.call("DELETE", "/users/1")
-    assert reports.report(DEFAULT_NAME, live=False)["experiment"]["users"] == 1
+    assert world.reports.experiments()[0]["users"] == 1
 
 
 def test_an_erasure_can_be_repeated(events: Function) -> None:
@@ -98,10 +98,10 @@ def test_an_erasure_that_failed_half_way_says_so(
         raise StoreUnavailable("results: SlowDown")
 
     with monkeypatch.context() as patch:
-        patch.setattr(world.results, "erase", refused)
+        patch.setattr(world.archive, "erase", refused)
         assert events.call("DELETE", "/users/1")[0] == 503
     assert events.call("DELETE", "/users/1")[0] == 204
-    assert {user for *_, user in world.results.settled} == {"2"}
+    assert {user for _, user in world.results.results} == {"2"}
 
 
 def test_whoever_was_erased_can_begin_anew(

@@ -12,6 +12,7 @@ import pytest
 
 from segue.api.report.page import no_report, page
 from segue.domain.times import DAY
+from segue.experiments.epoch import Epoch, EpochId
 from segue.experiments.experiment import (
     DEFAULT_NAME,
     Arm,
@@ -20,11 +21,10 @@ from segue.experiments.experiment import (
     Guardrail,
     Mode,
 )
-from segue.experiments.records import Exposure, Record
+from segue.experiments.records import Exposure, Pending, Record
 from segue.experiments.tally import Outcomes, Tally
 from segue.reporting.document import document
 from segue.reporting.pairs import MOST_POINTS, MOST_POINTS_OF_ALL
-from segue.reporting.reports import Reports
 from segue.statistics.cuped import cuped
 from tests.unit.arms import ORACLES, at_a_known_share
 from tests.unit.conftest import Function, World, load_function
@@ -35,10 +35,14 @@ TWO = (Arm("A", 1, 0.5), Arm("B", 2, 0.5))
 THREE = (Arm("A", 1, 0.5), Arm("B", 2, 0.25), Arm("C", 3, 0.25))
 
 
-def experiment(
-    arms: tuple[Arm, ...] = TWO, mode: Mode = Mode.FIXED, epoch: int = 1, **settings: Any
-) -> Experiment:
-    return Experiment("spring", arms, "bundle", epoch=epoch, mode=mode, **settings)
+def epoch(
+    arms: tuple[Arm, ...] = TWO,
+    mode: Mode = Mode.FIXED,
+    number: int = 1,
+    name: str = "spring",
+    **settings: Any,
+) -> Epoch:
+    return Epoch(Experiment(name, arms, mode=mode, **settings), "bundle", number)
 
 
 def counted(**outcomes: Outcomes) -> Tally:
@@ -72,7 +76,7 @@ def adaptive(users: int, rates: Callable[[float], tuple[float, float]]) -> list[
 
 def verdict(tally: Tally, **settings: Any) -> Mapping[str, Any]:
     """Of the only pair."""
-    (found,) = document(experiment(**settings), tally)["verdicts"]
+    (found,) = document(epoch(**settings), tally)["verdicts"]
     return dict(found)
 
 
@@ -100,12 +104,12 @@ class TestVerdict:
         assert found["p_anytime"] > 0.05
 
     def test_lost_users_withhold_the_decision(self) -> None:
-        report = document(experiment(), counted(A=(60, 200), B=(280, 400)))
+        report = document(epoch(), counted(A=(60, 200), B=(280, 400)))
         assert report["verdicts"][0]["decision"] == "decision withheld"
         assert report["sample_ratio"]["off"]
 
     def test_of_more_arms_each_is_judged_against_the_control(self) -> None:
-        report = document(experiment(THREE), counted(A=(120, 400), B=(140, 200), C=(62, 200)))
+        report = document(epoch(THREE), counted(A=(120, 400), B=(140, 200), C=(62, 200)))
         assert [it["decision"] for it in report["verdicts"]] == ["B is better", "no decision yet"]
         assert [it["arm"] for it in report["comparisons"]] == ["B", "C"]
         assert report["comparisons"][0]["share"] == pytest.approx(1 / 3)
@@ -128,12 +132,12 @@ class TestVerdict:
         assert (found["decision"], found["evidence"]) == ("no decision yet", 0.5)
 
     def test_the_threshold_rises_with_the_arms_and_the_interval_with_it(self) -> None:
-        alone = document(experiment(), counted(A=(100, 300), B=(143, 300)))
+        alone = document(epoch(), counted(A=(100, 300), B=(143, 300)))
         assert alone["verdicts"][0]["decision"] == "B is better"
         assert alone["comparisons"][0]["cs"][0] > 0
         thirds = tuple(Arm(group, 1, 1 / 3) for group in "ABC")
         tally = counted(A=(100, 300), B=(143, 300), C=(100, 300))
-        among = document(experiment(thirds), tally)
+        among = document(epoch(thirds), tally)
         assert among["verdicts"][0]["decision"] == "no decision yet"
         assert "a decision takes 40" in among["verdicts"][0]["reason"]
         assert among["comparisons"][0]["cs"][0] <= 0
@@ -143,7 +147,7 @@ class TestVerdict:
         self, rate_b: float, decided: bool
     ) -> None:
         tally = Tally.of(adaptive(800, lambda _: (0.3, rate_b)))
-        report = document(experiment(mode=Mode.THOMPSON), tally)
+        report = document(epoch(mode=Mode.THOMPSON), tally)
         assert (report["verdicts"][0]["decision"] == "B is better") == decided
         last = report["course"][0]["points"][-1]
         assert last["log_evidence"] == pytest.approx(report["verdicts"][0]["log_evidence"])
@@ -151,7 +155,7 @@ class TestVerdict:
     def test_rates_that_rise_for_both_are_no_difference_under_adaptive_allocation(self) -> None:
         # Most users are in B only when rates have risen, so its rate is far above that of A.
         tally = Tally.of(adaptive(2_000, lambda part: (0.1 + 0.6 * part,) * 2))
-        found = document(experiment(mode=Mode.THOMPSON), tally)
+        found = document(epoch(mode=Mode.THOMPSON), tally)
         rates = {arm["group"]: arm["rate"] for arm in found["arms"]}
         assert rates["B"] > rates["A"] + 0.1
         assert found["verdicts"][0]["decision"] == "no decision yet"
@@ -171,32 +175,32 @@ class TestFigures:
     def test_the_figures_are_those_of_the_statistics(self, oracle: Mapping[str, Any]) -> None:
         successes_a, users_a, successes_b, users_b = oracle["data"]
         tally = counted(A=(successes_a, users_a), B=(successes_b, users_b))
-        (found,) = document(experiment(), tally)["comparisons"]
+        (found,) = document(epoch(), tally)["comparisons"]
         for name, value in at_a_known_share(oracle).items():
             assert found[name] == pytest.approx(value, rel=1e-5, abs=1e-8)
 
     def test_the_lift_is_told_with_an_interval_that_agrees_with_the_verdict(self) -> None:
         arms = tuple(Arm(group, 1, 1 / 3) for group in "ABC")
         tally = counted(A=(100, 500), B=(160, 500), C=(105, 500))
-        better, alike = document(experiment(arms), tally)["comparisons"]
+        better, alike = document(epoch(arms), tally)["comparisons"]
         assert better["lift"] == pytest.approx(0.6)
         assert 0 < better["lift_cs"][0] < 0.6 < better["lift_cs"][1]
         assert alike["lift_cs"][0] < 0 < alike["lift"] < alike["lift_cs"][1]
 
     def test_over_a_rate_of_nothing_there_is_no_lift_and_its_interval_is_open(self) -> None:
-        (found,) = document(experiment(), counted(A=(0, 200), B=(30, 200)))["comparisons"]
+        (found,) = document(epoch(), counted(A=(0, 200), B=(30, 200)))["comparisons"]
         assert found["lift"] is None
         assert found["lift_cs"][0] > 0
         assert found["lift_cs"][1] is None
 
     def test_models_have_names(self) -> None:
         arms = (Arm("A", 1, 0.5), Arm("B", 9, 0.5))
-        found = document(experiment(arms), counted())["arms"]
+        found = document(epoch(arms), counted())["arms"]
         assert [(arm["model_id"], arm["model"]) for arm in found] == [(1, "autoencoder"), (9, None)]
 
     @pytest.mark.parametrize("mode", Mode)
     def test_an_arm_has_a_share_where_one_is_allotted(self, mode: Mode) -> None:
-        found = document(experiment(mode=mode), counted(A=(6, 20), B=(14, 20)))["arms"]
+        found = document(epoch(mode=mode), counted(A=(6, 20), B=(14, 20)))["arms"]
         share = 0.5 if mode is Mode.FIXED else None
         assert [arm["share"] for arm in found] == [share, share]
 
@@ -209,11 +213,11 @@ class TestFigures:
         ]
         for tally in tallies:
             for mode in Mode:
-                json.dumps(document(experiment(mode=mode), tally), allow_nan=False)
+                json.dumps(document(epoch(mode=mode), tally), allow_nan=False)
 
     def test_the_course_ends_where_the_counts_are(self) -> None:
         records = [record(n, "AB"[n % 2], successful=n % 3 == 0) for n in range(500)]
-        report = document(experiment(), Tally.of(records))
+        report = document(epoch(), Tally.of(records))
         (course,) = report["course"]
         assert len(course["points"]) <= MOST_POINTS
         users = [point["users"] for point in course["points"]]
@@ -226,25 +230,25 @@ class TestFigures:
     def test_the_courses_of_many_arms_have_fewer_points_each(self) -> None:
         arms = tuple(Arm(group, 1, 1 / 8) for group in "ABCDEFGH")
         records = [record(n, "ABCDEFGH"[n % 8], successful=n % 3 == 0) for n in range(600)]
-        report = document(experiment(arms), Tally.of(records))
+        report = document(epoch(arms), Tally.of(records))
         for course, comparison in zip(report["course"], report["comparisons"], strict=True):
             assert len(course["points"]) == MOST_POINTS_OF_ALL // 7
             assert course["points"][-1]["users"] == 150
             assert comparison["cs"] == [course["points"][-1][end] for end in ("low", "high")]
 
     def test_densities_are_densities(self) -> None:
-        densities = document(experiment(), counted(A=(6, 20), B=(14, 20)))["densities"]
+        densities = document(epoch(), counted(A=(6, 20), B=(14, 20)))["densities"]
         for curve in densities["groups"].values():
             assert np.trapezoid(curve, densities["rates"]) == pytest.approx(1, abs=0.01)
 
     def test_power_says_how_far_along_the_test_is(self) -> None:
-        (power,) = document(experiment(), counted(A=(70, 100), B=(70, 100)))["power"]
+        (power,) = document(epoch(), counted(A=(70, 100), B=(70, 100)))["power"]
         done = {it["difference"]: it["done"] for it in power["needed"]}
-        assert done[0.05] == pytest.approx(200 / 2_500, rel=0.05)
+        assert done[0.05] == pytest.approx(200 / 5_400, rel=0.05)
         assert done[0.01] < done[0.02] < done[0.05] < done[0.1]
 
     def test_the_epoch_is_told(self) -> None:
-        told = document(experiment(epoch=4), counted())["experiment"]
+        told = document(epoch(number=4), counted())["experiment"]
         assert (told["epoch"], told["mode"], told["side"]) == (4, "fixed", "replay")
 
 
@@ -267,7 +271,7 @@ class TestGuardrails:
     )
     def test_a_worse_figure_is_told(self, skips_b: float, state: str) -> None:
         rail = Guardrail(Figure.SKIP_RATE, 0.02)
-        report = document(experiment(guardrails=(rail,)), self.records(skips_b))
+        report = document(epoch(guardrails=(rail,)), self.records(skips_b))
         states = {it["figure"]: it["state"] for it in report["guardrails"]}
         assert states["skip_rate"] == state
 
@@ -276,18 +280,18 @@ class TestGuardrails:
             record(n, "AB"[n % 2], successful=False, error="gave up" if n % 2 else None)
             for n in range(1_000)
         ]
-        (found,) = document(experiment(), Tally.of(records))["guardrails"]
+        (found,) = document(epoch(), Tally.of(records))["guardrails"]
         assert (found["figure"], found["state"]) == ("failed_calls", "broken")
         assert (found["mean_control"], found["mean_arm"]) == (0, 1)
 
     def test_failed_calls_are_watched_by_another_margin_where_one_is_given(self) -> None:
         rail = Guardrail(Figure.FAILED_CALLS, 0.005)
-        (found,) = document(experiment(guardrails=(rail,)), counted())["guardrails"]
+        (found,) = document(epoch(guardrails=(rail,)), counted())["guardrails"]
         assert (found["margin"], found["state"]) == (0.005, "not known yet")
 
     def test_calls_none_of_which_failed_are_not_yet_held(self) -> None:
         records = [record(n, "AB"[n % 2], successful=True) for n in range(600)]
-        (found,) = document(experiment(), Tally.of(records))["guardrails"]
+        (found,) = document(epoch(), Tally.of(records))["guardrails"]
         assert found["state"] == "not known yet"
 
 
@@ -303,7 +307,7 @@ class TestListeners:
             for n in range(800)
             for group, premium in [(("A", "B")[n // 10 % 2], n // 20 % 2 == 1)]
         ]
-        (found,) = document(experiment(), Tally.of(records))["breakdowns"]
+        (found,) = document(epoch(), Tally.of(records))["breakdowns"]
         assert found["trait"] == "premium"
         assert found["p_holm"] < 0.001
         assert [it["value"] for it in found["segments"]] == ["no", "yes"]
@@ -317,7 +321,7 @@ class TestListeners:
             record(n, "AB"[n % 2], successful=bool(outcomes[n]), before=float(before[n]))
             for n in range(2_000)
         ]
-        (found,) = document(experiment(), Tally.of(records))["covariate"]
+        (found,) = document(epoch(), Tally.of(records))["covariate"]
         whole = cuped(outcomes[::2], before[::2], outcomes[1::2], before[1::2])
         assert found["difference"] == pytest.approx(whole.difference)
         assert found["variance_left"] == pytest.approx(whole.variance_left)
@@ -332,7 +336,7 @@ class TestListeners:
             success = bool(random.random() < (0.7 if group == "B" else 0.3))
             odds = {"A": 1 - share, "B": share}
             records.append(record(n, group, successful=success, propensities=odds))
-        found = document(experiment(mode=Mode.THOMPSON), Tally.of(records))["off_policy"]
+        found = document(epoch(mode=Mode.THOMPSON), Tally.of(records))["off_policy"]
         for arm, rate in zip(found, (0.3, 0.7), strict=True):
             low, high = arm["interval"]
             assert low < arm["rate"] < high < low + 0.06
@@ -340,18 +344,17 @@ class TestListeners:
 
 
 class TestPending:
-    def exposures(self, world: World, groups: str) -> Experiment:
-        found = replace(experiment(), bundle="bundle").live
+    def exposures(self, world: World, groups: str) -> EpochId:
+        live = epoch().live.id
         for user, group in enumerate(groups):
-            world.results.add_exposure(
-                found, Exposure(str(user), group, "m", "bundle", ("t",), 0, 0)
-            )
-        world.results.save_experiment(experiment(), None)
-        return found
+            exposure = Exposure(str(user), group, "m", "bundle", ("t",), 0, 0)
+            world.results.add(live, Pending(exposure, 30 * DAY))
+        world.stored_experiments.save(epoch(), None)
+        return live
 
     def test_the_sample_ratio_looks_at_users_who_await_their_outcome(self, world: World) -> None:
         self.exposures(world, "A" * 12)
-        report = Reports(world.results).report("spring", live=True)
+        report = world.reports.report("spring", live=True)
         assert report["sample_ratio"]["off"]
         assert report["verdicts"][0]["decision"] == "decision withheld"
         assert "12 / 0" in report["verdicts"][0]["reason"]
@@ -360,42 +363,38 @@ class TestPending:
 
     def test_the_watch_over_all_experiments_looks_at_them_too(self, world: World) -> None:
         self.exposures(world, "A" * 12)
-        (found,) = Reports(world.results).mismatches()
+        (found,) = world.reports.mismatches()
         assert found["users"] == {"A": 12, "B": 0}
 
-    def test_who_is_settled_counts_once_though_the_exposure_is_still_there(
-        self, world: World
-    ) -> None:
-        found = self.exposures(world, "A" * 6)
-        for exposure in list(world.results.pending.values())[:3]:
-            world.results.add_record(found, Record(exposure, False, 0))
-        report = Reports(world.results).report("spring", live=True)
+    def test_who_is_settled_is_no_longer_among_them(self, world: World) -> None:
+        live = self.exposures(world, "A" * 6)
+        for exposure in list(world.results.exposed.values())[:3]:
+            world.results.settle(live, Record(exposure, False, 0))
+        report = world.reports.report("spring", live=True)
         assert [arm["assigned"] for arm in report["arms"]] == [6, 0]
         assert [arm["users"] for arm in report["arms"]] == [3, 0]
-        assert Reports(world.results).mismatches() == []
+        assert world.reports.mismatches() == []
 
     def test_as_many_as_allotted_are_not_off(self, world: World) -> None:
         self.exposures(world, "AB" * 6)
-        assert Reports(world.results).mismatches() == []
+        assert world.reports.mismatches() == []
 
 
 class TestList:
     def test_every_experiment_is_listed_by_name_and_side(self, world: World) -> None:
-        arms = experiment().arms
         for name in ("spring", "autumn"):
-            world.results.save_experiment(Experiment(name, arms, "bundle"), None)
-        found = Reports(world.results).experiments()
+            world.stored_experiments.save(epoch(name=name), None)
+        found = world.reports.experiments()
         assert [(it["name"], it["side"]) for it in found] == [
             (name, side) for name in ("autumn", "spring") for side in ("replay", "live")
         ]
 
     def test_it_says_of_how_many_users_and_from_when_to_when(self, world: World) -> None:
-        world.results.save_experiment(experiment(), None)
+        world.stored_experiments.save(epoch(), None)
         for user, day in enumerate((0, 3)):
-            world.results.add_record(
-                experiment(), replace(record(user, "A", successful=True), settled_at=day * DAY)
-            )
-        replay, live = Reports(world.results).experiments()
+            settled = replace(record(user, "A", successful=True), settled_at=day * DAY)
+            world.results.add(epoch().id, settled)
+        replay, live = world.reports.experiments()
         assert (replay["users"], live["users"]) == (2, 0)
         assert replay["first_settled"].startswith("1970-01-01")
         assert replay["last_settled"].startswith("1970-01-04")
@@ -404,21 +403,21 @@ class TestList:
 
 class TestPage:
     def test_a_winner_never_stands_beside_an_interval_that_holds_0(self) -> None:
-        html = page(document(experiment(), counted(A=(300, 1000), B=(374, 1000))))
+        html = page(document(epoch(), counted(A=(300, 1000), B=(374, 1000))))
         assert "B is better" in html
         assert "You may act on this" in html
         assert "the true difference is above 0 and up to" in html
         assert "or above 0 and up to +57.5" in html
 
     def test_a_withheld_decision_stands_beside_no_interval(self) -> None:
-        html = page(document(experiment(), counted(A=(60, 200), B=(280, 400))))
+        html = page(document(epoch(), counted(A=(60, 200), B=(280, 400))))
         assert "Decision withheld" in html
         assert "true difference is" not in html
         assert "relative lift" not in html
         assert "30.0\u00a0% of those in A" in html
 
     def test_an_undecided_test_goes_on(self) -> None:
-        html = page(document(experiment(), counted(A=(6, 20), B=(14, 20))))
+        html = page(document(epoch(), counted(A=(6, 20), B=(14, 20))))
         assert "This may still be chance: the evidence is 2.01; a decision takes 20." in html
 
     @pytest.mark.parametrize(
@@ -432,57 +431,53 @@ class TestPage:
     def test_the_difference_is_told_in_points_and_relative_to_the_control(
         self, successes: int, gain: str
     ) -> None:
-        assert gain in page(document(experiment(), counted(A=(100, 500), B=(successes, 500))))
+        assert gain in page(document(epoch(), counted(A=(100, 500), B=(successes, 500))))
 
     def test_over_a_rate_of_nothing_it_tells_no_lift(self) -> None:
-        html = page(document(experiment(), counted(A=(0, 200), B=(30, 200))))
+        html = page(document(epoch(), counted(A=(0, 200), B=(30, 200))))
         assert "+15.0\u00a0percentage points</b>" in html
         assert re.search(r"or \+[\d.]+\u00a0% or more\.", html)
 
     def test_without_an_outcome_there_is_nothing_but_the_shares_of_users(self) -> None:
-        html = page(document(experiment(), counted(), {"A": 3, "B": 2}))
+        html = page(document(epoch(), counted(), {"A": 3, "B": 2}))
         assert "users count once their window of 30 days has passed" in html
         assert re.findall("<h2>(.*?)</h2>", html) == ["Shares of users"]
         assert "<svg" not in html
 
     @pytest.mark.parametrize("mode", [Mode.FIXED, Mode.INTERLEAVE])
     def test_what_is_known_of_one_moment_alone_is_drawn_without_a_course(self, mode: Mode) -> None:
-        html = page(document(experiment(mode=mode), counted(A=(90, 90), B=(14, 90))))
+        html = page(document(epoch(mode=mode), counted(A=(90, 90), B=(14, 90))))
         assert ">now</text>" in html
         assert ">users</text>" not in html
 
     def test_among_several_arms_it_says_than_which_one_is_better(self) -> None:
         arms = tuple(Arm(group, 1, 1 / 3) for group in ("old", "new", "newer"))
-        html = page(
-            document(experiment(arms), counted(old=(60, 200), new=(120, 200), newer=(10, 200)))
-        )
+        html = page(document(epoch(arms), counted(old=(60, 200), new=(120, 200), newer=(10, 200))))
         assert '<h1 class="yes">New is better than old; old is better than newer</h1>' in html
 
     def test_it_names_the_control_once(self) -> None:
         arms = (Arm("control", 1, 0.5), Arm("B", 2, 0.5))
-        html = page(document(experiment(arms), counted(control=(6, 20), B=(14, 20))))
+        html = page(document(epoch(arms), counted(control=(6, 20), B=(14, 20))))
         assert "control: autoencoder\u00a0(1)" in html
-        assert "A, control: autoencoder\u00a0(1)" in page(
-            document(experiment(), counted(A=(6, 20)))
-        )
+        assert "A, control: autoencoder\u00a0(1)" in page(document(epoch(), counted(A=(6, 20))))
 
     def test_it_names_an_arm_once_that_is_called_after_its_model(self) -> None:
         arms = (Arm("control", 1, 0.5), Arm("hybrid", 3, 0.5))
-        html = page(document(experiment(arms), counted(control=(6, 20), hybrid=(14, 20))))
+        html = page(document(epoch(arms), counted(control=(6, 20), hybrid=(14, 20))))
         assert "</span>hybrid\u00a0(3)" in html
         assert "users in hybrid fully played" in html
 
     def test_a_model_that_is_not_known_here_has_its_number(self) -> None:
         arms = (Arm("A", 1, 0.5), Arm("B", 9, 0.5))
-        html = page(document(experiment(arms), counted(A=(6, 20), B=(14, 20))))
+        html = page(document(epoch(arms), counted(A=(6, 20), B=(14, 20))))
         assert "B: model\u00a0(9)" in html
         assert "users in B (model 9)" in html
 
     def test_one_gets_on_to_every_other_experiment_and_to_the_figures(self, world: World) -> None:
-        world.results.save_experiment(experiment(), None)
-        world.results.save_experiment(replace(experiment(), name="autumn"), None)
-        report = Reports(world.results).report("spring", live=True)
-        html = page(report, Reports(world.results).experiments())
+        world.stored_experiments.save(epoch(), None)
+        world.stored_experiments.save(epoch(name="autumn"), None)
+        report = world.reports.report("spring", live=True)
+        html = page(report, world.reports.experiments())
         links = re.findall('<a href="([^"]*)"(.*?)>(.*?)</a>', html)
         assert [address.replace("&amp;", "&") for address, _, _ in links] == [
             "?experiment=autumn&live=false",
@@ -516,7 +511,7 @@ class TestPage:
             for n in range(400)
         ]
         rails = (Guardrail(Figure.LATENCY, 5.0),)
-        settings = experiment(mode=request.param, guardrails=rails, epoch=3)
+        settings = epoch(mode=request.param, guardrails=rails, number=3)
         return page(document(settings, Tally.of(records)))
 
     def test_it_needs_nothing_from_elsewhere(self, html: str) -> None:
@@ -538,7 +533,7 @@ class TestPage:
 
     def test_a_page_without_outcomes_says_so(self) -> None:
         for mode in Mode:
-            html = page(document(experiment(mode=mode), counted()))
+            html = page(document(epoch(mode=mode), counted()))
             assert "No decision yet" in html
             assert not re.search(r"\bnan\b|\binf\b|None", html)
 
@@ -553,9 +548,7 @@ class TestPage:
     def test_every_arm_of_many_is_shown(self) -> None:
         arms = tuple(Arm(f"g{n}", n, 1 / 8) for n in range(8))
         html = page(
-            document(
-                experiment(arms), counted(**{arm.group: (n, 90) for n, arm in enumerate(arms)})
-            )
+            document(epoch(arms), counted(**{arm.group: (n, 90) for n, arm in enumerate(arms)}))
         )
         assert all(f"</span>{arm.group}" in html for arm in arms)
 
@@ -564,7 +557,7 @@ class TestFunction:
     @pytest.fixture
     def ab_report(self, world: World, monkeypatch: pytest.MonkeyPatch) -> Function:
         function = load_function("ab_report", monkeypatch)
-        monkeypatch.setattr(function.module, "reports", Reports(world.results))
+        monkeypatch.setattr(function.module, "reports", world.reports)
         return function
 
     def test_a_program_is_given_json(self, ab_report: Function, world: World) -> None:
@@ -603,7 +596,7 @@ class TestFunction:
         status: int,
         said: str,
     ) -> None:
-        world.results.save_experiment(experiment(), None)
+        world.stored_experiments.save(epoch(), None)
         monkeypatch.setattr("tests.unit.conftest.json.loads", lambda text: text)
         found, headers, body = ab_report.call(
             "GET", REPORT, query=query, headers={"Accept": "text/html"}

@@ -12,12 +12,9 @@ from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 from segue.api.experiments import COLUMNS, results_response
 from segue.api.http import negotiate
 from segue.domain.errors import InvalidRequest
-from segue.experiments.experiment import default_experiment
-from segue.experiments.manifest import user_hash
-from segue.experiments.records import Exposure, Record, RecordPage, digest_at
+from segue.experiments.records import Exposure, Record, RecordPage
 
-EXPERIMENT = default_experiment("bundle")
-NEXT = user_hash("somebody")
+NEXT = "here"
 OFFERED = {"json": "application/json", "html": "text/html"}
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 RECORDS = (
@@ -67,7 +64,7 @@ def test_a_format_that_is_not_offered_is_refused() -> None:
 
 
 def as_csv(page: RecordPage) -> Response[str]:
-    return results_response(EXPERIMENT, page, 50, request({"format": "csv"}))
+    return results_response(page, 50, request({"format": "csv"}))
 
 
 def test_csv_has_the_columns_of_the_original_service() -> None:
@@ -95,34 +92,15 @@ def test_csv_holds_no_cell_that_a_spreadsheet_would_run(first: str) -> None:
 def test_csv_links_to_the_next_page_while_there_is_one() -> None:
     assert "Link" not in as_csv(RecordPage(RECORDS, None)).headers
     link = as_csv(RecordPage(RECORDS, NEXT)).headers["Link"]
-    position = str(link).removeprefix("<?format=csv&limit=50&next=").removesuffix('>; rel="next"')
-    assert digest_at(EXPERIMENT.salt, position) == NEXT
+    assert link == f'<?format=csv&limit=50&next={NEXT}>; rel="next"'
 
 
 def test_csv_without_results_is_its_header() -> None:
     assert as_csv(RecordPage((), None)).body == ",".join(COLUMNS) + "\r\n"
 
 
-def long_lists(users: int) -> tuple[Record, ...]:
-    """Records of the longest lists of the longest ids."""
-    tracks = tuple(f"{n:064}" for n in range(100))
-    exposures = (Exposure(str(n), "A", "autoencoder", "b", tracks, 0, 5) for n in range(users))
-    return tuple(Record(it, False, 9) for it in exposures)
-
-
-def test_a_page_ends_before_an_answer_would_be_too_large() -> None:
-    records = long_lists(1_000)
-    answer = results_response(EXPERIMENT, RecordPage(records, NEXT), 1_000, request())
-    assert len(json.dumps(answer.body)) < 6_000_000
-    body = json.loads(answer.body or "")
-    shown = len(body["results"])
-    assert 100 < shown < 1_000
-    last = records[shown - 1].exposure.user_id
-    assert digest_at(EXPERIMENT.salt, body["next"]) == user_hash(last)
-
-
-def test_a_page_that_fits_goes_on_where_its_records_do() -> None:
-    answer = results_response(EXPERIMENT, RecordPage(RECORDS, NEXT), 2, request())
+def test_json_goes_on_where_the_records_do() -> None:
+    answer = results_response(RecordPage(RECORDS, NEXT), 2, request())
     body = json.loads(answer.body or "")
     assert len(body["results"]) == 2
-    assert digest_at(EXPERIMENT.salt, body["next"]) == NEXT
+    assert body["next"] == NEXT

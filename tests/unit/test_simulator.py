@@ -24,6 +24,7 @@ from segue.domain.events import Event, parse_event
 from segue.domain.plays import label_plays
 from segue.domain.times import DAY, Window, format_time, parse_time
 from segue.experiments.assignment import assign
+from segue.experiments.epoch import Epoch
 from segue.experiments.experiment import Arm, Experiment
 from segue.experiments.outcome import judge
 from segue.experiments.records import Exposure, Record
@@ -90,7 +91,7 @@ class FakeService:
 
     def _put_experiments(self, name: str, body: Any) -> Any:
         arms = tuple(Arm(**arm) for arm in body["arms"])
-        self.experiment = Experiment(name, arms, "bundle", window=DAY).live
+        self.epoch = Epoch(Experiment(name, arms, window=DAY), "bundle").live
         return {"epoch": 1}
 
     def _put_users(self, _user: str, _body: Any) -> Any:
@@ -101,7 +102,7 @@ class FakeService:
         self.events[user] |= {parse_event(event | {"user_id": user}) for event in body["events"]}
 
     def _get_users(self, user: str, _recommendations: str, _name: str, _body: None) -> Any:
-        arm = assign(self.experiment, user)
+        arm = assign(self.epoch, user)
         tracks = tuple(self.lists[arm.model_id])
         made = Exposure(user, arm.group, "model", "bundle", tracks, self.as_of, CUTOFF)
         shown = self.exposures.setdefault(user, made)
@@ -116,7 +117,7 @@ class FakeService:
         del self.exposures[user]
 
     def _get_ab_test(self, _report: str, _name: str, _body: None) -> Any:
-        return document(self.experiment, Tally.of(self.records.values()))
+        return document(self.epoch, Tally.of(self.records.values()))
 
 
 @pytest.fixture

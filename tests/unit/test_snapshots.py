@@ -10,10 +10,8 @@ from botocore.client import BaseClient
 
 from segue import bootstrap
 from segue.adapters.aws import disconnect, dynamodb_client, s3_client
-from segue.adapters.memory import MemoryResultStore
 from segue.domain.errors import StoreUnavailable
 from segue.models.registry import load_model
-from segue.reporting.reports import Reports
 from tests.unit.conftest import World, load_function
 
 
@@ -146,13 +144,13 @@ class TestFunctions:
         assert disconnected == ["disconnected"]
 
     def test_results_are_read_before_the_snapshot(
-        self, monkeypatch: pytest.MonkeyPatch, disconnected: list[str]
+        self, world: World, monkeypatch: pytest.MonkeyPatch, disconnected: list[str]
     ) -> None:
         asked: list[str] = []
-        results = MemoryResultStore()
-        monkeypatch.setattr(results, "all_experiments", noting(asked, "experiments", []))
+        reading = noting(asked, "experiments", [])
+        monkeypatch.setattr(world.stored_experiments, "all_running", reading)
         load_function("ab_report", monkeypatch)
-        monkeypatch.setattr(bootstrap, "reports", lambda: Reports(results))
+        monkeypatch.setattr(bootstrap, "reports", lambda: world.reports)
         take_snapshot()
         assert asked == ["experiments"]
         restore()

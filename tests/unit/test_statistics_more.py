@@ -1,8 +1,6 @@
-"""Guardrails, breakdowns, CUPED and estimates from the log: against other libraries and truth."""
+"""Guardrails, breakdowns and CUPED: against other libraries and truth."""
 
-import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pyarrow
@@ -28,16 +26,7 @@ from segue.statistics.guardrails import (
     log_evidence,
 )
 from segue.statistics.interaction import interaction
-from segue.statistics.off_policy import (
-    Estimate,
-    doubly_robust,
-    inverse_propensity,
-    read_log,
-    self_normalised,
-)
 from tests.unit.arms import arms
-
-ORACLE = json.loads(Path(__file__).with_name("ab_oracles.json").read_text())["ope"]
 
 
 def sample(users: int, mean: float, variance: float = 0.0) -> Sample:
@@ -284,95 +273,3 @@ class TestCuped:
     def test_refuses_outcomes_that_do_not_vary(self) -> None:
         with pytest.raises(InvalidRequest, match="vary"):
             cuped([1, 1, 1], [1, 2, 3], [1, 1], [1, 2])
-
-
-class TestOffPolicy:
-    log = read_log(
-        ORACLE["actions"],
-        ORACLE["rewards"],
-        ORACLE["logging"],
-        [ORACLE["target_action0"], 1 - ORACLE["target_action0"]],
-    )
-
-    def test_estimates_are_the_oracles(self) -> None:
-        assert inverse_propensity(self.log).value == pytest.approx(ORACLE["ips"])
-        assert self_normalised(self.log).value == pytest.approx(ORACLE["snips"])
-        assert doubly_robust(self.log, ORACLE["q"]).value == pytest.approx(ORACLE["dr"])
-
-    def test_the_logged_policy_is_worth_its_mean_reward(self) -> None:
-        log = read_log([0, 1, 1, 0], [1, 0, 1, 1], 0.5, [0.5, 0.5])
-        for estimate in (inverse_propensity(log), self_normalised(log), doubly_robust(log, [0, 0])):
-            assert estimate.value == pytest.approx(0.75)
-        assert log.effective_decisions == pytest.approx(4)
-
-    def test_intervals_hold_the_truth_as_often_as_they_say(self) -> None:
-        random = np.random.default_rng(11)
-        rewards, logged, target = np.array([0.2, 0.5, 0.6]), [0.5, 0.3, 0.2], [0.1, 0.2, 0.7]
-        truth = float(rewards @ target)
-        covered = np.zeros(3)
-        for _ in range(500):
-            actions = random.choice(3, size=400, p=logged)
-            earned = random.random(400) < rewards[actions]
-            log = read_log(actions, earned, np.array(logged)[actions], target)
-            estimates = (
-                inverse_propensity(log),
-                self_normalised(log),
-                # The model is wrong throughout, and yet the estimate is not.
-                doubly_robust(log, [0.9, 0.1, 0.4]),
-            )
-            covered += [e.interval[0] <= truth <= e.interval[1] for e in estimates]
-        assert np.all(covered / 500 > 0.92)
-        assert np.all(covered / 500 < 0.98)
-
-    def test_a_true_model_makes_it_surer(self) -> None:
-        random = np.random.default_rng(12)
-        actions = random.choice(2, size=2000, p=[0.9, 0.1])
-        rewards = np.array([0.1, 0.9])[actions] + random.normal(0, 0.05, 2000)
-        log = read_log(actions, rewards, np.array([0.9, 0.1])[actions], [0.1, 0.9])
-        errors = [
-            estimate.standard_error
-            for estimate in (doubly_robust(log, [0.1, 0.9]), self_normalised(log))
-        ]
-        assert errors[0] < errors[1] / 1.5
-
-    @settings(deadline=None)
-    @given(st.lists(st.tuples(st.integers(0, 2), st.floats(0, 1)), min_size=2, max_size=30))
-    def test_self_normalised_stays_among_the_rewards(self, rows: list[tuple[int, float]]) -> None:
-        log = read_log([a for a, _ in rows], [r for _, r in rows], 0.3, [0.2, 0.3, 0.5])
-        value = self_normalised(log).value
-        assert min(log.rewards) - 1e-12 <= value <= max(log.rewards) + 1e-12
-
-    @pytest.mark.parametrize(
-        ("change", "field"),
-        [
-            ({"actions": [0, 2]}, "actions"),
-            ({"actions": [0, -1]}, "actions"),
-            ({"actions": [0, 0.5]}, "actions"),
-            ({"rewards": [1]}, "rewards"),
-            ({"rewards": [1, math.nan]}, "rewards"),
-            ({"logged": [0.5, 0]}, "logged"),
-            ({"logged": [0.5, 1.5]}, "logged"),
-            ({"logged": [0.5, 0.5, 0.5]}, "logged"),
-            ({"target": [0.7, 0.7]}, "target"),
-            ({"target": [-0.5, 1.5]}, "target"),
-            ({"target": [[0.5, 0.5]] * 3}, "target"),
-        ],
-    )
-    def test_refuses_a_log_that_does_not_hold_together(
-        self, change: dict[str, list[float]], field: str
-    ) -> None:
-        whole = {"actions": [0, 1], "rewards": [1, 0], "logged": [0.5, 0.5], "target": [0.5, 0.5]}
-        with pytest.raises(InvalidRequest) as refused:
-            read_log(**(whole | change))
-        assert refused.value.field == field
-
-    def test_refuses_to_judge_a_policy_that_the_log_never_followed(self) -> None:
-        log = read_log([0, 0], [1, 0], 0.5, [0, 1])
-        assert inverse_propensity(log) == Estimate(0, 0)
-        assert log.effective_decisions == 0
-        with pytest.raises(InvalidRequest, match="none of the logged actions"):
-            self_normalised(log)
-
-    def test_refuses_a_model_of_other_actions(self) -> None:
-        with pytest.raises(InvalidRequest, match="model"):
-            doubly_robust(self.log, [0.1, 0.2, 0.3])

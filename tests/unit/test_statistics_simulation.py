@@ -8,7 +8,7 @@ import pytest
 from typer import Typer
 from typer.testing import CliRunner
 
-from infra.simulations import adaptive, guardrails, intervals, peeking
+from infra.simulations import adaptive, guardrails, intervals, peeking, power
 from infra.simulations.adaptive import Adaptive
 from infra.simulations.experiments import (
     NEVER,
@@ -275,3 +275,41 @@ def test_the_guardrails_command_prints_its_table_and_repeats_itself(
 
     first = outcomes(1)
     assert first == outcomes(1) != outcomes(2)
+
+
+class TestPower:
+    def test_what_is_not_looked_at_would_not_have_decided(self) -> None:
+        looks = looks_of(Scenario(0.4, 0.6, 400, look_every=10), 30)
+        may_decide = power._may_decide(looks, 20)
+        assert not np.any(winners(looks)[~may_decide])
+        assert 0 < may_decide.sum() < may_decide.size
+
+    def test_only_tests_that_find_the_better_arm_are_counted(self) -> None:
+        looks = power.looks_until(2_000)
+        random = np.random.default_rng(1)
+        users = power.decided_at(power.Test(0.6, 0.3), looks, 50, random)
+        assert np.all(np.isin(users, looks))
+        equal = power.decided_at(power.Test(0.5, 0.5), looks, 50, random)
+        assert np.mean(np.isinf(equal)) > 0.9
+
+    def test_the_command_prints_its_table_and_repeats_itself(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tests = (power.Test(0.2, 0.8), power.Test(0.9, 0.5, share=0.3, decisive=60))
+        monkeypatch.setattr(power, "TESTS", tests)
+        command = Typer()
+        command.command()(power.main)
+
+        def outcomes(seed: int) -> str:
+            file = tmp_path / "outcomes.json"
+            arguments = ["--experiments", "200", "--seed", str(seed), "--json", str(file)]
+            result = CliRunner().invoke(command, arguments)
+            assert result.exit_code == 0, result.output
+            assert "| 0.9 / 0.5 | 0.3 | 60 | " in result.stdout
+            return file.read_text()
+
+        first = outcomes(1)
+        assert first == outcomes(1) != outcomes(2)
+        for outcome in json.loads(first):
+            assert outcome["decided"]["count"] / 200 == pytest.approx(0.8, abs=0.1)
+            assert outcome["simulated"] == pytest.approx(outcome["said"], rel=0.2)

@@ -17,7 +17,8 @@ from typer.testing import CliRunner, Result
 from infra.cli import app
 from segue.domain.errors import InvalidData
 from segue.domain.times import DAY, parse_time
-from segue.experiments.experiment import default_experiment
+from segue.experiments.epoch import EpochId, Side
+from segue.experiments.experiment import DEFAULT_NAME
 from segue.experiments.records import Exposure, Record
 from segue_client import Problem
 from tests.unit.conftest import Function, World
@@ -227,10 +228,10 @@ class TestExport:
     def test_takes_what_the_function_really_answers(
         self, monkeypatch: pytest.MonkeyPatch, world: World, ab_test: Function, file: Path
     ) -> None:
-        experiment = default_experiment(world.bundle.manifest.version)
+        epoch = EpochId(DEFAULT_NAME, 1, Side.REPLAY)
         for user, credit in (("429", {}), ("430", {"A": 1, "B": 0})):
             exposure = Exposure(user, "A", "hybrid", "b", ("t1",), 0, 1_662_000_000_000)
-            world.results.add_record(experiment, Record(exposure, True, 31 * DAY, credit))
+            world.results.add(epoch, Record(exposure, True, 31 * DAY, credit))
 
         def answer(path: str, query: dict[str, str]) -> Any:
             if path == "/ab_test/report":

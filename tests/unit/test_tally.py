@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from segue.experiments.bets import log_bets
 from segue.experiments.experiment import Figure
-from segue.experiments.manifest import MOST_RECORDS, SHARDS, shard_of, split, user_hash
 from segue.experiments.records import Exposure, Record
 from segue.experiments.tally import MOST_STEPS, Tally
 
@@ -171,21 +170,3 @@ def test_adaptively_allotted_outcomes_weigh_as_much_as_they_were_unlikely() -> N
     exposure = replace(record().exposure, propensities={"A": 0.25, "B": 0.75})
     tally = Tally.of([replace(record(), exposure=exposure)])
     assert tally.earned == {"A": (1, 4.0, 16.0), "B": (1, 0.0, 0.0)}
-
-
-def test_few_records_are_one_file_and_many_are_cut_in_halves() -> None:
-    users = {user_hash(str(user)): user for user in range(3 * MOST_RECORDS)}
-    few = dict(list(users.items())[:100])
-    assert [(first, end) for first, end, _ in split(0, SHARDS, few)] == [(0, SHARDS)]
-    files = list(split(0, SHARDS, users))
-    assert len(files) == 4
-    assert [first for first, _, _ in files] == [0, 64, 128, 192]
-    for first, end, entries in files:
-        assert list(entries) == sorted(entries)
-        assert all(first <= shard_of(digest) < end for digest in entries)
-    assert sum(len(entries) for _, _, entries in files) == len(users)
-
-
-def test_a_single_shard_is_not_cut() -> None:
-    users = {f"07{user:062x}": user for user in range(2 * MOST_RECORDS)}
-    assert [(first, end) for first, end, entries in split(0, SHARDS, users) if entries] == [(7, 8)]

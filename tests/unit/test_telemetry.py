@@ -9,7 +9,6 @@ import pytest
 from segue.domain.times import DAY
 from segue.experiments.experiment import Mode
 from segue.experiments.records import Exposure, Record
-from segue.reporting.reports import Reports
 from tests.unit.conftest import Function, LambdaContext, World, load_function
 
 METRICS = "_aws"
@@ -117,19 +116,19 @@ class TestSampleRatios:
     @pytest.fixture
     def ab_report(self, world: World, monkeypatch: pytest.MonkeyPatch) -> Function:
         function = load_function("ab_report", monkeypatch)
-        monkeypatch.setattr(function.module, "reports", Reports(world.results))
+        monkeypatch.setattr(function.module, "reports", world.reports)
         return function
 
     def watch(self, function: Function) -> None:
         function.module.lambda_handler({"detail-type": "Scheduled Event"}, LambdaContext())
 
     def record(self, world: World, users: dict[str, int], *, live: bool = False) -> None:
-        running = world.epochs.running()
-        experiment = running.live if live else running
+        replay, beside = world.epochs.running().sides
+        epoch = beside if live else replay
         for group, count in users.items():
             for user in range(count):
-                exposure = Exposure(f"{group}{user}", group, "m", experiment.bundle, ("t",), 5, 6)
-                world.results.add_record(experiment, Record(exposure, user % 2 == 0, 7))
+                exposure = Exposure(f"{group}{user}", group, "m", epoch.bundle, ("t",), 5, 6)
+                world.results.add(epoch.id, Record(exposure, user % 2 == 0, 7))
 
     def test_arms_with_their_shares_of_users_alarm_nobody(
         self, ab_report: Function, world: World, output: Output
@@ -159,8 +158,9 @@ class TestSampleRatios:
         self, ab_report: Function, world: World, output: Output
     ) -> None:
         self.record(world, {"A": 60, "B": 10})
-        experiment, tag = world.results.all_experiments()[0]
-        world.results.save_experiment(replace(experiment, mode=Mode.THOMPSON), tag)
+        ((epoch, tag),) = world.stored_experiments.all_running()
+        adaptive = replace(epoch.experiment, mode=Mode.THOMPSON)
+        world.stored_experiments.save(replace(epoch, experiment=adaptive), tag)
         self.watch(ab_report)
         assert output.metrics()["Sample ratio mismatches"] == 0
 

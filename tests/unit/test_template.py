@@ -33,6 +33,7 @@ NAMES = {
     "SessionsTable": "sessions",
     "UsersTable": "users",
     "TracksTable": "tracks",
+    "ExposuresTable": "exposures",
     "Bucket": "results",
 }
 
@@ -166,7 +167,8 @@ class TestSampleEnvironment:
     ) -> None:
         names = {logical_id: physical_name(PREFIX, logical_id) for logical_id in NAMES}
         environment = template.environment("PredictFunction", names)
-        for variable in ("SESSIONS_TABLE", "USERS_TABLE", "TRACKS_TABLE", "BUCKET"):
+        tables = ("SESSIONS_TABLE", "USERS_TABLE", "TRACKS_TABLE", "EXPOSURES_TABLE")
+        for variable in (*tables, "BUCKET"):
             assert variables[variable] == environment[variable]
 
 
@@ -190,6 +192,7 @@ class TestCreateResources:
             "SessionsTable": "segue-test-sessionstable",
             "UsersTable": "segue-test-userstable",
             "TracksTable": "segue-test-trackstable",
+            "ExposuresTable": "segue-test-exposurestable",
             "Bucket": "segue-test-bucket",
         }
         sessions = dynamodb.describe_table(TableName=names["SessionsTable"])["Table"]

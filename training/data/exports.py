@@ -99,7 +99,7 @@ def _spotify(row: Row, user: str) -> Play:
     played = _milliseconds(record.get("ms_played"))
     if played is None:
         reasons.append("ms_played not a number of milliseconds")
-    ended = _time(record, "ts", reasons)
+    ended = read_time(record, "ts", reasons)
     if not reasons and ended < (played or 0):
         reasons.append("ts before 1970")
     return _play(
@@ -138,7 +138,7 @@ def _listenbrainz(row: Row, user: str) -> Play:
     tags = sent.get("tags")
     return _play(
         user=record.get("user_name") or record.get("user_id") or user,
-        time=_time(record, "timestamp" if "timestamp" in record else "listened_at", reasons),
+        time=read_time(record, "timestamp" if "timestamp" in record else "listened_at", reasons),
         track_id=mapped.get("recording_mbid") or sent.get("recording_mbid"),
         track=_text(about, "track_name"),
         artist_id=artists[0] if is_texts(artists) and artists else None,
@@ -192,7 +192,7 @@ def _lastfm(row: Row, user: str) -> Play:  # noqa: ARG001  # every line names it
     reasons: list[str] = []
     return _play(
         user=record["user"],
-        time=_time(record, "time", reasons),
+        time=read_time(record, "time", reasons),
         track_id=record["track_id"],
         track=_text(record, "track"),
         artist_id=record["artist_id"],
@@ -209,7 +209,7 @@ def _table(row: Row, user: str, *, columns: Mapping[str, str]) -> Play:
     skipped = _truth(record["skipped"])
     return _play(
         user=record["user"] if record["user"] not in (None, "") else user,
-        time=_time(record, "time", reasons),
+        time=read_time(record, "time", reasons),
         played_ms=played,
         completed=not (_is_short(played, duration) if skipped is None else skipped),
         track_id=record["track_id"],
@@ -266,8 +266,11 @@ def _id_of(*names: str) -> str:
     return blake2b(plain.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-def _time(record: Mapping[str, Any], field: str, reasons: list[str]) -> int:
-    """Milliseconds since 1970 UTC, of an ISO 8601 text, or of seconds or milliseconds."""
+def read_time(record: Mapping[str, Any], field: str, reasons: list[str]) -> int:
+    """Milliseconds since 1970 UTC, of an ISO 8601 text, or of seconds or milliseconds.
+
+    What is wrong with it is added to ``reasons``; then it is 0.
+    """
     value = record.get(field)
     if value is None or value == "":
         reasons.append(f"{field} missing")

@@ -122,10 +122,14 @@ class Client:
         return self._all(operations.events(user_id, from_=from_, to=to))
 
     def all_results(
-        self, *, experiment: str | None = None, live: bool | None = None
+        self,
+        *,
+        experiment: str | None = None,
+        live: bool | None = None,
+        epoch: int | None = None,
     ) -> Iterator[Result]:
         """All results of an A/B test."""
-        return self._all(operations.results(experiment=experiment, live=live))
+        return self._all(operations.results(experiment=experiment, live=live, epoch=epoch))
 
     def send(self, call: Call[T]) -> T:
         """Send a request until it is answered, as often as ``retry`` allows."""
@@ -220,10 +224,14 @@ class AsyncClient:
         return self._all(operations.events(user_id, from_=from_, to=to))
 
     def all_results(
-        self, *, experiment: str | None = None, live: bool | None = None
+        self,
+        *,
+        experiment: str | None = None,
+        live: bool | None = None,
+        epoch: int | None = None,
     ) -> AsyncIterator[Result]:
         """All results of an A/B test."""
-        return self._all(operations.results(experiment=experiment, live=live))
+        return self._all(operations.results(experiment=experiment, live=live, epoch=epoch))
 
     async def send(self, call: Call[T]) -> T:
         """Send a request until it is answered, as often as ``retry`` allows."""

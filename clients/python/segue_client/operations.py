@@ -279,11 +279,14 @@ def results(
     *,
     experiment: str | None = None,
     live: bool | None = None,
+    epoch: int | None = None,
     limit: int | None = None,
     next: str | None = None,
 ) -> Call[Results]:
     """A page of the results of an A/B test."""
-    query = _given(experiment=experiment, live=live, limit=limit, next=next, format="json")
+    query = _given(
+        experiment=experiment, live=live, epoch=epoch, limit=limit, next=next, format="json"
+    )
     return Call("GET", "/ab_test/results", Results, query)
 
 
@@ -292,15 +295,19 @@ def clear_results(*, experiment: str | None = None) -> Call[None]:
     return Call("DELETE", "/ab_test/results", None, _given(experiment=experiment))
 
 
-def report(*, experiment: str | None = None, live: bool | None = None) -> Call[dict[str, Any]]:
+def report(
+    *, experiment: str | None = None, live: bool | None = None, epoch: int | None = None
+) -> Call[dict[str, Any]]:
     """What an A/B test says so far."""
-    query = _given(experiment=experiment, live=live, format="json")
+    query = _given(experiment=experiment, live=live, epoch=epoch, format="json")
     return Call("GET", "/ab_test/report", dict[str, Any], query)
 
 
-def report_page(*, experiment: str | None = None, live: bool | None = None) -> Call[str]:
+def report_page(
+    *, experiment: str | None = None, live: bool | None = None, epoch: int | None = None
+) -> Call[str]:
     """The same as a page for a browser, in HTML."""
-    query = _given(experiment=experiment, live=live, format="html")
+    query = _given(experiment=experiment, live=live, epoch=epoch, format="html")
     return Call("GET", "/ab_test/report", str, query)
 
 

@@ -13,9 +13,11 @@ from segue.adapters.archive import S3Archive
 from segue.adapters.aws import disconnect, dynamodb_client, s3_client
 from segue.adapters.clock import SystemClock
 from segue.adapters.dynamodb import DynamoAvailability, DynamoSessionStore, DynamoUserStore
+from segue.adapters.experiments import S3ExperimentStore
+from segue.adapters.exposures import DynamoResultStore
 from segue.adapters.objects import Objects
-from segue.adapters.s3 import S3ResultStore
 from segue.config import Settings
+from segue.services.compaction import Compactor
 from segue.services.ingest import Ingest
 from segue.services.maintenance import Maintenance
 from segue.services.privacy import Privacy
@@ -44,7 +46,7 @@ def ingest() -> Ingest:
 @cache
 def privacy() -> Privacy:
     """What ``functions/events`` calls to hand out or erase what is held of one user."""
-    return Privacy(_sessions(), _users(), _results())
+    return Privacy(_sessions(), _users(), _results(), _archive())
 
 
 @cache
@@ -70,7 +72,9 @@ def experiments() -> "Experiments":
     """What ``functions/ab_test`` calls to replay a test, and for its results."""
     from segue.services.experiment import Experiments
 
-    return Experiments(epochs(), _exposer(), _settlement(), _results(), SystemClock())
+    return Experiments(
+        epochs(), _exposer(), _settlement(), _experiments(), _results(), SystemClock()
+    )
 
 
 @cache
@@ -95,7 +99,7 @@ def epochs() -> "Epochs":
     """What ``functions/ab_test`` calls to list and change experiments."""
     from segue.services.epochs import Epochs
 
-    return Epochs(_models(), _results())
+    return Epochs(_models(), _experiments())
 
 
 @cache
@@ -103,14 +107,20 @@ def reports() -> "Reports":
     """What ``functions/ab_report`` calls. It alone has SciPy."""
     from segue.reporting.reports import Reports
 
-    return Reports(_results())
+    return Reports(_experiments(), _results(), _archive())
 
 
 @cache
 def maintenance() -> Maintenance:
     """What ``functions/maintenance`` calls."""
-    archive = S3Archive(Objects(s3_client(), _settings().bucket))
-    return Maintenance(_settlement(), _results(), archive, SystemClock())
+    return Maintenance(
+        _settlement(),
+        Compactor(_results(), _archive()),
+        _experiments(),
+        _results(),
+        _archive(),
+        SystemClock(),
+    )
 
 
 def snapshot_models() -> None:
@@ -149,7 +159,7 @@ def _on_snapshot(prime: Callable[[], object]) -> None:
 def _exposer() -> "Exposer":
     from segue.services.exposure import Exposer
 
-    return Exposer(recommender(), _sessions(), _users(), _results(), SystemClock())
+    return Exposer(recommender(), _sessions(), _users(), _archive(), SystemClock())
 
 
 @cache
@@ -158,8 +168,23 @@ def _settlement() -> Settlement:
 
 
 @cache
-def _results() -> S3ResultStore:
-    return S3ResultStore(s3_client(), _settings().bucket)
+def _results() -> DynamoResultStore:
+    return DynamoResultStore(_dynamodb(), _settings().exposures_table)
+
+
+@cache
+def _experiments() -> S3ExperimentStore:
+    return S3ExperimentStore(_objects())
+
+
+@cache
+def _archive() -> S3Archive:
+    return S3Archive(_objects())
+
+
+@cache
+def _objects() -> Objects:
+    return Objects(s3_client(), _settings().bucket)
 
 
 @cache

@@ -20,6 +20,7 @@ class Settings:
     sessions_table: str
     users_table: str
     tracks_table: str
+    exposures_table: str
     bucket: str
     bundle: Path
     bundle_poll: float
@@ -34,6 +35,7 @@ class Settings:
             sessions_table=env["SESSIONS_TABLE"],
             users_table=env["USERS_TABLE"],
             tracks_table=env["TRACKS_TABLE"],
+            exposures_table=env["EXPOSURES_TABLE"],
             bucket=env["BUCKET"],
             bundle=Path(env.get("BUNDLE_PATH", "/opt/bundle")),
             bundle_poll=float(env.get("BUNDLE_POLL_SECONDS", "30")),

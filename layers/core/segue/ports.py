@@ -1,15 +1,14 @@
 """What the services need of the outside world. ``segue.adapters`` fulfils it, tests replace it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from segue.domain.events import Event
 from segue.domain.times import Window
 from segue.domain.users import User
-from segue.experiments.experiment import Experiment
-from segue.experiments.manifest import Compaction
-from segue.experiments.records import Exposure, Record, RecordPage
+from segue.experiments.epoch import Epoch, EpochId
+from segue.experiments.records import Pending, Record, RecordPage, Result
 from segue.experiments.tally import Tally
 
 # It brings ONNX Runtime along, which not every function has a use for.
@@ -118,97 +117,163 @@ class ModelStore(Protocol):
         ...
 
 
-class ResultStore(Protocol):
-    """Experiments and what came of them. Raises StoreUnavailable."""
+class ExperimentStore(Protocol):
+    """Experiments, each with the epoch that runs, in replay. Raises StoreUnavailable."""
 
-    def experiment(self, name: str) -> tuple[Experiment, str] | None:
-        """The experiment and the tag of its version, or None where it was never saved."""
+    def running(self, name: str) -> tuple[Epoch, str] | None:
+        """The running epoch and the tag of its version; None where there was never any."""
         ...
 
-    def all_experiments(self) -> list[tuple[Experiment, str]]:
-        """Every experiment that was saved, each with the tag of its version."""
+    def all_running(self) -> list[tuple[Epoch, str]]:
+        """Every experiment's."""
         ...
 
-    def save_experiment(self, experiment: Experiment, replaces: str | None) -> bool:
-        """Save if the stored version still bears the tag ``replaces`` (None: if there is none).
-
-        False where somebody else was faster; nothing is changed then.
+    def save(self, epoch: Epoch, replaces: str | None) -> bool:
+        """Let the epoch run if what is stored still bears the tag ``replaces`` (None: if nothing
+        is stored). False where somebody else was faster; nothing is changed then.
         """
         ...
 
-    def record(self, experiment: Experiment, user_id: str) -> Record | None:
-        """The user's record in the experiment's epoch."""
+    def epoch(self, name: str, number: int) -> Epoch | None:
+        """An epoch that runs or ran; None where there was never any of that number."""
         ...
 
-    def add_record(
-        self, experiment: Experiment, record: Record, erasure: str | None = None
-    ) -> Record:
-        """Store the record unless the user has one already; answer the one that counts.
+
+class ResultStore(Protocol):
+    """What users were recommended in experiments, and what came of it. Raises StoreUnavailable.
+
+    A user has one result in an epoch: pending at first, then a record, or a record at once.
+    """
+
+    def find(self, epoch: EpochId, user_id: str) -> Result | None:
+        """The user's result."""
+        ...
+
+    def add(self, epoch: EpochId, result: Result, erasure: str | None = None) -> Result:
+        """Store the result unless the user has one already; answer the one that is stored.
 
         ``erasure``: the last one of the user that was known before anything was read of them.
         Raises UserErased, and stores nothing, where there has been another since.
         """
         ...
 
-    def exposure(self, experiment: Experiment, user_id: str) -> tuple[Exposure, str] | None:
-        """What the user was recommended in the epoch and the tag of its version, while pending."""
-        ...
-
-    def add_exposure(
-        self, experiment: Experiment, exposure: Exposure, erasure: str | None = None
-    ) -> Exposure:
-        """Store the exposure unless the user has one already; answer the one that is stored.
-
-        ``erasure``, UserErased: as for ``add_record``.
+    def settle(self, epoch: EpochId, record: Record) -> Record | None:
+        """Let the record take the place of its pending exposure; answer the record that counts,
+        another one where somebody else was faster. None, and nothing is stored, where the exposure
+        is gone: the user was erased.
         """
         ...
 
-    def records(self, experiment: Experiment, *, limit: int, after: str = "") -> RecordPage:
-        """A page of the epoch's records in a fixed order, behind the user with the hash ``after``.
+    def due(self, now: int) -> Iterator[Sequence[tuple[EpochId, Pending]]]:
+        """What is pending and can be settled by now, of all epochs, some at a time.
 
-        Raises UnknownPosition where there is no record of that user, nor was before an erasure.
+        Costs what is due, not what is pending. Begins at another place each time, so that nothing
+        is always last. What was added a moment ago may be missing.
         """
         ...
 
-    def tally(self, experiment: Experiment) -> Tally:
-        """The counts of all the epoch's records, at a cost that does not grow with them."""
-        ...
+    def records(self, epoch: EpochId, *, limit: int, after: str | None = None) -> RecordPage:
+        """Up to ``limit`` records behind the position ``after``, in the order of ``user_hash``.
 
-    def tally_and_pending(self, experiment: Experiment) -> tuple[Tally, list[Exposure]]:
-        """That tally, and the first page of the exposures of users without a record.
-
-        No user is in both, whoever records outcomes meanwhile.
+        A page of large records, and one where many are pending, may hold fewer, even none. Raises
+        UnknownPosition for what is no position of this list.
         """
         ...
 
-    def exposures(
-        self, experiment: Experiment, *, after: str = ""
-    ) -> tuple[list[tuple[Exposure, str]], str | None]:
-        """Some pending exposures behind the position ``after``, each with the tag of its version.
+    def pending(self, epoch: EpochId) -> list[Pending]:
+        """Of the first users of the epoch by ``user_hash``, a thousand, those who are pending."""
+        ...
 
-        The second answer is the position to go on from, None at the end.
+    def unarchived(self, epoch: EpochId) -> list[Record]:
+        """Records that are not noted as archived: all of them, or some thousand.
+
+        What was added a moment ago may be missing; what is noted as archived is never there.
         """
         ...
 
-    def drop_exposure(self, experiment: Experiment, user_id: str, tag: str) -> None:
-        """Forget what the user was recommended, if that still bears the tag; the record stays."""
+    def epochs_to_archive(self) -> set[EpochId]:
+        """Epochs with unarchived records: all of them, or some; none where nothing is left."""
         ...
 
-    def erase(self, experiment: Experiment, user_id: str) -> None:
-        """Take all that is held of the user out of the epoch, its counts included.
+    def note_archived(self, epoch: EpochId, records: Iterable[Record], batch: int) -> None:
+        """Note which batch of the archive holds these records. Safe to repeat.
 
-        Who has read something of the user before, and writes after this, is refused.
+        A later record of a user who was erased and came back is none of these.
         """
         ...
+
+    def of_user(self, user_id: str) -> list[tuple[EpochId, Result]]:
+        """The user's results of all epochs. Costs what there is of the user."""
+        ...
+
+    def begin_erasure(self, user_id: str) -> list[EpochId]:
+        """Have every ``add`` refused from now on that read something of the user before.
+
+        The epochs that the user has a result in, those half erased included.
+        """
+        ...
+
+    def seal(self, epoch: EpochId, user_id: str) -> int | None:
+        """Let the result of a user who is being erased be neither found, settled nor archived.
+
+        The archive's batch that holds the record, if that is noted; safe to repeat.
+        """
+        ...
+
+    def forget(self, epoch: EpochId, user_id: str) -> None:
+        """Delete what is sealed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """An epoch's archive as of a version of it, whose tag is None before the first batch.
+
+    ``batch`` is the number of the latest batch, from 1 on. Its records may not all be noted as
+    archived in the ResultStore while ``noted`` is false.
+    """
+
+    epoch: EpochId
+    tag: str | None
+    tally: Tally
+    batch: int
+    noted: bool
 
 
 class ResultArchive(Protocol):
-    """Where records are kept compactly; answers are the same before and after. Like ResultStore."""
+    """Copies of records by the thousand, for reports and analysis. Raises StoreUnavailable.
 
-    def compact(self, experiment: Experiment, after: str = "") -> Compaction:
-        """Compact some of the epoch's records behind the position ``after``."""
+    What changes the archive takes the version that was read, and answers the one that follows from
+    it; None where somebody else was faster, and nothing is changed then.
+    """
+
+    def read(self, epoch: EpochId) -> Archived:
+        """The archive as it stands. Costs the same whatever it holds."""
         ...
 
-    def sweep(self, experiment: Experiment, now: int) -> int:
-        """Delete what compactions left behind that did not live to finish; how many files."""
+    def latest(self, archived: Archived) -> Sequence[Record] | None:
+        """The records of the latest batch; None where the archive has changed since."""
+        ...
+
+    def add(self, archived: Archived, records: Sequence[Record]) -> Archived | None:
+        """Add a batch, which is not noted yet. Everything in the archive must be."""
+        ...
+
+    def note(self, archived: Archived) -> Archived | None:
+        """Say that the latest batch is noted in the ResultStore.
+
+        Small files are merged on this occasion, so that each record is rewritten O(log n) times.
+        """
+        ...
+
+    def erase(self, epoch: EpochId, user_id: str, batch: int | None) -> None:
+        """Take the user's record, and what it counted, out of the batch, or out of the latest one.
+
+        The version changes even where there is no such record: who has read an earlier one, and the
+        record beside it, adds it no more.
+        """
+        ...
+
+    def sweep(self, epoch: EpochId, now: int) -> int:
+        """Delete files whose writers did not live to have them count; how many."""
         ...

@@ -2,16 +2,16 @@
 
 import csv
 from io import StringIO
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlencode
 
-import msgspec
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 from msgspec import Meta, Struct
 
 from segue.api.http import (
     MAX_PAGE,
+    EpochNumber,
     ExperimentName,
     ListLength,
     Live,
@@ -27,6 +27,7 @@ from segue.api.http import (
 from segue.domain.errors import InvalidRequest, MalformedRequest
 from segue.domain.times import DAY, format_time
 from segue.domain.users import json_id
+from segue.experiments.epoch import Epoch
 from segue.experiments.experiment import (
     DEFAULT_NAME,
     Arm,
@@ -37,12 +38,7 @@ from segue.experiments.experiment import (
     Mode,
     check_name,
 )
-from segue.experiments.manifest import user_hash
-from segue.experiments.records import Record, RecordPage, position_of
-
-# It brings ONNX Runtime along, which not every function has a use for.
-if TYPE_CHECKING:
-    from segue.services.experiment import Pending
+from segue.experiments.records import Pending, Record, RecordPage
 
 _Days = Annotated[int, Meta(ge=1, le=365)]
 _Bit = Annotated[int, Meta(ge=0, le=1)]
@@ -50,8 +46,6 @@ _GOES_BEFORE = Meta(description="Goes before what Accept says")
 
 COLUMNS = ("created_at", "user_id", "group", "model", "recomm_successful")
 _FORMATS = {"json": "application/json", "csv": "text/csv"}
-# Bytes of rows in one answer: Lambda lets 6 MB through, in which what is escaped counts twice.
-_MOST_BYTES = 2_000_000
 # A cell that begins with one of these, a spreadsheet may run as a formula; the last four are the
 # full-width forms of the first.
 _FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
@@ -71,10 +65,11 @@ class ExperimentQuery(Struct):
 
 
 class SideQuery(Struct):
-    """Which experiment, and which side of it."""
+    """Which experiment, and which side and epoch of it."""
 
     experiment: ExperimentName = DEFAULT_NAME
     live: Live = False
+    epoch: EpochNumber | None = None
     format: Annotated[Literal["json", "html"], _GOES_BEFORE] | None = None
 
 
@@ -83,6 +78,7 @@ class ResultsQuery(Struct):
 
     experiment: ExperimentName = DEFAULT_NAME
     live: Live = False
+    epoch: EpochNumber | None = None
     limit: PageLength = MAX_PAGE
     next: Position | None = None
     format: Annotated[Literal["json", "csv"], _GOES_BEFORE] | None = None
@@ -201,7 +197,6 @@ def parse_experiment(
     experiment = Experiment(
         name=read_segment(name, "name"),
         arms=tuple(_arm(place, body) for place in range(len(body.arms))),
-        bundle="",
         window=body.window_days * DAY,
         k=body.k,
         mode=body.mode,
@@ -236,10 +231,11 @@ def parse_experiment_name(event: APIGatewayProxyEvent) -> str:
     return _checked(read_query(event, ExperimentQuery).experiment)
 
 
-def parse_side(event: APIGatewayProxyEvent) -> tuple[str, bool]:
-    """The experiment's name, and whether its live side is meant. Raises InvalidRequest."""
+def parse_side(event: APIGatewayProxyEvent) -> SideQuery:
+    """Raises InvalidRequest naming the field."""
     query = read_query(event, SideQuery)
-    return _checked(query.experiment), query.live
+    _checked(query.experiment)
+    return query
 
 
 def parse_results(event: APIGatewayProxyEvent) -> ResultsQuery:
@@ -249,8 +245,9 @@ def parse_results(event: APIGatewayProxyEvent) -> ResultsQuery:
     return query
 
 
-def experiment_row(experiment: Experiment, tag: str) -> ExperimentRow:
-    """An experiment, and the tag of its version."""
+def experiment_row(epoch: Epoch, tag: str) -> ExperimentRow:
+    """An experiment with its running epoch, and the tag of that version."""
+    experiment = epoch.experiment
     return ExperimentRow(
         name=experiment.name,
         arms=[_arm_row(arm, experiment.mode) for arm in experiment.arms],
@@ -260,9 +257,9 @@ def experiment_row(experiment: Experiment, tag: str) -> ExperimentRow:
         guardrails=[
             GuardrailRow(it.figure, it.figure.better, it.margin) for it in experiment.guardrails
         ],
-        epoch=experiment.epoch,
-        salt=experiment.salt,
-        bundle=experiment.bundle,
+        epoch=epoch.number,
+        salt=epoch.id.salt,
+        bundle=epoch.bundle,
         etag=tag,
     )
 
@@ -289,46 +286,23 @@ def parse_test(event: APIGatewayProxyEvent) -> tuple[str, str]:
     return str(body.user_id), _checked(body.experiment)
 
 
-def test_response(outcome: "Record | Pending") -> Response[str]:
+def test_response(outcome: Record | Pending) -> Response[str]:
     """What a test came to, or when it will."""
     if isinstance(outcome, Record):
         return json_response(OutcomeAnswer(int(outcome.successful)))
     return json_response(PendingAnswer("pending", format_time(outcome.settles_at)), 202)
 
 
-def results_response(
-    experiment: Experiment, page: RecordPage, limit: int, event: APIGatewayProxyEvent
-) -> Response[str]:
+def results_response(page: RecordPage, limit: int, event: APIGatewayProxyEvent) -> Response[str]:
     """As the client prefers it. Of a CSV file, which has no place for it, ``Link`` has the rest."""
     if negotiate(event, _FORMATS) == "json":
-        return _json(experiment, page)
+        return json_response(ResultsAnswer([result_row(it) for it in page.records], page.next))
     headers = {"Content-Disposition": 'attachment; filename="results.csv"'}
     if page.next:
-        asked, following = (
-            event.query_string_parameters or {},
-            position_of(experiment.salt, page.next),
-        )
-        query = urlencode({**asked, "format": "csv", "limit": limit, "next": following})
+        asked = event.query_string_parameters or {}
+        query = urlencode({**asked, "format": "csv", "limit": limit, "next": page.next})
         headers["Link"] = f'<?{query}>; rel="next"'
     return Response(200, "text/csv; charset=utf-8", _csv(page), headers)
-
-
-def _json(experiment: Experiment, page: RecordPage) -> Response[str]:
-    """A ResultsAnswer. Long lists of tracks make a page end early; the next one begins there.
-
-    Rows are encoded once: it is by their bytes that a page ends.
-    """
-    rows: list[msgspec.Raw] = []
-    following, size = page.next, 0
-    for record in page.records:
-        row = msgspec.json.encode(result_row(record))
-        size += len(row)
-        if rows and size > _MOST_BYTES:
-            following = user_hash(page.records[len(rows) - 1].exposure.user_id)
-            break
-        rows.append(msgspec.Raw(row))
-    position = following and position_of(experiment.salt, following)
-    return json_response({"results": rows, "next": position})
 
 
 def _csv(page: RecordPage) -> str:

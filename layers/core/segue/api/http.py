@@ -46,6 +46,9 @@ Filter = Annotated[
     ),
 ]
 ExperimentName = Annotated[str, Meta(description="Which experiment", examples=[DEFAULT_NAME])]
+EpochNumber = Annotated[
+    int, Meta(ge=1, le=10**6, description="Which epoch; the one that runs, if none is given")
+]
 Live = Annotated[bool, Meta(description="What was shown live, not what was replayed")]
 
 # Brackets, and strings, in which brackets are no brackets.

@@ -180,9 +180,9 @@ def live_answer(shown: "Shown") -> LiveAnswer:
     return LiveAnswer(
         recommendation_id=shown.recommendation_id,
         user_id=json_id(exposure.user_id),
-        experiment=shown.experiment.base_name,
-        side=shown.experiment.side,
-        epoch=shown.experiment.epoch,
+        experiment=shown.epoch.experiment.name,
+        side=shown.epoch.side,
+        epoch=shown.epoch.number,
         group=exposure.group,
         model=exposure.model,
         tracks=_live_tracks(shown),

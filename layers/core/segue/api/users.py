@@ -21,12 +21,13 @@ from segue.domain.errors import InvalidRequest
 from segue.domain.events import Event
 from segue.domain.times import LATEST, Window, format_time
 from segue.domain.users import User, json_id
+from segue.experiments.records import Record, Result
 
 # Every function has the table of routes, and with it this module; few have a use for these.
 if TYPE_CHECKING:
-    from segue.experiments.records import Record
+    from segue.experiments.epoch import EpochId
     from segue.services.ingest import EventPage, Profile, Receipt
-    from segue.services.privacy import Dossier, Part
+    from segue.services.privacy import Dossier
 
 MAX_EVENTS = 500
 # They fit, with the longest ids there are.
@@ -224,7 +225,7 @@ def export_answer(dossier: "Dossier", page: "EventPage") -> ExportAnswer:
     """Everything held about a user, with a page of the events."""
     return ExportAnswer(
         profile=profile_row(dossier.user) if dossier.user else None,
-        experiments=[_held_row(part) for part in dossier.parts],
+        experiments=[_held_row(*it) for it in dossier.results],
         events=[_event_row(event) for event in page.events],
         next=page.next,
     )
@@ -240,17 +241,17 @@ def _event_row(event: Event) -> EventRow:
     )
 
 
-def _held_row(part: "Part") -> HeldRow:
+def _held_row(epoch: "EpochId", result: Result) -> HeldRow:
     return HeldRow(
-        experiment=part.experiment.base_name,
-        side=part.experiment.side,
-        epoch=part.experiment.epoch,
-        exposure=asdict(part.exposure),
-        outcome=_outcome_row(part.record) if part.record else None,
+        experiment=epoch.experiment,
+        side=epoch.side,
+        epoch=epoch.number,
+        exposure=asdict(result.exposure),
+        outcome=_outcome_row(result) if isinstance(result, Record) else None,
     )
 
 
-def _outcome_row(record: "Record") -> OutcomeRow:
+def _outcome_row(record: Record) -> OutcomeRow:
     return OutcomeRow(
         record.successful, record.settled_at, dict(record.credits), dict(record.figures)
     )

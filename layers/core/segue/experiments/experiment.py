@@ -4,7 +4,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Container
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
@@ -17,10 +17,9 @@ LONGEST_WINDOW = 365 * DAY
 LEAST_SHARE = 1e-6
 # Of a figure's range: no number of users that could be counted would show a smaller one held.
 _LEAST_MARGIN = 1e-6
-# No dot: what lies behind one tells an experiment's live side.
+# No dot: what lies behind one tells the live side, in salts and keys.
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _GROUP = re.compile(r"[A-Za-z0-9_-]{1,32}")
-_LIVE = ".live"
 
 
 class Mode(StrEnum):
@@ -92,64 +91,23 @@ class Guardrail:
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """What every record of an epoch has in common; a change of any of it takes a new epoch.
+    """Which models compete and how, as somebody put it. ``arms[0]`` is the control.
 
-    ``arms[0]`` is the control. ``bundle`` is the version of the models that the epoch is frozen
-    to: results of different models must never be counted together. ``window`` is how long after
-    the recommendation a play counts, in milliseconds; ``k`` the length of the lists, None being
-    the mean of the user's sessions.
+    ``window`` is how long after the recommendation a play counts, in milliseconds; ``k`` the length
+    of the lists, None being the mean of the user's sessions.
     """
 
     name: str
     arms: tuple[Arm, ...]
-    bundle: str
-    epoch: int = 1
     window: int = 30 * DAY
     k: int | None = None
     mode: Mode = Mode.FIXED
     guardrails: tuple[Guardrail, ...] = ()
 
-    def next_epoch(self, bundle: str) -> "Experiment":
-        """The same experiment begun afresh: new records, a new salt, perhaps new models."""
-        return replace(self, epoch=self.epoch + 1, bundle=bundle)
 
-    @property
-    def salt(self) -> str:
-        """What a user's id is hashed with: a new one for each epoch."""
-        return f"{self.name}:{self.epoch}"
-
-    @property
-    def live(self) -> "Experiment":
-        """The side of the experiment on which listeners are really shown what is recommended.
-
-        A replay asks what a listener would have played anyway; this, what they play when it is
-        recommended. The two are different questions, so their records never meet: the live side
-        has a name, and with it assignments and records, of its own.
-        """
-        return replace(self, name=self.name + _LIVE)
-
-    @property
-    def base_name(self) -> str:
-        """The name that it was put under, whichever side this is."""
-        return self.name.removesuffix(_LIVE)
-
-    @property
-    def side(self) -> str:
-        """``live`` or ``replay``."""
-        return "live" if is_live(self.name) else "replay"
-
-
-def is_live(name: str) -> bool:
-    """Whether it is the name of a live side."""
-    return name.endswith(_LIVE)
-
-
+# There from the start: autoencoder against classifier, half and half.
 DEFAULT_NAME = "default"
-
-
-def default_experiment(bundle: str) -> Experiment:
-    """Autoencoder against classifier, half and half."""
-    return Experiment(DEFAULT_NAME, (Arm("A", 1, 0.5), Arm("B", 2, 0.5)), bundle)
+DEFAULT = Experiment(DEFAULT_NAME, (Arm("A", 1, 0.5), Arm("B", 2, 0.5)))
 
 
 def check_name(name: str, field: str = "name") -> None:

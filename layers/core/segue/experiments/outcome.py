@@ -4,14 +4,8 @@ from collections.abc import Collection, Iterable
 
 from segue.domain.events import Event
 from segue.domain.plays import Play, label_plays
-from segue.domain.times import Window
-from segue.experiments.experiment import Experiment, Figure
+from segue.experiments.experiment import Figure
 from segue.experiments.records import Exposure, Record, is_success
-
-
-def window_of(experiment: Experiment, exposure: Exposure) -> Window:
-    """The stretch of time in which a play counts; only when it has passed can one judge."""
-    return Window(exposure.as_of, exposure.as_of + experiment.window)
 
 
 def judge(exposure: Exposure, events: Iterable[Event], settled_at: int) -> Record:

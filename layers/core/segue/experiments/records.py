@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from segue.domain.errors import UnknownPosition
+from segue.domain.times import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,20 @@ class Exposure:
 
 
 @dataclass(frozen=True, slots=True)
+class Pending:
+    """An exposure without an outcome. From ``settles_at`` on, when its window has passed, it can be
+    had; in milliseconds since 1970 UTC."""
+
+    exposure: Exposure
+    settles_at: int
+
+    @property
+    def window(self) -> Window:
+        """The stretch of time in which a play counts."""
+        return Window(self.exposure.as_of, self.settles_at)
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """An exposure whose window has passed, and its outcome, settled for good at ``settled_at``.
 
@@ -66,28 +80,21 @@ class Record:
         return leaders[0] if len(leaders) == 1 else None
 
 
+# A user's part in an epoch.
+Result = Pending | Record
+
+
 @dataclass(frozen=True, slots=True)
 class RecordPage:
-    """One page of records; ``next``: the hash of its last user, None on the last page."""
+    """One page of records; ``next``: the position behind its last one, None on the last page."""
 
     records: tuple[Record, ...]
     next: str | None
 
 
-def position_of(salt: str, digest: str) -> str:
-    """The place behind a user, given by hash, in the list of an epoch's records.
-
-    It says of which list it is, so that another one's is not taken for one of this.
-    """
-    return digest + sha256(repr((salt, digest)).encode()).hexdigest()[:16]
-
-
-def digest_at(salt: str, position: str) -> str:
-    """The hash of the user there. Raises UnknownPosition for one of another list."""
-    digest = position[:64]
-    if position != position_of(salt, digest):
-        raise UnknownPosition
-    return digest
+def user_hash(user_id: str) -> str:
+    """Where the user stands in the order of the records: ``sha256(user_id)`` in hexadecimal."""
+    return sha256(user_id.encode()).hexdigest()
 
 
 def is_success(exposure: Exposure, completed: Collection[str]) -> bool:

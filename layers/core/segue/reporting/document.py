@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from segue.domain.times import DAY, format_time
+from segue.experiments.epoch import Epoch
 from segue.experiments.experiment import Experiment, Mode
 from segue.experiments.tally import Tally
 from segue.models.names import NAMES
@@ -28,7 +29,7 @@ DIFFERENCES = (0.01, 0.02, 0.05, 0.1)
 
 
 def document(
-    experiment: Experiment,
+    epoch: Epoch,
     tally: Tally,
     pending: Mapping[str, int] = MappingProxyType({}),
 ) -> Document:
@@ -38,7 +39,7 @@ def document(
     All of it is values that JSON has. Of a pair of arms, "A" is the control and "B" the other,
     whatever their groups are called.
     """
-    outcomes = tally.outcomes()
+    experiment, outcomes = epoch.experiment, tally.outcomes()
     arms = [Counts(*outcomes.get(arm.group, (0, 0))) for arm in experiment.arms]
     shares = [arm.share for arm in experiment.arms]
     assigned = [
@@ -55,7 +56,7 @@ def document(
     over_time, lifts = courses(pairs, tally, rulings[0].decisive)
     always = {
         "verdicts": verdicts,
-        "experiment": summary(experiment, tally),
+        "experiment": summary(epoch, tally),
         "arms": _arms(experiment, arms, assigned),
         "course": over_time,
         "densities": None if experiment.mode is Mode.INTERLEAVE else densities(experiment, arms),
@@ -68,29 +69,31 @@ def document(
     comparisons = [
         _comparison(*each) for each in zip(pairs, rulings, over_time, lifts, strict=True)
     ]
-    fixed = _fixed(experiment, tally, pairs)
+    fixed = _fixed(experiment, tally, pairs, rulings[0].decisive)
     return always | {"comparisons": comparisons, "sample_ratio": _sample_ratio(ratio)} | fixed
 
 
-def _fixed(experiment: Experiment, tally: Tally, pairs: Sequence[Pair]) -> Document:
+def _fixed(
+    experiment: Experiment, tally: Tally, pairs: Sequence[Pair], decisive: float
+) -> Document:
     return {
-        "power": [_power(pair) for pair in pairs],
+        "power": [_power(pair, decisive) for pair in pairs],
         "guardrails": check_guardrails(experiment, tally),
         "breakdowns": [it for pair in pairs for it in breakdowns(pair, tally)],
         "covariate": [it for pair in pairs for it in covariate(pair, tally)],
     }
 
 
-def summary(experiment: Experiment, tally: Tally) -> Document:
+def summary(epoch: Epoch, tally: Tally) -> Document:
     """Which epoch it is, of how many users, and from when to when outcomes were settled."""
     times = sorted(tally.course)
     return {
-        "name": experiment.base_name,
-        "side": experiment.side,
-        "mode": experiment.mode,
-        "epoch": experiment.epoch,
-        "bundle": experiment.bundle,
-        "window_days": experiment.window / DAY,
+        "name": epoch.experiment.name,
+        "side": epoch.side,
+        "mode": epoch.experiment.mode,
+        "epoch": epoch.number,
+        "bundle": epoch.bundle,
+        "window_days": epoch.experiment.window / DAY,
         "users": tally.users,
         "first_settled": format_time(times[0]) if times else None,
         "last_settled": format_time(times[-1] + tally.step) if times else None,
@@ -157,14 +160,16 @@ def _sample_ratio(ratio: SampleRatio) -> Document:
     }
 
 
-def _power(pair: Pair) -> Document:
-    """How many users one look at the end would take, and the part of them that there is."""
+def _power(pair: Pair, decisive: float) -> Document:
+    """How many users the verdict takes to find a gain, and the part of them that there is."""
     rate, users = pair.a.rate, pair.a.users + pair.b.users
     needed = [
         {"difference": gain, "users": found.users_needed, "done": found.done}
         for gain in DIFFERENCES
         if rate is not None and rate + gain <= 1
-        if (found := progress(pair.a, pair.b, gain, pair.share))
+        if (found := progress(pair.a, pair.b, gain, pair.share, decisive))
     ]
-    detectable = detectable_difference(0.5 if rate is None else rate, users, share=pair.share)
+    detectable = detectable_difference(
+        0.5 if rate is None else rate, users, share=pair.share, decisive=decisive
+    )
     return {**pair.names, "detectable_difference": detectable, "needed": needed}

@@ -1,82 +1,123 @@
 """Reports on experiments as they stand."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from segue.domain.errors import UnknownExperiment
-from segue.experiments.experiment import Experiment, Mode
+from segue.domain.errors import StoreUnavailable, UnknownExperiment
+from segue.experiments.epoch import Epoch, EpochId
+from segue.experiments.experiment import Mode
+from segue.experiments.records import Record
 from segue.experiments.tally import Tally
-from segue.ports import ResultStore
+from segue.ports import Archived, ExperimentStore, ResultArchive, ResultStore
 from segue.reporting.document import Document, document, summary
 from segue.statistics.sample_ratio import check_sample_ratio
 
 # Experiments that are read at the same time.
 _AT_ONCE = 8
+# How often one reads anew because records have been archived meanwhile.
+_TRIES = 8
 
 
 class Reports:
-    """Reads counts, the newest records, and one page of pending exposures."""
+    """Reads an epoch's counts, the records that are not archived yet, and some of who are pending.
 
-    def __init__(self, results: ResultStore) -> None:
+    What it reads does not grow with the number of records.
+    """
+
+    def __init__(
+        self, experiments: ExperimentStore, results: ResultStore, archive: ResultArchive
+    ) -> None:
+        self._experiments = experiments
         self._results = results
+        self._archive = archive
 
-    def report(self, name: str, *, live: bool) -> Document:
-        """Of the running epoch, in replay or live. Raises UnknownExperiment, StoreUnavailable."""
-        found = self._results.experiment(name)
-        if found is None:
-            raise UnknownExperiment(f"there is no experiment {name!r}")
-        experiment = found[0].live if live else found[0]
-        return document(experiment, *self._counts(experiment))
+    def report(self, name: str, *, live: bool, number: int | None = None) -> Document:
+        """Of the epoch of this number, or the running one, in replay or live.
+
+        Raises UnknownExperiment and StoreUnavailable.
+        """
+        epoch = self._epoch(name, number)
+        epoch = epoch.live if live else epoch
+        # In this order: who is settled in between is in neither, and nobody in both.
+        tally = self._tally(epoch.id)
+        return document(epoch, tally, self._pending(epoch.id))
 
     def experiments(self) -> list[Document]:
         """What there is to report on: each running epoch, in replay and live, by name.
 
         Of each, when outcomes were settled, and of how many users. Raises StoreUnavailable.
         """
-        sides = self._sides()
+        epochs = self._running()
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            tallies = pool.map(self._results.tally, sides)
-            return [summary(side, tally) for side, tally in zip(sides, tallies, strict=True)]
+            tallies = pool.map(lambda epoch: self._tally(epoch.id), epochs)
+            return [summary(epoch, tally) for epoch, tally in zip(epochs, tallies, strict=True)]
 
     def mismatches(self) -> list[Document]:
         """Running epochs, in replay and live, whose arms did not get their shares of users.
 
         Only fixed allocation has such shares. Raises StoreUnavailable.
         """
-        fixed = [side for side in self._sides() if side.mode is Mode.FIXED]
-        return [off for side in fixed for off in self._off(side)]
+        fixed = [epoch for epoch in self._running() if epoch.experiment.mode is Mode.FIXED]
+        return [off for epoch in fixed for off in self._off(epoch)]
 
-    def _sides(self) -> list[Experiment]:
-        """Every experiment by name, in replay and live."""
-        found = sorted(self._results.all_experiments(), key=lambda each: each[0].name)
-        return [side for experiment, _ in found for side in (experiment, experiment.live)]
+    def _epoch(self, name: str, number: int | None) -> Epoch:
+        running = self._experiments.running(name)
+        if running is None:
+            raise UnknownExperiment(f"there is no experiment {name!r}")
+        epoch = running[0] if number is None else self._experiments.epoch(name, number)
+        if epoch is None:
+            raise UnknownExperiment(f"experiment {name!r} has had no epoch {number} yet")
+        return epoch
 
-    def _off(self, experiment: Experiment) -> Iterator[Document]:
-        tally, pending = self._counts(experiment)
-        outcomes = tally.outcomes()
-        users = {
-            arm.group: outcomes.get(arm.group, (0, 0))[1] + pending[arm.group]
-            for arm in experiment.arms
-        }
-        shares = {arm.group: arm.share for arm in experiment.arms}
+    def _running(self) -> list[Epoch]:
+        """Every experiment's epoch by name, in replay and live."""
+        found = sorted(self._experiments.all_running(), key=lambda it: it[0].experiment.name)
+        return [side for epoch, _ in found for side in epoch.sides]
+
+    def _off(self, epoch: Epoch) -> Iterator[Document]:
+        outcomes, pending = self._tally(epoch.id).outcomes(), self._pending(epoch.id)
+        arms = epoch.experiment.arms
+        users = {arm.group: outcomes.get(arm.group, (0, 0))[1] + pending[arm.group] for arm in arms}
+        shares = {arm.group: arm.share for arm in arms}
         ratio = check_sample_ratio(list(users.values()), list(shares.values()))
         if ratio.is_off:
             yield {
-                "experiment": experiment.base_name,
-                "side": experiment.side,
-                "epoch": experiment.epoch,
+                "experiment": epoch.experiment.name,
+                "side": epoch.side,
+                "epoch": epoch.number,
                 "users": users,
                 "shares": shares,
                 "p": ratio.p_value,
                 "E": ratio.e_value,
             }
 
-    def _counts(self, experiment: Experiment) -> tuple[Tally, Counter[str]]:
-        """The tally, and of each group the users who await their outcome, or a page of them.
+    def _tally(self, epoch: EpochId) -> Tally:
+        """The counts of all records, the unarchived included: all of them, or some thousand."""
+        archived = self._archive.read(epoch)
+        for _ in range(_TRIES):
+            fresh = self._fresh(archived)
+            again = self._archive.read(epoch)
+            if fresh is not None and again.tag == archived.tag:
+                return archived.tally.plus(Tally.of(fresh))
+            archived = again
+        raise StoreUnavailable("results: archived anew each time they were read")
 
-        A page is drawn by the hash of the user's id, which says nothing of the arm; so users that
-        one arm loses are missed on it, too, at a cost that does not grow.
+    def _fresh(self, archived: Archived) -> Sequence[Record] | None:
+        """The records that the archive does not count; None where it has changed since."""
+        records = self._results.unarchived(archived.epoch)
+        if archived.noted or not records:
+            return records
+        latest = self._archive.latest(archived)
+        if latest is None:
+            return None
+        counted = {record.exposure for record in latest}
+        return [record for record in records if record.exposure not in counted]
+
+    def _pending(self, epoch: EpochId) -> Counter[str]:
+        """Of each group, how many await their outcome, of the epoch's first users by hash.
+
+        The hash says nothing of the arm; so users that one arm loses are missed among them, too,
+        at a cost that does not grow.
         """
-        tally, pending = self._results.tally_and_pending(experiment)
-        return tally, Counter(exposure.group for exposure in pending)
+        return Counter(pending.exposure.group for pending in self._results.pending(epoch))

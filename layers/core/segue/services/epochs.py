@@ -4,9 +4,10 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from segue.domain.errors import BundleError, EpochConflict, StaleVersion, UnknownExperiment
-from segue.experiments.experiment import DEFAULT_NAME, Experiment, check, default_experiment
+from segue.experiments.epoch import Epoch
+from segue.experiments.experiment import DEFAULT, DEFAULT_NAME, Experiment, check
 from segue.models.bundle import Bundle
-from segue.ports import ModelStore, ResultStore
+from segue.ports import ExperimentStore, ModelStore
 
 # In place of versions' tags: whichever version there is.
 ANY = "*"
@@ -14,9 +15,9 @@ ANY = "*"
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """An experiment as it is stored, the tag of that version, and whether it is a new one."""
+    """An experiment's running epoch, the tag of that version, and whether it is the first one."""
 
-    experiment: Experiment
+    epoch: Epoch
     tag: str
     created: bool
 
@@ -24,85 +25,85 @@ class Saved:
 class Epochs:
     """Everything raises StoreUnavailable; what needs the models, BundleError."""
 
-    def __init__(self, models: ModelStore, results: ResultStore) -> None:
+    def __init__(self, models: ModelStore, experiments: ExperimentStore) -> None:
         self._models = models
-        self._results = results
+        self._experiments = experiments
 
-    def running(self, name: str = DEFAULT_NAME) -> Experiment:
-        """The experiment; the default one is begun here where nobody has begun it yet.
+    def running(self, name: str = DEFAULT_NAME) -> Epoch:
+        """The epoch that runs; the default experiment is begun here where nobody has done so yet.
 
         Raises UnknownExperiment.
         """
         return self._running(name)[0]
 
-    def models_of(self, experiment: Experiment) -> Bundle:
+    def models_of(self, epoch: Epoch) -> Bundle:
         """The bundle that the epoch is frozen to, whichever is active by now.
 
         Raises EpochConflict where it cannot be had any more.
         """
         try:
-            return self._models.bundle(experiment.bundle)
+            return self._models.bundle(epoch.bundle)
         except BundleError as error:
             served = self._models.current()
             raise EpochConflict(
-                f"epoch {experiment.epoch} compares the models of bundle {experiment.bundle}, "
+                f"epoch {epoch.number} compares the models of bundle {epoch.bundle}, "
                 f"which cannot be had ({error}), and bundle {served.version} is served now; "
                 "results of both must not be mixed: begin a new epoch with DELETE /ab_test/results"
             ) from error
 
-    def all(self) -> list[tuple[Experiment, str]]:
-        """Every experiment with the tag of its version, by name."""
+    def all(self) -> list[tuple[Epoch, str]]:
+        """Every experiment's running epoch with the tag of its version, by name."""
         self._running(DEFAULT_NAME)
-        return sorted(self._results.all_experiments(), key=lambda found: found[0].name)
+        return sorted(self._experiments.all_running(), key=lambda found: found[0].experiment.name)
 
     def save(
         self, wanted: Experiment, if_match: Collection[str], if_none_match: Collection[str]
     ) -> Saved:
-        """Let the experiment be as wanted, of the bundle that is served.
+        """Let the experiment be as wanted, with the models that are served.
 
-        Where that changes anything, a new epoch begins; ``wanted.epoch`` counts for nothing.
-        ``if_match``: the tags of which the stored version must bear one; none: any, or none at
-        all. ``if_none_match``: the tags of which it must bear none; ANY: there must be no version.
-        Raises InvalidRequest naming the field, and StaleVersion.
+        Where that changes anything, a new epoch begins. ``if_match``: the tags of which the stored
+        version must bear one; none: any, or none at all. ``if_none_match``: the tags of which it
+        must bear none; ANY: there must be no version. Raises InvalidRequest naming the field, and
+        StaleVersion.
         """
         bundle = self._models.current(fresh=True)
         check(wanted, bundle.manifest.models)
-        wanted = replace(wanted, bundle=bundle.version)
         while True:
-            found = self._results.experiment(wanted.name)
+            found = self._experiments.running(wanted.name)
             _refuse_stale(found[1] if found else None, if_match, if_none_match)
-            if found and found[0] == replace(wanted, epoch=found[0].epoch):
+            before = found[0] if found else None
+            if found and before == replace(found[0], experiment=wanted, bundle=bundle.version):
                 return Saved(*found, created=False)
-            following = replace(wanted, epoch=found[0].epoch + 1 if found else 1)
-            swapped = self._results.save_experiment(following, found[1] if found else None)
+            following = Epoch(wanted, bundle.version, before.number + 1 if before else 1)
+            swapped = self._experiments.save(following, found[1] if found else None)
             # A swap that failed may have been ours, its answer lost: what is stored decides. Not
             # with If-None-Match: two that race with the same must not both believe they created it.
-            stored = self._results.experiment(wanted.name)
+            stored = self._experiments.running(wanted.name)
             lost = not if_none_match and stored is not None and stored[0] == following
             if stored and (swapped or lost):
-                return Saved(*stored, created=found is None)
+                return Saved(*stored, created=before is None)
 
     def begin_next(self, name: str = DEFAULT_NAME) -> None:
         """Begin the next epoch, of the bundle that is served. Raises UnknownExperiment."""
         bundle = self._models.current(fresh=True)
         first, tag = self._running(name)
-        experiment = first
+        epoch = first
         # A swap that fails may have been ours, its answer lost; a later epoch serves all the same,
         # and to go on would count as another attempt at the test.
-        while experiment.epoch == first.epoch:
-            if self._results.save_experiment(experiment.next_epoch(bundle.version), tag):
+        while epoch.number == first.number:
+            if self._experiments.save(epoch.following(bundle.version), tag):
                 return
-            experiment, tag = self._running(name)
+            epoch, tag = self._running(name)
 
-    def _running(self, name: str) -> tuple[Experiment, str]:
+    def _running(self, name: str) -> tuple[Epoch, str]:
         while True:
-            if found := self._results.experiment(name):
+            if found := self._experiments.running(name):
                 return found
             if name != DEFAULT_NAME:
                 raise UnknownExperiment(f"there is no experiment {name!r}")
             # Whoever else is first makes the same experiment, or one that we then read.
             bundle = self._models.current(fresh=True)
-            self._results.save_experiment(default_experiment(bundle.version), None)
+            self._experiments.save(Epoch(DEFAULT, bundle.version), None)
 
 
 def _refuse_stale(

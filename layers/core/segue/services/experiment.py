@@ -1,23 +1,13 @@
 """A/B tests in replay: recommend as of the cut-off, judge by what was played afterwards."""
 
-from dataclasses import dataclass
-
-from segue.domain.errors import UnknownExperiment
-from segue.experiments.experiment import DEFAULT_NAME, Experiment, default_experiment
-from segue.experiments.outcome import window_of
-from segue.experiments.records import Exposure, Record, RecordPage, digest_at
-from segue.ports import Clock, ResultStore
+from segue.domain.errors import UnknownExperiment, UserErased
+from segue.experiments.epoch import Epoch, EpochId, Side
+from segue.experiments.experiment import DEFAULT_NAME
+from segue.experiments.records import Pending, Record, RecordPage, Result
+from segue.ports import Clock, ExperimentStore, ResultStore
 from segue.services.epochs import Epochs
 from segue.services.exposure import Exposer
 from segue.services.settlement import Settlement, undisturbed_by_erasure
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """There is no outcome yet: the window ends at ``settles_at``, in milliseconds since 1970."""
-
-    exposure: Exposure
-    settles_at: int
 
 
 class Experiments:
@@ -28,12 +18,14 @@ class Experiments:
         epochs: Epochs,
         exposer: Exposer,
         settlement: Settlement,
+        experiments: ExperimentStore,
         results: ResultStore,
         clock: Clock,
     ) -> None:
         self._epochs = epochs
         self._exposer = exposer
         self._settlement = settlement
+        self._experiments = experiments
         self._results = results
         self._clock = clock
 
@@ -41,25 +33,34 @@ class Experiments:
         """The user's outcome in the running epoch: found once, the same ever after.
 
         Recommends as of the cut-off of the epoch's bundle, which is the last moment that no model
-        has seen beyond. Raises UnknownExperiment, UnknownUser, EpochConflict, BundleError and
-        StoreUnavailable.
+        has seen beyond. Pending while the window has not passed. Raises UnknownExperiment,
+        UnknownUser, EpochConflict, BundleError and StoreUnavailable.
         """
         return undisturbed_by_erasure(lambda erasure: self._perform(user_id, name, erasure))
 
     def results(
-        self, name: str = DEFAULT_NAME, *, live: bool = False, limit: int, after: str | None = None
-    ) -> tuple[Experiment, RecordPage]:
-        """The side's running epoch and a page of its records, behind the position ``after``.
+        self,
+        name: str = DEFAULT_NAME,
+        *,
+        live: bool = False,
+        number: int | None = None,
+        limit: int,
+        after: str | None = None,
+    ) -> RecordPage:
+        """A page of the records of an epoch's side, behind the position ``after``.
+
+        The epoch is the one of this number, or the running one.
 
         Raises UnknownExperiment, and UnknownPosition for one that no page of this list gave.
         """
-        found = self._results.experiment(name)
+        found = self._experiments.running(name)
         if found is None and name != DEFAULT_NAME:
             raise UnknownExperiment(f"there is no experiment {name!r}")
-        experiment = found[0] if found else default_experiment("")
-        experiment = experiment.live if live else experiment
-        digest = "" if after is None else digest_at(experiment.salt, after)
-        return experiment, self._results.records(experiment, limit=limit, after=digest)
+        running = found[0].number if found else 1
+        if number is not None and number > running:
+            raise UnknownExperiment(f"experiment {name!r} has had no epoch {number} yet")
+        epoch = EpochId(name, number or running, Side.LIVE if live else Side.REPLAY)
+        return self._results.records(epoch, limit=limit, after=after)
 
     def clear(self, name: str = DEFAULT_NAME) -> None:
         """Begin the next epoch; the records so far stay where they are, and out of every answer.
@@ -69,19 +70,20 @@ class Experiments:
         self._epochs.begin_next(name)
 
     def _perform(self, user_id: str, name: str, erasure: str | None) -> Record | Pending:
-        experiment = self._epochs.running(name)
-        if record := self._results.record(experiment, user_id):
-            return record
-        pending = self._results.exposure(experiment, user_id)
-        exposure = pending[0] if pending else self._expose(experiment, user_id)
-        settles_at = window_of(experiment, exposure).end
-        if self._clock.now() < settles_at:
-            return Pending(self._results.add_exposure(experiment, exposure, erasure), settles_at)
-        record = self._settlement.settle(experiment, exposure, erasure)
-        if pending:
-            self._results.drop_exposure(experiment, user_id, pending[1])
+        epoch = self._epochs.running(name)
+        result = self._results.find(epoch.id, user_id) or self._begin(epoch, user_id, erasure)
+        if isinstance(result, Record) or not self._has_passed(result):
+            return result
+        record = self._settlement.settle(epoch.id, result)
+        if record is None:
+            raise UserErased(None)
         return record
 
-    def _expose(self, experiment: Experiment, user_id: str) -> Exposure:
-        bundle = self._epochs.models_of(experiment)
-        return self._exposer.expose(experiment, bundle, user_id, bundle.manifest.cutoff, None)
+    def _begin(self, epoch: Epoch, user_id: str, erasure: str | None) -> Result:
+        bundle = self._epochs.models_of(epoch)
+        pending = self._exposer.expose(epoch, bundle, user_id, bundle.manifest.cutoff, None)
+        result = self._settlement.judge(pending) if self._has_passed(pending) else pending
+        return self._results.add(epoch.id, result, erasure)
+
+    def _has_passed(self, pending: Pending) -> bool:
+        return self._clock.now() >= pending.settles_at

@@ -12,12 +12,13 @@ from segue.domain.plays import Play, label_plays
 from segue.domain.times import Window
 from segue.experiments.assignment import assign, choose, seed
 from segue.experiments.bandit import propensities
-from segue.experiments.experiment import Arm, Experiment, Figure, Mode
+from segue.experiments.epoch import Epoch
+from segue.experiments.experiment import Arm, Figure, Mode
 from segue.experiments.interleaving import team_draft
-from segue.experiments.records import Exposure
+from segue.experiments.records import Exposure, Pending
 from segue.models.bundle import Bundle
 from segue.models.registry import model_name
-from segue.ports import Clock, ResultStore, SessionStore, UserStore
+from segue.ports import Clock, ResultArchive, SessionStore, UserStore
 from segue.ranking.space import track_vectors
 from segue.services.recommend import Query, Recommender
 
@@ -43,30 +44,31 @@ class Exposer:
         recommender: Recommender,
         sessions: SessionStore,
         users: UserStore,
-        results: ResultStore,
+        archive: ResultArchive,
         clock: Clock,
     ) -> None:
         self._recommender = recommender
         self._sessions = sessions
         self._users = users
-        self._results = results
+        self._archive = archive
         self._clock = clock
 
     def expose(
-        self, experiment: Experiment, bundle: Bundle, user_id: str, as_of: int, k: int | None
-    ) -> Exposure:
+        self, epoch: Epoch, bundle: Bundle, user_id: str, as_of: int, k: int | None
+    ) -> Pending:
         """Recommend as of the moment ``as_of``; ``k`` comes before the experiment's own.
 
         Raises UnknownUser, UnknownModel, BundleError and StoreUnavailable.
         """
+        experiment = epoch.experiment
         # The control's; each arm that is asked puts its own model in.
         query = Query(user_id, experiment.arms[0].model_id, k or experiment.k, as_of)
         start = perf_counter()
-        made = self._list(experiment, bundle, query)
+        made = self._list(epoch, bundle, query)
         latency = 1_000 * (perf_counter() - start)
         before = Window(max(0, as_of - experiment.window), as_of)
         plays = label_plays(self._sessions.events(user_id, before))
-        return Exposure(
+        exposure = Exposure(
             user_id=user_id,
             group=made.group,
             model=made.model,
@@ -82,27 +84,29 @@ class Exposer:
             propensities=made.propensities,
             seen=made.seen,
         )
+        return Pending(exposure, as_of + experiment.window)
 
-    def _list(self, experiment: Experiment, bundle: Bundle, query: Query) -> _List:
-        if experiment.mode is Mode.INTERLEAVE:
-            return self._interleaved(experiment, bundle, query)
-        if experiment.mode is Mode.THOMPSON:
-            return self._sampled(experiment, bundle, query)
-        return self._of(assign(experiment, query.user_id), bundle, query)
+    def _list(self, epoch: Epoch, bundle: Bundle, query: Query) -> _List:
+        if epoch.experiment.mode is Mode.INTERLEAVE:
+            return self._interleaved(epoch, bundle, query)
+        if epoch.experiment.mode is Mode.THOMPSON:
+            return self._sampled(epoch, bundle, query)
+        return self._of(assign(epoch, query.user_id), bundle, query)
 
-    def _sampled(self, experiment: Experiment, bundle: Bundle, query: Query) -> _List:
-        outcomes = self._results.tally(experiment).outcomes()
-        seen = {arm.group: outcomes.get(arm.group, (0, 0)) for arm in experiment.arms}
+    def _sampled(self, epoch: Epoch, bundle: Bundle, query: Query) -> _List:
+        # The archive's counts, which are one request; what was settled since counts next time.
+        outcomes = self._archive.read(epoch.id).tally.outcomes()
+        seen = {arm.group: outcomes.get(arm.group, (0, 0)) for arm in epoch.experiment.arms}
         shares = propensities(list(seen.values()))
-        made = self._of(choose(experiment, query.user_id, shares), bundle, query)
+        made = self._of(choose(epoch, query.user_id, shares), bundle, query)
         logged = dict(zip(seen, shares, strict=True))
         return _List(
             made.group, made.model, made.tracks, made.error, propensities=logged, seen=seen
         )
 
-    def _interleaved(self, experiment: Experiment, bundle: Bundle, query: Query) -> _List:
-        lists = [self._of(arm, bundle, query) for arm in experiment.arms]
-        random = Random(seed(experiment.name, experiment.epoch, query.user_id))
+    def _interleaved(self, epoch: Epoch, bundle: Bundle, query: Query) -> _List:
+        lists = [self._of(arm, bundle, query) for arm in epoch.experiment.arms]
+        random = Random(seed(epoch.id.salt, query.user_id))
         length = max(len(made.tracks) for made in lists)
         picks = team_draft({made.group: made.tracks for made in lists}, length, random)
         errors = [made.error for made in lists if made.error]

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 
 from segue.domain.errors import EpochConflict, ModelFailed
-from segue.experiments.experiment import DEFAULT_NAME, Experiment
-from segue.experiments.outcome import window_of
-from segue.experiments.records import Exposure, recommendation_id
+from segue.experiments.epoch import Epoch
+from segue.experiments.experiment import DEFAULT_NAME
+from segue.experiments.records import Exposure, Pending, recommendation_id
 from segue.models.bundle import Bundle
 from segue.ports import Availability, Clock, ModelStore, ResultStore
 from segue.services.epochs import Epochs
@@ -19,20 +19,17 @@ class Shown:
     """What to show. ``recommendation_id`` names the exposure, by whose tracks the arm is judged.
 
     It is None where this list is no part of the experiment, and shown for the listener's sake.
+    ``settles_at``: when the outcome of an exposure is known, in milliseconds since 1970 UTC.
     ``tracks``: those of the exposure that are still available. ``explained``: what each arm says of
     those that it put on the list, None unless it was asked for.
     """
 
-    experiment: Experiment
+    epoch: Epoch
     exposure: Exposure
+    settles_at: int
     recommendation_id: str | None
     tracks: tuple[str, ...]
     explained: tuple[Recommendation, ...] | None = None
-
-    @property
-    def settles_at(self) -> int:
-        """When the outcome of an exposure is known, in milliseconds since 1970 UTC."""
-        return window_of(self.experiment, self.exposure).end
 
 
 class Live:
@@ -76,47 +73,43 @@ class Live:
         return replace(shown, explained=self._explained(shown)) if explain else shown
 
     def _explained(self, shown: Shown) -> tuple[Recommendation, ...]:
-        exposure, bundle = shown.exposure, self._bundle(shown.experiment)
+        exposure, bundle = shown.exposure, self._bundle(shown.epoch)
         groups = exposure.owners or (exposure.group,) * len(exposure.tracks)
         owners = dict(zip(exposure.tracks, groups, strict=True))
         return tuple(
             self._recommender.explain(
                 Query(exposure.user_id, arm.model_id, as_of=exposure.as_of), theirs, bundle
             )
-            for arm in shown.experiment.arms
+            for arm in shown.epoch.experiment.arms
             if (theirs := [track for track in shown.tracks if owners[track] == arm.group])
         )
 
     def _recommend(self, user_id: str, k: int | None, name: str, erasure: str | None) -> Shown:
-        experiment = self._epochs.running(name).live
-        found = self._exposed(experiment, user_id)
+        epoch = self._epochs.running(name).live
+        found = self._results.find(epoch.id, user_id)
         now = self._clock.now() if self._as_of is None else self._as_of
-        if found and not found.failed and now < window_of(experiment, found).end:
-            return self._shown(experiment, found, recorded=True)
-        bundle = self._bundle(experiment)
-        made = self._exposer.expose(experiment, bundle, user_id, now, k)
-        if found or experiment.bundle != bundle.version:
-            return self._shown(experiment, made, recorded=False)
-        stored = self._results.add_exposure(experiment, made, erasure)
-        return self._shown(experiment, stored, recorded=True)
+        if isinstance(found, Pending) and not found.exposure.failed and now < found.settles_at:
+            return self._shown(epoch, found, recorded=True)
+        bundle = self._bundle(epoch)
+        made = self._exposer.expose(epoch, bundle, user_id, now, k)
+        if found or epoch.bundle != bundle.version:
+            return self._shown(epoch, made, recorded=False)
+        stored = self._results.add(epoch.id, made, erasure)
+        # Another call's may have been faster, and settled by now.
+        return self._shown(epoch, replace(made, exposure=stored.exposure), recorded=True)
 
-    def _bundle(self, experiment: Experiment) -> Bundle:
+    def _bundle(self, epoch: Epoch) -> Bundle:
         try:
-            return self._epochs.models_of(experiment)
+            return self._epochs.models_of(epoch)
         except EpochConflict:
             return self._models.current()
 
-    def _exposed(self, experiment: Experiment, user_id: str) -> Exposure | None:
-        if pending := self._results.exposure(experiment, user_id):
-            return pending[0]
-        record = self._results.record(experiment, user_id)
-        return record.exposure if record else None
-
-    def _shown(self, experiment: Experiment, exposure: Exposure, *, recorded: bool) -> Shown:
+    def _shown(self, epoch: Epoch, pending: Pending, *, recorded: bool) -> Shown:
         """Raises ModelFailed where there is nothing to show, now that it is on record."""
+        exposure = pending.exposure
         if exposure.failed:
             raise ModelFailed(exposure.error)
-        named = recommendation_id(experiment.salt, exposure.user_id) if recorded else None
+        named = recommendation_id(epoch.id.salt, exposure.user_id) if recorded else None
         unavailable = self._availability.unavailable()
         tracks = tuple(track for track in exposure.tracks if track not in unavailable)
-        return Shown(experiment, exposure, named, tracks)
+        return Shown(epoch, exposure, pending.settles_at, named, tracks)

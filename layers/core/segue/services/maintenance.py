@@ -1,15 +1,14 @@
-"""What has to be done from time to time: settle outcomes, compact records, clear up."""
+"""What has to be done from time to time: settle outcomes, archive records, clear up."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from secrets import token_hex
+from dataclasses import dataclass, field
 
 from segue.domain.errors import StoreUnavailable
-from segue.experiments.experiment import Experiment
-from segue.experiments.outcome import window_of
-from segue.experiments.records import Exposure
-from segue.ports import Clock, ResultArchive, ResultStore
+from segue.experiments.epoch import EpochId
+from segue.experiments.records import Pending
+from segue.ports import Clock, ExperimentStore, ResultArchive, ResultStore
+from segue.services.compaction import Compactor
 from segue.services.settlement import Settlement
 
 # Each waits for one user's events at a time.
@@ -22,76 +21,93 @@ HasTime = Callable[[], bool]
 class Work:
     """What a run did. ``faults`` says what it could not do; the next run tries again."""
 
-    settled: int
-    archived: int
-    swept: int
-    faults: list[str]
+    settled: int = 0
+    archived: int = 0
+    swept: int = 0
+    faults: list[str] = field(default_factory=list)
 
 
 class Maintenance:
     """Does the work that there is, a step at a time; whatever stops it, nothing is lost."""
 
     def __init__(
-        self, settlement: Settlement, results: ResultStore, archive: ResultArchive, clock: Clock
+        self,
+        settlement: Settlement,
+        compactor: Compactor,
+        experiments: ExperimentStore,
+        results: ResultStore,
+        archive: ResultArchive,
+        clock: Clock,
     ) -> None:
         self._settlement = settlement
+        self._compactor = compactor
+        self._experiments = experiments
         self._results = results
         self._archive = archive
         self._clock = clock
 
     def run(self, has_time: HasTime, *, settle: bool = True) -> Work:
-        """One step of each kind for every running epoch, and more while there is time.
+        """At least one step of each kind of work, and more while there is time.
 
         A fault in one of them does not keep the others from their turn. Without ``settle``, no
         outcome is settled.
         """
-        work = Work(0, 0, 0, [])
-        found = [experiment for experiment, _ in self._results.all_experiments()]
-        sides = [side for experiment in found for side in (experiment, experiment.live)]
-        steps = [self._compact, self._sweep]
+        work = Work()
+        steps = [self._archive_records, self._sweep]
         for step in [self._settle, *steps] if settle else steps:
-            for side in sides:
-                try:
-                    step(side, work, has_time)
-                except StoreUnavailable as error:
-                    work.faults.append(f"{side.base_name}, {side.side}: {error}")
+            try:
+                step(work, has_time)
+            except StoreUnavailable as error:
+                work.faults.append(str(error))
         return work
 
-    def _settle(self, experiment: Experiment, work: Work, has_time: HasTime) -> None:
+    def _settle(self, work: Work, has_time: HasTime) -> None:
         """Record the outcome of exposures whose window has passed."""
         with ThreadPoolExecutor(_SETTLERS) as pool:
-            for page in self._pages(experiment):
-                now = self._clock.now()
-                due = [pair for pair in page if now >= window_of(experiment, pair[0]).end]
-                settled = pool.map(
-                    lambda pair: self._settlement.settle_pending(experiment, *pair), due
-                )
-                work.settled += sum(settled)
+            for page in self._results.due(self._clock.now()):
+                for outcome in pool.map(self._settle_one, page):
+                    if isinstance(outcome, str):
+                        work.faults.append(outcome)
+                    else:
+                        work.settled += outcome
                 if not has_time():
                     return
 
-    def _pages(self, experiment: Experiment) -> Iterator[list[tuple[Exposure, str]]]:
-        """All pending exposures, from a position drawn by lot on and around to it again.
+    def _settle_one(self, due: tuple[EpochId, Pending]) -> bool | str:
+        """Whether it was settled, and not erased meanwhile; or what prevented it."""
+        try:
+            return self._settlement.settle(*due) is not None
+        except StoreUnavailable as error:
+            return str(error)
 
-        A run that always began at the first would never reach the last where time is short.
-        """
-        start = token_hex(32)
-        for begin, end in ((start, None), ("", start)):
-            after: str | None = begin
-            while after is not None:
-                page, after = self._results.exposures(experiment, after=after)
-                yield page
-                if after and end and after >= end:
-                    break
+    def _archive_records(self, work: Work, has_time: HasTime) -> None:
+        while epochs := self._results.epochs_to_archive():
+            before = work.archived
+            for epoch in sorted(epochs):
+                work.archived += _attempt(work, epoch, self._compactor.compact)
+                if not has_time():
+                    return
+            # Somebody else is at what is left, or it fails.
+            if work.archived == before:
+                return
 
-    def _compact(self, experiment: Experiment, work: Work, has_time: HasTime) -> None:
-        after: str | None = ""
-        while after is not None:
-            batch = self._archive.compact(experiment, after)
-            work.archived += batch.archived
-            work.faults += [f"{key} is no record" for key in batch.unreadable]
-            after = batch.next if has_time() else None
+    def _sweep(self, work: Work, has_time: HasTime) -> None:
+        for running, _ in self._experiments.all_running():
+            for epoch in running.sides:
+                if not has_time():
+                    return
+                work.swept += _attempt(work, epoch.id, self._sweep_one)
 
-    def _sweep(self, experiment: Experiment, work: Work, has_time: HasTime) -> None:
-        if has_time():
-            work.swept += self._archive.sweep(experiment, self._clock.now())
+    def _sweep_one(self, epoch: EpochId) -> int:
+        return self._archive.sweep(epoch, self._clock.now())
+
+
+def _attempt(work: Work, epoch: EpochId, step: Callable[[EpochId], int]) -> int:
+    """What the step answers; 0 where it fails, so that other epochs have their turn."""
+    try:
+        return step(epoch)
+    except StoreUnavailable as error:
+        fault = f"{epoch.experiment}, {epoch.side}: {error}"
+        if fault not in work.faults:
+            work.faults.append(fault)
+        return 0

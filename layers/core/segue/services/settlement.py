@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from segue.domain.errors import UserErased
-from segue.experiments.experiment import Experiment
-from segue.experiments.outcome import judge, window_of
-from segue.experiments.records import Exposure, Record
+from segue.experiments.epoch import EpochId
+from segue.experiments.outcome import judge
+from segue.experiments.records import Pending, Record
 from segue.ports import Clock, ResultStore, SessionStore
 
 # How many erasures of one user in a row are waited for.
@@ -16,46 +16,21 @@ T = TypeVar("T")
 
 
 class Settlement:
-    """Records outcomes for good. Everything raises StoreUnavailable."""
+    """Judges exposures whose window has passed. Everything raises StoreUnavailable."""
 
     def __init__(self, sessions: SessionStore, results: ResultStore, clock: Clock) -> None:
         self._sessions = sessions
         self._results = results
         self._clock = clock
 
-    def settle(
-        self, experiment: Experiment, exposure: Exposure, erasure: str | None = None
-    ) -> Record:
-        """The outcome that counts of an exposure whose window has passed.
+    def judge(self, pending: Pending) -> Record:
+        """What came of it, going by what the user has played by now."""
+        events = self._sessions.events(pending.exposure.user_id, pending.window)
+        return judge(pending.exposure, events, self._clock.now())
 
-        ``experiment``: the epoch of the exposure, and the live side of it for a live one.
-        ``erasure``: the last one that was known when the exposure was made or read. Raises
-        UserErased, and records nothing, where there has been another since.
-        """
-        window = window_of(experiment, exposure)
-        events = self._sessions.events(exposure.user_id, window)
-        record = judge(exposure, events, self._clock.now())
-        return self._results.add_record(experiment, record, erasure)
-
-    def settle_pending(self, experiment: Experiment, exposure: Exposure, tag: str) -> bool:
-        """Settle a pending exposure and drop the version of it that bears the tag.
-
-        False, and nothing is recorded, where the user was erased since it was read.
-        """
-
-        def attempt(erasure: str | None) -> bool:
-            # An exposure that is still there beside the erasure was made after it.
-            if erasure:
-                found = self._results.exposure(experiment, exposure.user_id)
-                if found is None or found[0] != exposure:
-                    return False
-            self.settle(experiment, exposure, erasure)
-            return True
-
-        settled = undisturbed_by_erasure(attempt)
-        if settled:
-            self._results.drop_exposure(experiment, exposure.user_id, tag)
-        return settled
+    def settle(self, epoch: EpochId, pending: Pending) -> Record | None:
+        """The outcome that counts, recorded for good; None where the user has been erased."""
+        return self._results.settle(epoch, self.judge(pending))
 
 
 def undisturbed_by_erasure(attempt: Callable[[str | None], T]) -> T:

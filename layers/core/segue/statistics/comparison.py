@@ -33,7 +33,8 @@ class Comparison:
 
     ``evidence``, ``confidence``, ``lift_confidence`` and ``sample_ratio.e_value`` hold at every
     look, as do ``evidence_at_share``, if the share is known for certain, and
-    ``evidence_of_rates``, if rates are constant. All else holds at one.
+    ``evidence_of_rates``, if rates are constant. ``detectable_difference`` and ``progress`` are of
+    the verdict, with a look after every user. All else holds at one look.
     """
 
     a: Counts
@@ -142,7 +143,10 @@ def compare(
         newcombe=newcombe(a, b),
         posterior=posterior(a, b),
         detectable_difference=detectable_difference(
-            a.rate if a.rate is not None else 0.5, a.users + b.users, share=share
+            a.rate if a.rate is not None else 0.5,
+            a.users + b.users,
+            share=share,
+            decisive=decisive,
         ),
-        progress=None if difference is None else progress(a, b, difference, share),
+        progress=None if difference is None else progress(a, b, difference, share, decisive),
     )

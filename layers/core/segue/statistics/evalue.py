@@ -115,8 +115,8 @@ def evidence_at(a: Counts, b: Counts, share: float) -> EValue:
     """
     check_share(share)
     return EValue(
-        float(_log_bet_on_b(share, a.successes, a.failures, b.successes, b.failures)),
-        float(_log_bet_on_b(1 - share, b.successes, b.failures, a.successes, a.failures)),
+        float(log_bet_on_b(share, a.successes, a.failures, b.successes, b.failures)),
+        float(log_bet_on_b(1 - share, b.successes, b.failures, a.successes, a.failures)),
     )
 
 
@@ -141,12 +141,12 @@ def log_evidence(
     """
     a, b = (successes_a, failures_a), (successes_b, failures_b)
     return (
-        infimum(_log_bet_on_b, *a, *b, reach=_SHARES),
-        infimum(_log_bet_on_b, *b, *a, reach=_SHARES),
+        infimum(log_bet_on_b, *a, *b, reach=_SHARES),
+        infimum(log_bet_on_b, *b, *a, reach=_SHARES),
     )
 
 
-def _log_bet_on_b(
+def log_bet_on_b(
     share: ArrayLike,
     successes_a: ArrayLike,
     failures_a: ArrayLike,

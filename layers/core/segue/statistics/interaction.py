@@ -2,7 +2,7 @@
 
 A difference that is significant in one segment and not in the other says nothing about that; the
 segments' differences have to be held against each other. One look; adjust over all the breakdowns
-looked at with ``multiplicity.holm`` or ``multiplicity.benjamini_hochberg``.
+looked at with ``multiplicity.holm``.
 """
 
 from collections.abc import Mapping

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
 
 from segue.statistics.evalue import DECISIVE
 
@@ -16,14 +15,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(stepped, 1)
     return list(map(float, adjusted))
-
-
-def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
-    """P-values adjusted so that few of those below a level are false (1995)."""
-    if not p_values:
-        return []
-    p = np.asarray(p_values, dtype=np.float64)
-    return list(map(float, stats.false_discovery_control(p, method="bh")))
 
 
 def decisive_together(log_e_values: Sequence[float], decisive: float = DECISIVE) -> float:

@@ -1,27 +1,52 @@
-"""How many users a difference takes, for one look at the end; and what the users so far can show.
+"""How many users a difference takes until the verdict finds it, and what the users so far can show.
 
-On Cohen's scale, 2 arcsin(sqrt(rate)), a rate's variance does not depend on the rate. The e-value
-pays for its many looks with more users: docs/statistics.md has how many.
+Of tests with so many users, 80 % have by then been decided for the better arm, whoever looks after
+every user. No test is simulated for that. The evidence is computed of an unlucky test, one whose
+observed difference lies so many standard errors below the true one: when that decides, so has
+the rule. How unlucky was set by simulation: ``infra.simulations.power`` compares both.
 """
 
 import math
 from dataclasses import dataclass
 
-from scipy import optimize, stats
+import numpy as np
+from scipy import stats
 
 from segue.domain.errors import InvalidRequest
+from segue.statistics.beta_tail import Floats
 from segue.statistics.counts import Counts, check_share
+from segue.statistics.evalue import DECISIVE, log_bet_on_b
 
-ALPHA = 0.05
+# Of tests that have been decided for the better arm by then.
 POWER = 0.8
+# A fifth of tests are 0.84 standard errors below the truth at one look. Who looks at every user
+# decides at the best of them.
+UNLUCKY = 0.62
+# With one look of level 0.05 and power 0.8, the true difference lies so many standard errors from
+# 0. What the rule takes is looked for from half as many users on, in steps of a tenth.
+_ONE_LOOK = float(stats.norm.isf(0.05 / 2) + stats.norm.isf(1 - POWER))
+_TIMES = np.geomspace(0.5, 64, 52)
 
 
 def users_needed(
-    rate_a: float, rate_b: float, *, share: float = 0.5, alpha: float = ALPHA, power: float = POWER
+    rate_a: float, rate_b: float, *, share: float = 0.5, decisive: float = DECISIVE
 ) -> float:
-    """Users of both arms together, for a two-sided test of level alpha to find the difference.
+    """Users of both arms together until the better one is found, with a power of 80 %.
 
-    ``share`` of them are in B; at equal shares each arm takes half. Raises InvalidRequest.
+    ``share`` of them are in B; ``decisive`` is what the evidence has to reach. Infinite where 64
+    times the users of one look are too few. Raises InvalidRequest.
+    """
+    users = users_at_one_look(rate_a, rate_b, share=share) * _TIMES
+    if rate_b < rate_a:
+        rate_a, rate_b, share = rate_b, rate_a, 1 - share
+    return _first(users, _log_e_of_unlucky(rate_a, rate_b, users, share), decisive)
+
+
+def users_at_one_look(rate_a: float, rate_b: float, *, share: float = 0.5) -> float:
+    """What a two-sided test of level 0.05 and power 0.8 takes that may look only once.
+
+    By Cohen's scale, 2 arcsin(sqrt(rate)), on which a rate's variance does not depend on the rate.
+    Raises InvalidRequest.
     """
     check_share(share)
     for rate in (rate_a, rate_b):
@@ -29,8 +54,7 @@ def users_needed(
             raise InvalidRequest(f"a rate of {rate:g} is not between 0 and 1", field="rate")
     if rate_a == rate_b:
         raise InvalidRequest("no number of users finds a difference of 0", field="rate")
-    effect = _angle(rate_b) - _angle(rate_a)
-    return (_shift(alpha, power) / effect) ** 2 / (share * (1 - share))
+    return (_ONE_LOOK / (_angle(rate_b) - _angle(rate_a))) ** 2 / (share * (1 - share))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +65,9 @@ class Progress:
     done: float
 
 
-def progress(a: Counts, b: Counts, difference: float, share: float = 0.5) -> Progress | None:
+def progress(
+    a: Counts, b: Counts, difference: float, share: float = 0.5, decisive: float = DECISIVE
+) -> Progress | None:
     """Towards finding ``rate B - rate A = difference``, which is set before the test begins.
 
     The difference that was observed is no such thing: what it "needs" follows from chance. None
@@ -49,12 +75,12 @@ def progress(a: Counts, b: Counts, difference: float, share: float = 0.5) -> Pro
     """
     if a.rate is None:
         return None
-    needed = users_needed(a.rate, a.rate + difference, share=share)
+    needed = users_needed(a.rate, a.rate + difference, share=share, decisive=decisive)
     return Progress(needed, (a.users + b.users) / needed)
 
 
 def detectable_difference(
-    rate_a: float, users: int, *, share: float = 0.5, alpha: float = ALPHA, power: float = POWER
+    rate_a: float, users: int, *, share: float = 0.5, decisive: float = DECISIVE
 ) -> float | None:
     """The smallest improvement over ``rate_a`` that this many users of both arms can show.
 
@@ -63,22 +89,40 @@ def detectable_difference(
     check_share(share)
     if not users:
         return None
-    angle = _angle(rate_a) + _shift(alpha, power) / math.sqrt(users * share * (1 - share))
-    return math.sin(angle / 2) ** 2 - rate_a if angle <= math.pi else None
+    one_look = _ONE_LOOK / math.sqrt(users * share * (1 - share))
+    angles = np.minimum(_angle(rate_a) + one_look * np.sqrt(_TIMES), math.pi)
+    rates = np.sin(angles / 2) ** 2
+    found = _first(rates, _log_e_of_unlucky(rate_a, rates, users, share), decisive)
+    return found - rate_a if math.isfinite(found) else None
+
+
+def _log_e_of_unlucky(
+    rate_a: float, rate_b: float | Floats, users: int | Floats, share: float
+) -> Floats:
+    """``log E+`` where the observed difference is ``UNLUCKY`` standard errors below the true one.
+
+    It is taken at B's share, where it is hardly ever more than the least over all shares, and
+    there are as many successes as there are on average.
+    """
+    variance = rate_a * (1 - rate_a) / (1 - share) + rate_b * (1 - rate_b) / share
+    observed = np.maximum(rate_b - rate_a - UNLUCKY * np.sqrt(variance / users), 0)
+    overall = (1 - share) * rate_a + share * rate_b
+    of_a, of_b = overall - share * observed, overall + (1 - share) * observed
+    a, b = (1 - share) * users, share * users
+    return log_bet_on_b(share, a * of_a, a * (1 - of_a), b * of_b, b * (1 - of_b))
+
+
+def _first(values: Floats, log_e: Floats, decisive: float) -> float:
+    """Where ``log E+`` first decides by itself, between two values; infinity where nowhere."""
+    needed = math.log(2 * decisive)
+    place = int((log_e >= needed).argmax())
+    if log_e[place] < needed:
+        return math.inf
+    if not place:
+        return float(values[0])
+    steps = slice(place - 1, place + 1)
+    return float(np.interp(needed, log_e[steps], values[steps]))
 
 
 def _angle(rate: float) -> float:
     return 2 * math.asin(math.sqrt(rate))
-
-
-def _shift(alpha: float, power: float) -> float:
-    """How many standard errors from 0 the effect lies that is found with this power."""
-    limit = stats.norm.isf(alpha / 2)
-    found = optimize.brentq(
-        # The second term, significance in the wrong direction, is small but not nothing.
-        lambda shift: stats.norm.sf(limit - shift) + stats.norm.sf(limit + shift) - power,
-        0,
-        limit + 40,
-        xtol=1e-13,
-    )
-    return float(found)

@@ -28,6 +28,7 @@ from segue.api.report.sections import (
     power,
     rates,
     sample_ratio,
+    succeeded,
 )
 
 Document = Mapping[str, Any]
@@ -37,17 +38,19 @@ _SIDES = {
     "replay": "replay of what was played after the cut-off",
     "live": "live, on what listeners were shown",
 }
-_FOOTER = (
-    "<footer>Right at every look: look as often as you like, and stop when decided. Right for one "
-    "look: only at a number of users that was set beforehand. Users count once their window has "
-    "passed. pp: percentage points.</footer>"
+_ELSEWHERE = "assigned elsewhere"
+_LOOKS = (
+    "Right at every look: look as often as you like, and stop when decided. Right for one look: "
+    "only at a number of users that was set beforehand."
 )
 
 
 def page(report: Document, experiments: Sequence[Document] = ()) -> str:
     """HTML of a report; ``experiments``: what there is to choose from, by name, of both sides.
 
-    Both are documents of ``segue.reporting``. Without experiments there are no links.
+    Both are documents of ``segue.reporting``. Without experiments there are no links. A report on
+    users whom others assigned has neither a side nor models; its ``notes`` say what was made of
+    their files.
     """
     shown = report["experiment"]
     content = "".join(_sections(report))
@@ -55,8 +58,8 @@ def page(report: Document, experiments: Sequence[Document] = ()) -> str:
     body = (
         f"<header>{_picker(experiments, shown)}"
         f'<h1 class="{_tone(report)}">{_headline(report)}</h1>{"".join(_leads(report))}'
-        f"{_facts(shown)}{_attempts(shown['epoch'])}{downloads}</header>"
-        f'<div class="grid2">{content}</div>{_FOOTER}'
+        f"{_facts(shown)}{_attempts(shown['epoch'])}{_notes(report)}{downloads}</header>"
+        f'<div class="grid2">{content}</div>{_footer(shown)}'
     )
     return _document(f"{_headline(report)} - {escape(shown['name'])}", body)
 
@@ -83,7 +86,7 @@ def _document(title: str, body: str) -> str:
 
 def _picker(experiments: Sequence[Document], shown: Document) -> str:
     """Which experiment is shown, and a list to choose another from, where there is one."""
-    name = f"Experiment <b>{escape(shown['name'])}</b>, {_SIDES[shown['side']]}"
+    name = f"Experiment <b>{escape(shown['name'])}</b>, {_SIDES.get(shown['side'], _ELSEWHERE)}"
     if not experiments:
         return f"<p>{name}</p>"
     choices = _choices(experiments, shown)
@@ -183,14 +186,17 @@ def _outcome(verdict: Document, comparison: Document | None, report: Document) -
         more = "more" if comparison["lift"] > 0 else "fewer"
         gain += f", or {relative(abs(comparison['lift'])).lstrip('+')} {more}"
     return (
-        f"{percent1(arm['rate'])} of the users in {_called(arm)} fully played a recommended track, "
+        f"{percent1(arm['rate'])} of the users in {_called(arm)} {succeeded(report)}, "
         f"and {percent1(control['rate'])} of those in {_called(control)}: <b>{gain}</b>."
     )
 
 
 def _called(arm: Document) -> str:
-    """The arm, and its model where the arm is not called after it."""
-    group, model = escape(arm["group"]), escape(arm["model"] or f"model {arm['model_id']}")
+    """The arm, and its model where it has one that it is not called after."""
+    group = escape(arm["group"])
+    if arm["model_id"] is None:
+        return group
+    model = escape(arm["model"] or f"model {arm['model_id']}")
     return group if group == model else f"{group} ({model})"
 
 
@@ -219,34 +225,53 @@ def _advice(verdict: Document, report: Document) -> str:
         return f"{_sentence(verdict['reason'])}."
     pair = (verdict["control"], verdict["arm"])
     if not all(arm["users"] for arm in report["arms"] if arm["group"] in pair):
-        days = f"{report['experiment']['window_days']:g} days"
-        return f"Not both arms have an outcome: users count once their window of {days} has passed."
+        window = _window(report["experiment"])
+        counted = f": users count once their window of {window} has passed" if window else ""
+        return f"Not both arms have an outcome{counted}."
     return f"This may still be chance: {reason}. Let the test run on."
 
 
+def _window(experiment: Document) -> str:
+    """Empty where outcomes came without one."""
+    days = experiment["window_days"]
+    return "" if days is None else f"{days:g} days"
+
+
 def _facts(experiment: Document) -> str:
-    return markup.facts(
-        {
-            "Users with an outcome": count(experiment["users"]),
-            "Attempt": f"no. {experiment['epoch']}",
-            "Window": f"{experiment['window_days']:g} days",
-            "Allocation": escape(experiment["mode"]),
-            "First outcome": (experiment["first_settled"] or "-")[:10],
-            "Last outcome": (experiment["last_settled"] or "-")[:10],
-            "Bundle": escape(experiment["bundle"][:12]),
-        }
-    )
+    window = _window(experiment)
+    # Without a window, a user is counted as of the exposure.
+    counted = "outcome" if window else "exposure"
+    found = {
+        "Users with an outcome": count(experiment["users"]),
+        "Attempt": f"no. {experiment['epoch']}" if experiment["epoch"] else "",
+        "Window": window,
+        "Allocation": escape(experiment["mode"]),
+        f"First {counted}": (experiment["first_settled"] or "-")[:10],
+        f"Last {counted}": (experiment["last_settled"] or "-")[:10],
+        "Bundle": escape((experiment["bundle"] or "")[:12]),
+    }
+    return markup.facts({name: value for name, value in found.items() if value})
 
 
-def _attempts(epoch: int) -> str:
+def _attempts(epoch: int | None) -> str:
     """Starting over until the result pleases is a look that no figure knows of."""
-    if epoch == 1:
+    if epoch is None or epoch == 1:
         return ""
     times = "once" if epoch == 2 else f"{epoch - 1} times"
     return (
         f'<p class="note">This experiment was started over {times}. Each attempt is another chance '
         "for equal arms to look different.</p>"
     )
+
+
+def _notes(report: Document) -> str:
+    """What was made of the files of others."""
+    return "".join(f'<p class="note">{escape(note)}</p>' for note in report.get("notes", ()))
+
+
+def _footer(experiment: Document) -> str:
+    counted = " Users count once their window has passed." if _window(experiment) else ""
+    return f"<footer>{_LOOKS}{counted} pp: percentage points.</footer>"
 
 
 def _sections(report: Document) -> Iterator[str]:

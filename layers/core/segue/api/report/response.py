@@ -28,7 +28,7 @@ _SAFE = {
 class Reports(Protocol):
     """``segue.reporting.reports``, which brings SciPy along."""
 
-    def report(self, name: str, *, live: bool) -> Document: ...
+    def report(self, name: str, *, live: bool, number: int | None) -> Document: ...
 
     def experiments(self) -> Sequence[Document]: ...
 
@@ -51,8 +51,8 @@ def report_response(reports: Reports, event: APIGatewayProxyEvent) -> Response[s
 
 
 def _report(reports: Reports, event: APIGatewayProxyEvent) -> Document:
-    name, live = parse_side(event)
-    return reports.report(name, live=live)
+    asked = parse_side(event)
+    return reports.report(asked.experiment, live=asked.live, number=asked.epoch)
 
 
 def _html(status: int, page: str) -> Response[str]:

@@ -59,7 +59,7 @@ def rates(report: Document) -> str:
     ]
     return section(
         "Success rates",
-        "How many users fully played a recommended track.",
+        f"How many users {succeeded(report)}.",
         intervals("Each arm's rate of success with its 95 % interval", percent, drawn),
         table("Success rates", ["arm", "successes / users", "rate", "95 % interval"], rows),
         looks=ONE_LOOK,
@@ -282,9 +282,9 @@ def power(found: Document) -> str:
     title = f"How many users it takes, {pair_name(found)}"
     return section(
         title,
-        f"These users can show {shown}, with a power of 80 %.",
+        f"These users can show {shown}. With so many users, 80 % of tests have been decided for "
+        "the better arm, looked at after every user.",
         table(title, ["gain", "users it takes", "done"], rows),
-        looks=ONE_LOOK,
     )
 
 
@@ -348,15 +348,23 @@ def is_withheld(report: Document) -> bool:
     return bool(report["verdicts"][0]["decision"] == "decision withheld")
 
 
+def succeeded(report: Document) -> str:
+    """What users did who count as a success; of those assigned elsewhere, it is not known."""
+    own = report["experiment"]["side"] is not None
+    return "fully played a recommended track" if own else "succeeded"
+
+
 def arm_name(place: int, arm: Document) -> str:
     """The arm with its colour, which one is the control, and its model: ``A, control: hybrid (3)``.
 
-    Nothing is said twice.
+    Nothing is said twice, and nothing of a model where there is none.
     """
     group, model = escape(arm["group"]), escape(arm["model"] or "model")
     control = ", control" if place == 0 and group != "control" else ""
-    of_model = "" if group == model and not control else f": {model}"
     key = f'<span class="key s{place}"></span>'
+    if arm["model_id"] is None:
+        return f"{key}{group}{control}"
+    of_model = "" if group == model and not control else f": {model}"
     return f"{key}{group}{control}{of_model}{NO_BREAK}({arm['model_id']})"
 
 

@@ -1,8 +1,8 @@
 """Writes flat tables as Parquet files, for Athena and whoever else reads them.
 
-Only as much of the format as one row group of a few columns needs: values in plain encoding, one
-gzipped page a column. A library that does all of it (Apache Arrow) weighs 90 MB, which functions
-that answer users would have to carry and load; the tests read the files with it and with DuckDB.
+Only as much of the format as one row group of a few columns needs: values in plain encoding, in
+gzipped pages. A library that does all of it (Apache Arrow) weighs 90 MB, which functions that
+answer users would have to carry and load; the tests read the files with it and with DuckDB.
 
 The format: https://parquet.apache.org/docs/file-format/, its metadata in Thrift's compact protocol.
 """
@@ -10,8 +10,8 @@ The format: https://parquet.apache.org/docs/file-format/, its metadata in Thrift
 import gzip
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 _MAGIC = b"PAR1"
 _GZIP, _PLAIN, _RLE = 2, 0, 3
@@ -28,48 +28,74 @@ class Kind(Enum):
     TRUTH = (0, None)
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column. Texts are bytes of UTF-8, or None; times are in milliseconds since 1970 UTC.
-
-    Every value of a column without an ``optional`` one has to be there.
-    """
+class Column(NamedTuple):
+    """One column. Every value of one that is not ``optional`` has to be there."""
 
     name: str
     kind: Kind
-    values: Sequence[bytes | int | None]
     optional: bool = False
 
 
-Span = tuple[int, int]
+# Texts are bytes of UTF-8; times are in milliseconds since 1970 UTC.
+Values = Sequence[bytes | int | None]
 
 
-def write_parquet(columns: Sequence[Column]) -> tuple[bytes, dict[str, Span]]:
-    """The file, and where in it each column's values are: offset and length in bytes."""
-    rows = len(columns[0].values)
+class Page(NamedTuple):
+    """Values of one column: how many, in how many bytes, and these compressed."""
+
+    rows: int
+    size: int
+    packed: bytes
+
+
+# Some rows of a table, one at least: a page for each column. It is the same in every file that it
+# is part of.
+Block = Sequence[Page]
+
+
+def pack(column: Column, values: Values) -> Page:
+    """A page of these values."""
+    present = [value for value in values if value is not None]
+    levels = _levels(values) if column.optional else b""
+    plain = levels + _plain(column.kind, present)
+    return Page(len(values), len(plain), gzip.compress(plain, compresslevel=6, mtime=0))
+
+
+def texts_of(page: Page) -> list[bytes]:
+    """The values of a page of a text column that is not optional."""
+    return list(_texts(gzip.decompress(page.packed)))
+
+
+def write_parquet(schema: Sequence[Column], blocks: Sequence[Block]) -> bytes:
+    """A file of these rows in this order. Nothing is compressed anew."""
     body = bytearray(_MAGIC)
-    spans: dict[str, Span] = {}
     chunks: list[_Thrift] = []
     size = 0
-    for column in columns:
-        plain = _page(column)
-        packed = gzip.compress(plain, compresslevel=6, mtime=0)
-        header = _page_header(len(plain), len(packed), rows)
+    for column, pages in zip(schema, zip(*blocks, strict=True), strict=True):
         start = len(body)
-        body += header + packed
-        spans[column.name] = start + len(header), len(packed)
-        chunks.append(_chunk(column, start, len(header) + len(plain), len(body) - start))
-        size += len(header) + len(plain)
-    body += _footer(columns, chunks, rows, size)
-    return bytes(body), spans
+        for page in pages:
+            body += _page_header(page) + page.packed
+        # The size before compression, headers included.
+        plain = len(body) - start + sum(page.size - len(page.packed) for page in pages)
+        rows = sum(page.rows for page in pages)
+        chunks.append(_chunk(column, rows, start, plain, len(body) - start))
+        size += plain
+    body += _footer(schema, chunks, sum(block[0].rows for block in blocks), size)
+    return bytes(body)
 
 
-def read_texts(packed: bytes) -> list[bytes]:
-    """The values of a text column that is not optional, given the bytes of its span.
+def read_blocks(columns: int, body: bytes) -> list[Block]:
+    """The blocks that ``write_parquet`` made a file of, which has so many columns."""
+    (footer,) = struct.unpack("<i", body[-8:-4])
+    pages = list(_pages(body, len(_MAGIC), len(body) - 8 - footer))
+    blocks = len(pages) // columns
+    return [pages[place::blocks] for place in range(blocks)]
 
-    Raises OSError, EOFError, zlib.error or struct.error for bytes that are no such thing.
-    """
-    return list(_texts(gzip.decompress(packed)))
+
+def _pages(body: bytes, place: int, end: int) -> Iterator[Page]:
+    while place < end:
+        page, place = _page_at(body, place)
+        yield page
 
 
 def _texts(plain: bytes) -> Iterator[bytes]:
@@ -78,12 +104,6 @@ def _texts(plain: bytes) -> Iterator[bytes]:
         (length,) = struct.unpack_from("<i", plain, place)
         place += 4 + length
         yield plain[place - length : place]
-
-
-def _page(column: Column) -> bytes:
-    present = [value for value in column.values if value is not None]
-    levels = _levels(column.values) if column.optional else b""
-    return levels + _plain(column.kind, present)
 
 
 def _plain(kind: Kind, values: Sequence[bytes | int]) -> bytes:
@@ -110,20 +130,35 @@ def _bits(values: Sequence[object]) -> bytes:
     return bytes(packed)
 
 
-def _page_header(plain: int, packed: int, rows: int) -> bytes:
-    data = {1: _i32(rows), 2: _i32(_PLAIN), 3: _i32(_RLE), 4: _i32(_RLE)}
-    data_page = 0
-    header = {1: _i32(data_page), 2: _i32(plain), 3: _i32(packed), 5: _struct(data)}
+def _page_header(page: Page) -> bytes:
+    data = {1: _i32(page.rows), 2: _i32(_PLAIN), 3: _i32(_RLE), 4: _i32(_RLE)}
+    data_page, packed = 0, len(page.packed)
+    header = {1: _i32(data_page), 2: _i32(page.size), 3: _i32(packed), 5: _struct(data)}
     return _struct(header)[1]
 
 
-def _chunk(column: Column, start: int, plain: int, packed: int) -> _Thrift:
+def _page_at(body: bytes, place: int) -> tuple[Page, int]:
+    """The page whose header begins here, and where the next one's does.
+
+    The header is as ``_page_header`` writes it: a byte before each number, and one more before the
+    three encodings' struct begins; both structs end with a byte.
+    """
+    numbers = []
+    for bytes_before in (1, 1, 1, 2, 1, 1, 1):
+        number, place = _read_zigzag(body, place + bytes_before)
+        numbers.append(number)
+    _, size, packed, rows, *_ = numbers
+    start = place + 2
+    return Page(rows, size, body[start : start + packed]), start + packed
+
+
+def _chunk(column: Column, rows: int, start: int, plain: int, packed: int) -> _Thrift:
     metadata = {
         1: _i32(column.kind.value[0]),
         2: _list([_i32(_PLAIN), _i32(_RLE)]),
         3: _list([_text(column.name)]),
         4: _i32(_GZIP),
-        5: _i64(len(column.values)),
+        5: _i64(rows),
         6: _i64(plain),
         7: _i64(packed),
         9: _i64(start),
@@ -186,3 +221,12 @@ def _varint(value: int) -> bytes:
         value >>= 7
     out.append(value)
     return bytes(out)
+
+
+def _read_zigzag(body: bytes, place: int) -> tuple[int, int]:
+    """A number that is not negative, and the place behind it."""
+    value = shift = 0
+    while body[place] > 0x7F:
+        value |= (body[place] & 0x7F) << shift
+        place, shift = place + 1, shift + 7
+    return (value | body[place] << shift) >> 1, place + 1

@@ -1,0 +1,298 @@
+"""The ports in memory, for tests and benchmarks: the same promises, no network."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from threading import Lock
+from uuid import uuid4
+
+from segue.adapters.positions import digest_at, position_of
+from segue.domain.errors import BundleMissing, UserErased
+from segue.domain.events import Event
+from segue.domain.times import Window
+from segue.domain.users import User
+from segue.experiments.epoch import Epoch, EpochId
+from segue.experiments.records import Exposure, Pending, Record, RecordPage, Result, user_hash
+from segue.experiments.tally import Tally
+from segue.models.bundle import Bundle
+from segue.ports import Archived, Refused
+
+
+@dataclass
+class FixedClock:
+    """A clock that stands still until it is set."""
+
+    time: int
+
+    def now(self) -> int:
+        return self.time
+
+
+@dataclass
+class MemorySessionStore:
+    stored: set[Event] = field(default_factory=set)
+    _lock: Lock = field(default_factory=Lock)
+
+    def events(self, user_id: str, window: Window) -> list[Event]:
+        return [e for e in self.stored if e.user_id == user_id and e.time in window]
+
+    def has_events(self, user_id: str) -> bool:
+        return any(event.user_id == user_id for event in self.stored)
+
+    def put(self, events: Iterable[Event]) -> None:
+        self.stored.update(events)
+
+    def append(self, events: Iterable[Event]) -> int:
+        with self._lock:
+            new = set(events) - self.stored
+            self.stored |= new
+            return len(new)
+
+    def delete(self, user_id: str) -> None:
+        self.stored = {event for event in self.stored if event.user_id != user_id}
+
+
+@dataclass
+class MemoryUserStore:
+    users: dict[str, User] = field(default_factory=dict)
+
+    def get(self, user_id: str) -> User | None:
+        return self.users.get(user_id)
+
+    def put(self, user: User) -> None:
+        self.users[user.user_id] = user
+
+    def amend(self, user: User) -> User:
+        before = self.users.get(user.user_id, user)
+        amended = replace(user, attributes=before.attributes)
+        self.put(amended)
+        return amended
+
+    def delete(self, user_id: str) -> None:
+        self.users.pop(user_id, None)
+
+    def search(self, prefix: str, limit: int) -> list[User]:
+        return [self.users[it] for it in sorted(self.users) if it.startswith(prefix)][:limit]
+
+
+@dataclass
+class MemoryAvailability:
+    tracks: set[str] = field(default_factory=set)
+
+    def unavailable(self) -> frozenset[str]:
+        return frozenset(self.tracks)
+
+    def save(self, track_id: str, *, available: bool) -> None:
+        if available:
+            self.tracks.discard(track_id)
+        else:
+            self.tracks.add(track_id)
+
+
+@dataclass
+class MemoryModelStore:
+    """``served``: what is served until it is noticed that another one is active."""
+
+    active: Bundle
+    others: tuple[Bundle, ...] = ()
+    served: Bundle | None = None
+
+    def current(self, *, fresh: bool = False) -> Bundle:
+        if fresh:
+            self.served = None
+        return self.served or self.active
+
+    def bundle(self, version: str) -> Bundle:
+        for bundle in (self.active, *self.others):
+            if bundle.version == version:
+                return bundle
+        raise BundleMissing(f"there is no bundle {version}")
+
+    def refused(self) -> Refused | None:
+        return None
+
+
+@dataclass
+class MemoryExperimentStore:
+    epochs: dict[str, list[Epoch]] = field(default_factory=dict)
+
+    def running(self, name: str) -> tuple[Epoch, str] | None:
+        epochs = self.epochs.get(name)
+        return (epochs[-1], f'"{len(epochs)}"') if epochs else None
+
+    def all_running(self) -> list[tuple[Epoch, str]]:
+        return [found for name in self.epochs if (found := self.running(name))]
+
+    def save(self, epoch: Epoch, replaces: str | None) -> bool:
+        found = self.running(epoch.experiment.name)
+        if (found[1] if found else None) != replaces:
+            return False
+        self.epochs.setdefault(epoch.experiment.name, []).append(epoch)
+        return True
+
+    def epoch(self, name: str, number: int) -> Epoch | None:
+        found = [it for it in self.epochs.get(name, ()) if it.number == number]
+        return found[-1] if found else None
+
+
+@dataclass
+class MemoryResultStore:
+    """``results``: of an epoch and a user; ``batches``: where of these it is archived.
+
+    ``page``: how much is answered at a time, where a port says "some".
+    """
+
+    results: dict[tuple[EpochId, str], Result] = field(default_factory=dict)
+    batches: dict[tuple[EpochId, str], int] = field(default_factory=dict)
+    sealed: set[tuple[EpochId, str]] = field(default_factory=set)
+    erasures: dict[str, str] = field(default_factory=dict)
+    page: int = 1_000
+    _lock: Lock = field(default_factory=Lock)
+
+    @property
+    def settled(self) -> dict[tuple[EpochId, str], Record]:
+        """All records, by epoch and user."""
+        return {key: it for key, it in self._found() if isinstance(it, Record)}
+
+    @property
+    def exposed(self) -> dict[tuple[EpochId, str], Exposure]:
+        """All exposures that await their outcome, by epoch and user."""
+        return {key: it.exposure for key, it in self._found() if isinstance(it, Pending)}
+
+    def find(self, epoch: EpochId, user_id: str) -> Result | None:
+        return None if (epoch, user_id) in self.sealed else self.results.get((epoch, user_id))
+
+    def add(self, epoch: EpochId, result: Result, erasure: str | None = None) -> Result:
+        user_id = result.exposure.user_id
+        with self._lock:
+            if found := self.find(epoch, user_id):
+                return found
+            if self.erasures.get(user_id) != erasure or (epoch, user_id) in self.sealed:
+                raise UserErased(self.erasures.get(user_id))
+            self.results[epoch, user_id] = result
+            return result
+
+    def settle(self, epoch: EpochId, record: Record) -> Record | None:
+        with self._lock:
+            found = self.find(epoch, record.exposure.user_id)
+            if found is None or found.exposure != record.exposure:
+                return None
+            if isinstance(found, Pending):
+                found = self.results[epoch, record.exposure.user_id] = record
+            return found
+
+    def due(self, now: int) -> Iterator[Sequence[tuple[EpochId, Pending]]]:
+        found = [(epoch, it) for (epoch, _), it in self._found() if isinstance(it, Pending)]
+        due = [(epoch, it) for epoch, it in found if it.settles_at <= now]
+        return (due[start : start + self.page] for start in range(0, len(due), self.page))
+
+    def records(self, epoch: EpochId, *, limit: int, after: str | None = None) -> RecordPage:
+        behind = "" if after is None else digest_at(epoch, after)
+        found = {user_hash(it.exposure.user_id): it for it in self._records(epoch)}
+        hashes = sorted(it for it in found if it > behind)
+        page = hashes[:limit]
+        following = position_of(epoch, page[-1]) if len(hashes) > limit else None
+        return RecordPage(tuple(found[it] for it in page), following)
+
+    def pending(self, epoch: EpochId) -> list[Pending]:
+        results = {user_hash(user): it for (of, user), it in self._found() if of == epoch}
+        first = [results[it] for it in sorted(results)[: self.page]]
+        return [it for it in first if isinstance(it, Pending)]
+
+    def unarchived(self, epoch: EpochId) -> list[Record]:
+        records = self._records(epoch)
+        left = [it for it in records if (epoch, it.exposure.user_id) not in self.batches]
+        return left[: self.page]
+
+    def epochs_to_archive(self) -> set[EpochId]:
+        return {epoch for epoch in {of for (of, _), _ in self._found()} if self.unarchived(epoch)}
+
+    def note_archived(self, epoch: EpochId, records: Iterable[Record], batch: int) -> None:
+        with self._lock:
+            for record in records:
+                user_id = record.exposure.user_id
+                found = self.results.get((epoch, user_id))
+                if isinstance(found, Record) and found.exposure == record.exposure:
+                    self.batches[epoch, user_id] = batch
+
+    def of_user(self, user_id: str) -> list[tuple[EpochId, Result]]:
+        return [(epoch, it) for (epoch, user), it in self._found() if user == user_id]
+
+    def begin_erasure(self, user_id: str) -> list[EpochId]:
+        with self._lock:
+            self.erasures[user_id] = uuid4().hex
+            return [epoch for epoch, user in self.results if user == user_id]
+
+    def seal(self, epoch: EpochId, user_id: str) -> int | None:
+        with self._lock:
+            if (epoch, user_id) in self.results:
+                self.sealed.add((epoch, user_id))
+            return self.batches.get((epoch, user_id))
+
+    def forget(self, epoch: EpochId, user_id: str) -> None:
+        with self._lock:
+            if (epoch, user_id) in self.sealed:
+                del self.results[epoch, user_id]
+                self.batches.pop((epoch, user_id), None)
+                self.sealed.discard((epoch, user_id))
+
+    def _records(self, epoch: EpochId) -> list[Record]:
+        return [it for (of, _), it in self._found() if of == epoch and isinstance(it, Record)]
+
+    def _found(self) -> list[tuple[tuple[EpochId, str], Result]]:
+        with self._lock:
+            return [(key, it) for key, it in self.results.items() if key not in self.sealed]
+
+
+@dataclass
+class MemoryArchive:
+    """Of each epoch the records of every batch, and how often anything has changed."""
+
+    batches: dict[EpochId, list[dict[str, Record]]] = field(default_factory=dict)
+    changes: dict[EpochId, int] = field(default_factory=dict)
+    unnoted: set[EpochId] = field(default_factory=set)
+    _lock: Lock = field(default_factory=Lock)
+
+    def read(self, epoch: EpochId) -> Archived:
+        with self._lock:
+            return self._read(epoch)
+
+    def latest(self, archived: Archived) -> list[Record] | None:
+        with self._lock:
+            changed = self._read(archived.epoch).tag != archived.tag
+            return None if changed else list(self.batches[archived.epoch][-1].values())
+
+    def add(self, archived: Archived, records: Sequence[Record]) -> Archived | None:
+        assert archived.noted
+
+        def act() -> None:
+            batch = {record.exposure.user_id: record for record in records}
+            self.batches.setdefault(archived.epoch, []).append(batch)
+            self.unnoted.add(archived.epoch)
+
+        return self._change(archived, act)
+
+    def note(self, archived: Archived) -> Archived | None:
+        return self._change(archived, lambda: self.unnoted.discard(archived.epoch))
+
+    def erase(self, epoch: EpochId, user_id: str, batch: int | None) -> None:
+        with self._lock:
+            if batches := self.batches.get(epoch):
+                batches[batch - 1 if batch else -1].pop(user_id, None)
+            self.changes[epoch] = self.changes.get(epoch, 0) + 1
+
+    def sweep(self, epoch: EpochId, now: int) -> int:  # noqa: ARG002
+        return 0
+
+    def _read(self, epoch: EpochId) -> Archived:
+        batches = self.batches.get(epoch, [])
+        tag = str(self.changes[epoch]) if epoch in self.changes else None
+        tally = Tally.of(record for batch in batches for record in batch.values())
+        return Archived(epoch, tag, tally, len(batches), epoch not in self.unnoted)
+
+    def _change(self, archived: Archived, act: Callable[[], object]) -> Archived | None:
+        with self._lock:
+            if self._read(archived.epoch).tag != archived.tag:
+                return None
+            act()
+            self.changes[archived.epoch] = self.changes.get(archived.epoch, 0) + 1
+            return self._read(archived.epoch)

@@ -1,0 +1,9 @@
+"""Copies of records by the thousand, as Parquet in S3: few requests a report, and Athena's table.
+
+``manifest``: which files an epoch's archive consists of, and its counts; ``files``: the records in
+them; ``parquet``: as much of the format as they need; ``archive``: how all of it changes.
+"""
+
+from segue.adapters.archive.archive import S3Archive
+
+__all__ = ["S3Archive"]

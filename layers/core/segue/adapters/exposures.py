@@ -1,0 +1,528 @@
+"""Results of experiments in DynamoDB, one item for each user and epoch.
+
+::
+
+    user_id, epoch    the key; the epoch as {experiment}/{side}/{number}
+    exposure          as compressed JSON; a sealed item has none
+    digest            tells this exposure from one that another call made
+    settles_at        while the exposure is pending
+    outcome           what a record has beside its exposure, as JSON
+    archived_in       the batch of the archive that holds the record
+    queue, turn       the index "work": what is to be settled, by time, and archived, by epoch
+    part, place       the index "epochs": an epoch's users, by hash
+
+    user_id, "erasure"   the user's last erasure: its id, and when DynamoDB may delete the item
+
+Both indexes spread their items over sixteen partitions, by the first digit of the user's hash. They
+follow the table within a second or so, so that what they name is always read again, consistently.
+"""
+
+import random
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import uuid4
+
+import msgspec
+from botocore.exceptions import ClientError
+
+from segue.adapters.aws import error_code, translated
+from segue.adapters.positions import digest_at, position_of
+from segue.domain.errors import StoreUnavailable, UserErased
+from segue.domain.times import DAY
+from segue.experiments.epoch import EpochId, Side
+from segue.experiments.records import Exposure, Pending, Record, RecordPage, Result, user_hash
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+_STORE = "Exposures"
+_DIGITS = "0123456789abcdef"
+_ERASURE = "erasure"
+# No call that began before an erasure is still under way so long after it.
+_ERASURE_KEPT = 2 * DAY
+# What DynamoDB reads in one batch.
+_BATCH = 100
+# What one call reads of an epoch's users, and of the unarchived records of a partition.
+_USERS = 1_000
+_UNARCHIVED = 256
+# Bytes of JSON in a page: a function can answer with six megabytes.
+_PAGE = 2_000_000
+_WORKERS = 16
+_TRIES = 8
+# Of what cannot be read, a message names so many.
+_NAMED = 5
+
+# What the JSON of exposures has in common. It must stay as it is: what was compressed with it
+# cannot be read without it.
+_COMMON = (
+    b'"AB+CD""propensities":{"seen":{"returning""new""yes""no"'
+    b'"autoencoder+classifier""popularity""hybrid"'
+    b'{"user_id":"","group":"A","model":"classifier","bundle":"20","tracks":["",""],'
+    b'"as_of":1,"created_at":1,"error":null,"owners":["A","B"],"before":null,'
+    b'"before":0.,"traits":{"premium":"no","listener":"returning"},'
+    b'"figures":{"latency":,"diversity":0.},"propensities":{},"seen":{}}'
+)
+# Why a transaction was given up that may succeed a moment later; "None" is said of its other parts.
+_PASSING = frozenset(
+    {"None", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
+)
+_FAILED = "ConditionalCheckFailed"
+
+T = TypeVar("T")
+# An item, or a part of it, as boto3 has it.
+_Item = dict[str, Any]
+
+
+class _Outcome(msgspec.Struct):
+    """What a record has beside its exposure."""
+
+    successful: bool
+    settled_at: int
+    credits: dict[str, int]
+    figures: dict[str, float]
+
+
+class DynamoResultStore:
+    """Results of experiments in one table. All of it raises StoreUnavailable."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def find(self, epoch: EpochId, user_id: str) -> Result | None:
+        """One GetItem."""
+        with translated(_STORE):
+            answer = self._client.get_item(
+                TableName=self._table, Key=_key(epoch, user_id), ConsistentRead=True
+            )
+        return _result(answer["Item"]) if "Item" in answer else None
+
+    def add(self, epoch: EpochId, result: Result, erasure: str | None = None) -> Result:
+        """One TransactWriteItems, which tells what is there where it is refused.
+
+        Raises UserErased, also where the user's earlier result is not erased wholly yet.
+        """
+        refusals = self._tried(lambda: self._put(_item(epoch, result), erasure))
+        if refusals is None:
+            return result
+        there, mark = refusals
+        if mark["Code"] == _FAILED:
+            raise UserErased(mark["Item"]["id"]["S"])
+        stored = _result(there["Item"])
+        if stored is None:
+            raise UserErased(erasure)
+        return stored
+
+    def settle(self, epoch: EpochId, record: Record) -> Record | None:
+        """One UpdateItem, which tells what is there where it is refused."""
+        digest = _digest(record.exposure)
+        settled, item = self._change(
+            _key(epoch, record.exposure.user_id),
+            "SET outcome = :outcome, queue = :queue, turn = :turn REMOVE settles_at",
+            "digest = :digest AND attribute_not_exists(outcome)",
+            {":digest": {"S": digest}, **_named(_outcome(epoch, record))},
+        )
+        if settled:
+            return record
+        stored = _result(item) if item.get("digest") == {"S": digest} else None
+        return stored if isinstance(stored, Record) else None
+
+    def due(self, now: int) -> Iterator[Sequence[tuple[EpochId, Pending]]]:
+        """Sixteen Querys, and one BatchGetItem for a hundred exposures that are due.
+
+        What cannot be read is left out; at the end, StoreUnavailable names it.
+        """
+        faults: list[str] = []
+        for entries in _batches(self._due(now)):
+            found = []
+            for item in self._read(entries):
+                try:
+                    result = _result(item)
+                except StoreUnavailable as fault:
+                    faults.append(str(fault))
+                    continue
+                if isinstance(result, Pending) and result.settles_at <= now:
+                    found.append((_epoch(item), result))
+            if found:
+                yield found
+        if faults:
+            raise StoreUnavailable("; ".join(faults[:_NAMED]))
+
+    def records(self, epoch: EpochId, *, limit: int, after: str | None = None) -> RecordPage:
+        """Up to seventeen Querys and, for a hundred users each, one more and one BatchGetItem."""
+        entries = self._users(epoch, "" if after is None else digest_at(epoch, after))
+        page: list[Record] = []
+        size = looked_at = 0
+        while batch := list(islice(entries, min(_BATCH, limit - len(page)))):
+            results = {item["user_id"]["S"]: _result(item) for item in self._read(batch)}
+            for entry in batch:
+                record = results.get(entry["user_id"]["S"])
+                if isinstance(record, Record):
+                    page.append(record)
+                    size += len(msgspec.json.encode(record))
+                if size >= _PAGE:
+                    return RecordPage(tuple(page), position_of(epoch, entry["place"]["S"]))
+            looked_at += len(batch)
+            if len(page) == limit or looked_at >= _USERS:
+                is_last = next(entries, None) is None
+                position = position_of(epoch, batch[-1]["place"]["S"])
+                return RecordPage(tuple(page), None if is_last else position)
+        return RecordPage(tuple(page), None)
+
+    def pending(self, epoch: EpochId) -> list[Pending]:
+        """Up to 26 Querys, and ten BatchGetItems."""
+        batches = _batches(islice(self._users(epoch), _USERS))
+        found = (_result(item) for batch in batches for item in self._read(batch))
+        return [result for result in found if isinstance(result, Pending)]
+
+    def unarchived(self, epoch: EpochId) -> list[Record]:
+        """Sixteen Querys at a time, then one BatchGetItem for a hundred records.
+
+        At most 4,096 records, as many of each partition.
+        """
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            found = pool.map(lambda digit: self._settled(digit, epoch, _UNARCHIVED), _DIGITS)
+            items = pool.map(self._read, _batches(chain.from_iterable(found)))
+            results = [
+                _result(item) for item in chain.from_iterable(items) if "archived_in" not in item
+            ]
+        return [result for result in results if isinstance(result, Record)]
+
+    def epochs_to_archive(self) -> set[EpochId]:
+        """Sixteen Querys, and as many for each epoch that is found."""
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            return set().union(*pool.map(self._settled_epochs, _DIGITS))
+
+    def note_archived(self, epoch: EpochId, records: Iterable[Record], batch: int) -> None:
+        """One UpdateItem a record, sixteen at a time."""
+
+        def note(exposure: Exposure) -> None:
+            self._change(
+                _key(epoch, exposure.user_id),
+                "SET archived_in = :batch REMOVE queue, turn",
+                # What is being erased has no exposure any more, and the erasure wants to know.
+                "attribute_exists(outcome) AND digest = :digest "
+                "OR attribute_exists(user_id) AND attribute_not_exists(exposure)",
+                {":batch": {"N": str(batch)}, ":digest": {"S": _digest(exposure)}},
+            )
+
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            list(pool.map(note, (record.exposure for record in records)))
+
+    def of_user(self, user_id: str) -> list[tuple[EpochId, Result]]:
+        """One Query; further pages only beyond a megabyte."""
+        found = ((_epoch(item), _result(item)) for item in self._of_user(user_id))
+        return [(epoch, result) for epoch, result in found if result is not None]
+
+    def begin_erasure(self, user_id: str) -> list[EpochId]:
+        """One PutItem, and the Query of ``of_user``."""
+        mark = {
+            "user_id": {"S": user_id},
+            "epoch": {"S": _ERASURE},
+            "id": {"S": uuid4().hex},
+            "expires_at": {"N": str(int(time.time()) + _ERASURE_KEPT // 1_000)},
+        }
+        self._tried(lambda: self._client.put_item(TableName=self._table, Item=mark))
+        return [_epoch(item) for item in self._of_user(user_id)]
+
+    def seal(self, epoch: EpochId, user_id: str) -> int | None:
+        """One UpdateItem."""
+        _, item = self._change(
+            _key(epoch, user_id),
+            "REMOVE exposure, digest, settles_at, outcome, queue, turn, part, place",
+            "attribute_exists(user_id)",
+        )
+        return int(item["archived_in"]["N"]) if "archived_in" in item else None
+
+    def forget(self, epoch: EpochId, user_id: str) -> None:
+        """One DeleteItem."""
+        with translated(_STORE):
+            try:
+                self._client.delete_item(
+                    TableName=self._table,
+                    Key=_key(epoch, user_id),
+                    ConditionExpression="attribute_not_exists(exposure)",
+                )
+            except ClientError as error:
+                if error_code(error) != f"{_FAILED}Exception":
+                    raise
+
+    def _put(self, item: _Item, erasure: str | None) -> list[Any] | None:
+        """None where the item was written; else what DynamoDB says of it and of the erasure."""
+        known: _Item = {"ConditionExpression": "attribute_not_exists(user_id)"}
+        if erasure is not None:
+            known["ConditionExpression"] += " OR id = :known"
+            known["ExpressionAttributeValues"] = {":known": {"S": erasure}}
+        there: _Item = {
+            "TableName": self._table,
+            "Item": item,
+            "ConditionExpression": "attribute_not_exists(user_id)",
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+        mark: _Item = {
+            "TableName": self._table,
+            "Key": {"user_id": item["user_id"], "epoch": {"S": _ERASURE}},
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+            **known,
+        }
+        try:
+            self._client.transact_write_items(
+                TransactItems=[{"Put": there}, {"ConditionCheck": mark}]  # type: ignore[typeddict-item]
+            )
+        except ClientError as error:
+            reasons = _reasons(error)
+            if not any(reason["Code"] == _FAILED for reason in reasons):
+                raise
+            return reasons
+        return None
+
+    def _change(
+        self, key: _Item, change: str, condition: str, values: _Item | None = None
+    ) -> tuple[bool, _Item]:
+        """Whether the condition held, and the item: as it is then, or as it was and stays."""
+        values_if_any: Any = {"ExpressionAttributeValues": values} if values else {}
+
+        def request() -> tuple[bool, _Item]:
+            try:
+                answer = self._client.update_item(
+                    TableName=self._table,
+                    Key=key,
+                    UpdateExpression=change,
+                    ConditionExpression=condition,
+                    ReturnValues="ALL_NEW",
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                    **values_if_any,
+                )
+                return True, answer["Attributes"]
+            except ClientError as error:
+                if error_code(error) != f"{_FAILED}Exception":
+                    raise
+                there: Any = error.response
+                return False, there.get("Item", {})
+
+        return self._tried(request)
+
+    def _tried(self, request: Callable[[], T]) -> T:
+        """What the request answers once no other transaction is in its way."""
+        for attempt in range(_TRIES):
+            with translated(_STORE):
+                try:
+                    return request()
+                except ClientError as error:
+                    if not _passes(error):
+                        raise
+            time.sleep(random.uniform(0, 0.02 * 2**attempt))
+        raise StoreUnavailable(f"{_STORE}: too many writers at once")
+
+    def _read(self, entries: Sequence[_Item]) -> list[_Item]:
+        """The items that are still there of these, at most _BATCH, in their order."""
+        keys = [{"user_id": entry["user_id"], "epoch": entry["epoch"]} for entry in entries]
+        wanted, found = keys, {}
+        for attempt in range(_TRIES):
+            with translated(_STORE):
+                request: Any = {self._table: {"Keys": wanted, "ConsistentRead": True}}
+                answer = self._client.batch_get_item(RequestItems=request)
+            for item in answer["Responses"].get(self._table, []):
+                found[item["user_id"]["S"], item["epoch"]["S"]] = item
+            left: Any = answer.get("UnprocessedKeys", {}).get(self._table)
+            if not left:
+                places = ((key["user_id"]["S"], key["epoch"]["S"]) for key in keys)
+                return [found[place] for place in places if place in found]
+            wanted = left["Keys"]
+            time.sleep(0.05 * 2**attempt)
+        raise StoreUnavailable(f"{_STORE}: {len(wanted)} items still refused after throttling")
+
+    def _due(self, now: int) -> Iterator[_Item]:
+        """Index entries of what can be settled by now, beginning with a partition drawn by lot."""
+        start = random.randrange(len(_DIGITS))
+        for digit in _DIGITS[start:] + _DIGITS[:start]:
+            yield from self._query(
+                IndexName="work",
+                KeyConditionExpression="queue = :queue AND turn <= :now",
+                ExpressionAttributeValues={
+                    ":queue": {"S": f"pending#{digit}"},
+                    ":now": {"S": _moment(now)},
+                },
+                Limit=_BATCH,
+            )
+
+    def _users(self, epoch: EpochId, after: str = "") -> Iterator[_Item]:
+        """Index entries of the epoch's users behind this hash, in the order of the hashes."""
+        for digit in _DIGITS:
+            if digit >= after[:1]:
+                yield from self._query(
+                    IndexName="epochs",
+                    KeyConditionExpression="part = :part AND place > :after",
+                    ExpressionAttributeValues={
+                        ":part": {"S": f"{_name(epoch)}#{digit}"},
+                        ":after": {"S": max(after, digit)},
+                    },
+                    Limit=_BATCH,
+                )
+
+    def _settled(self, digit: str, epoch: EpochId, limit: int) -> list[_Item]:
+        """Index entries of the epoch's records, in one partition, that are to be archived."""
+        found = self._query(
+            IndexName="work",
+            KeyConditionExpression="queue = :queue AND turn = :turn",
+            ExpressionAttributeValues={
+                ":queue": {"S": f"settled#{digit}"},
+                ":turn": {"S": _name(epoch)},
+            },
+            Limit=limit,
+        )
+        return list(islice(found, limit))
+
+    def _settled_epochs(self, digit: str) -> set[EpochId]:
+        """Epochs with records, in one partition, that are to be archived."""
+        epochs: list[str] = []
+        while True:
+            # Behind the last epoch there may be thousands of its records: no page, one item.
+            found = self._query(
+                IndexName="work",
+                KeyConditionExpression="queue = :queue AND turn > :last",
+                ExpressionAttributeValues={
+                    ":queue": {"S": f"settled#{digit}"},
+                    ":last": {"S": epochs[-1] if epochs else " "},
+                },
+                Limit=1,
+            )
+            first = next(found, None)
+            if first is None:
+                return {_epoch_named(name) for name in epochs}
+            epochs.append(first["turn"]["S"])
+
+    def _of_user(self, user_id: str) -> Iterator[_Item]:
+        """The user's results, those sealed included."""
+        items = self._query(
+            KeyConditionExpression="user_id = :user",
+            ExpressionAttributeValues={":user": {"S": user_id}},
+            ConsistentRead=True,
+        )
+        return (item for item in items if item["epoch"]["S"] != _ERASURE)
+
+    def _query(self, **query: Any) -> Iterator[_Item]:
+        query["TableName"] = self._table
+        while True:
+            with translated(_STORE):
+                answer = self._client.query(**query)
+            yield from answer["Items"]
+            if "LastEvaluatedKey" not in answer:
+                return
+            query["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+
+def _item(epoch: EpochId, result: Result) -> _Item:
+    user_id = result.exposure.user_id
+    place = user_hash(user_id)
+    item = _key(epoch, user_id) | {
+        "exposure": {"B": _compressed(msgspec.json.encode(result.exposure))},
+        "digest": {"S": _digest(result.exposure)},
+        "part": {"S": f"{_name(epoch)}#{place[0]}"},
+        "place": {"S": place},
+    }
+    if isinstance(result, Record):
+        return item | _outcome(epoch, result)
+    return item | {
+        "settles_at": {"N": str(result.settles_at)},
+        "queue": {"S": f"pending#{place[0]}"},
+        "turn": {"S": _moment(result.settles_at)},
+    }
+
+
+def _outcome(epoch: EpochId, record: Record) -> _Item:
+    """What is in the item of a record, and not in that of its exposure."""
+    outcome = _Outcome(
+        record.successful, record.settled_at, dict(record.credits), dict(record.figures)
+    )
+    return {
+        "outcome": {"B": msgspec.json.encode(outcome)},
+        "queue": {"S": f"settled#{user_hash(record.exposure.user_id)[0]}"},
+        "turn": {"S": _name(epoch)},
+    }
+
+
+def _result(item: _Item) -> Result | None:
+    """What the item holds; None where it is sealed. Raises StoreUnavailable, without the user."""
+    if "exposure" not in item:
+        return None
+    try:
+        exposure = msgspec.json.decode(_decompressed(item["exposure"]["B"]), type=Exposure)
+        if "outcome" not in item:
+            return Pending(exposure, int(item["settles_at"]["N"]))
+        outcome = msgspec.json.decode(item["outcome"]["B"], type=_Outcome)
+    except (zlib.error, msgspec.DecodeError, KeyError) as error:
+        place = f"{item['epoch']['S']}, {user_hash(item['user_id']['S'])}"
+        raise StoreUnavailable(f"{_STORE}: {place} cannot be read") from error
+    return Record(
+        exposure, outcome.successful, outcome.settled_at, outcome.credits, outcome.figures
+    )
+
+
+def _digest(exposure: Exposure) -> str:
+    """Of what no later version of Segue adds to: an exposure that it stores, it has to settle."""
+    said = (exposure.user_id, exposure.group, exposure.model, exposure.bundle, exposure.tracks)
+    made = (exposure.as_of, exposure.created_at)
+    return sha256(msgspec.json.encode((said, made))).hexdigest()[:16]
+
+
+def _compressed(plain: bytes) -> bytes:
+    compressor = zlib.compressobj(9, wbits=-zlib.MAX_WBITS, zdict=_COMMON)
+    return compressor.compress(plain) + compressor.flush()
+
+
+def _decompressed(packed: bytes) -> bytes:
+    decompressor = zlib.decompressobj(wbits=-zlib.MAX_WBITS, zdict=_COMMON)
+    return decompressor.decompress(packed) + decompressor.flush()
+
+
+def _key(epoch: EpochId, user_id: str) -> _Item:
+    return {"user_id": {"S": user_id}, "epoch": {"S": _name(epoch)}}
+
+
+def _name(epoch: EpochId) -> str:
+    return f"{epoch.experiment}/{epoch.side}/{epoch.number}"
+
+
+def _epoch(item: _Item) -> EpochId:
+    return _epoch_named(item["epoch"]["S"])
+
+
+def _epoch_named(name: str) -> EpochId:
+    experiment, side, number = name.split("/")
+    return EpochId(experiment, int(number), Side(side))
+
+
+def _moment(time_ms: int) -> str:
+    """A time in milliseconds as a text that sorts like it."""
+    return f"{time_ms:015d}"
+
+
+def _named(values: _Item) -> _Item:
+    return {f":{name}": value for name, value in values.items()}
+
+
+def _reasons(error: ClientError) -> list[Any]:
+    """Of a transaction that was given up: what DynamoDB says of each of its parts."""
+    response: Any = error.response
+    reasons: list[Any] = response.get("CancellationReasons", [])
+    return reasons
+
+
+def _passes(error: ClientError) -> bool:
+    """Whether the request was refused only because another one was under way."""
+    if error_code(error) == "TransactionCanceledException":
+        return {reason["Code"] for reason in _reasons(error)} <= _PASSING
+    return error_code(error) == "TransactionConflictException"
+
+
+def _batches(entries: Iterable[_Item]) -> Iterator[list[_Item]]:
+    """Of _BATCH each, as far as they reach."""
+    left = iter(entries)
+    while batch := list(islice(left, _BATCH)):
+        yield batch
