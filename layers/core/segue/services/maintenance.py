@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from random import sample
 
 from segue.domain.errors import StoreUnavailable
 from segue.experiments.epoch import EpochId
@@ -83,7 +84,8 @@ class Maintenance:
     def _archive_records(self, work: Work, has_time: HasTime) -> None:
         while epochs := self._results.epochs_to_archive():
             before = work.archived
-            for epoch in sorted(epochs):
+            # By lot: where time is short, no epoch is always the last.
+            for epoch in sample(sorted(epochs), len(epochs)):
                 work.archived += _attempt(work, epoch, self._compactor.compact)
                 if not has_time():
                     return

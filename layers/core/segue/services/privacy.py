@@ -7,6 +7,9 @@ from segue.experiments.epoch import EpochId
 from segue.experiments.records import Result
 from segue.ports import ResultArchive, ResultStore, SessionStore, UserStore
 
+# A result that was being written as the erasure began may be seen only when one looks again.
+_ROUNDS = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Dossier:
@@ -44,8 +47,12 @@ class Privacy:
         """
         self._sessions.delete(user_id)
         self._users.delete(user_id)
-        for epoch in self._results.begin_erasure(user_id):
-            self._erase_from(epoch, user_id)
+        for _ in range(_ROUNDS):
+            epochs = self._results.begin_erasure(user_id)
+            if not epochs:
+                return
+            for epoch in epochs:
+                self._erase_from(epoch, user_id)
 
     def _erase_from(self, epoch: EpochId, user_id: str) -> None:
         batch = self._results.seal(epoch, user_id)
