@@ -21,7 +21,7 @@ from segue.statistics.evalue import DECISIVE, log_bet_on_b
 POWER = 0.8
 # A fifth of tests are 0.84 standard errors below the truth at one look. Who looks at every user
 # decides at the best of them.
-UNLUCKY = 0.62
+UNLUCKY = 0.65
 # With one look of level 0.05 and power 0.8, the true difference lies so many standard errors from
 # 0. What the rule takes is looked for from half as many users on, in steps of a tenth.
 _ONE_LOOK = float(stats.norm.isf(0.05 / 2) + stats.norm.isf(1 - POWER))
