@@ -15,6 +15,7 @@ from math import isclose
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from infra.cli.output import count
 from segue.domain.errors import InvalidData
 from segue.domain.times import DAY, Window, format_time
 from segue.experiments.epoch import Epoch
@@ -223,7 +224,7 @@ def _arms(path: Path, found: _Users, wanted: str | None, shares: Shares | None) 
         raise InvalidData(f"{path} has no arm {_listed(absent)}; it has {_listed(names)}")
     if not FEWEST_ARMS <= len(found.arms) <= MOST_ARMS:
         raise InvalidData(
-            f"{path} has {_count(len(found.arms), 'arm')}, {_listed(found.arms)}; there must be "
+            f"{path} has {count(len(found.arms), 'arm')}, {_listed(found.arms)}; there must be "
             f"{FEWEST_ARMS} to {MOST_ARMS}: --shares picks some"
         )
     control = wanted or _usual_control(sorted(found.arms))
@@ -288,19 +289,19 @@ def _on_users(report: Document, found: _Users) -> Iterator[str]:
         waiting = sum(arm["assigned"] - arm["users"] for arm in report["arms"])
         yield (
             f"The tables end at {format_time(found.end)}; by then, the window of {days:g} days "
-            f"had not passed for {_count(waiting, 'user')}, who will be judged later."
+            f"had not passed for {count(waiting, 'user')}, who will be judged later."
         )
     if found.left_out:
         arms = ", ".join(f"{arm} ({rows:,})" for arm, rows in sorted(found.left_out.items()))
         yield f"Rows of arms that --shares does not name are left out: {arms}."
     if found.outcomes:
         yield (
-            f"{_count(found.outcomes, 'outcome')}, {found.counted:,} of them within the window of "
+            f"{count(found.outcomes, 'outcome')}, {found.counted:,} of them within the window of "
             "a user of the experiment."
         )
     if several := sum(user.in_several_arms for user in found.users.values()):
         share = several / len(found.users)
-        yield f"Left out, as seen in several arms: {_count(several, 'user')} ({share:.1%})."
+        yield f"Left out, as seen in several arms: {count(several, 'user')} ({share:.1%})."
         if share >= _MANY:
             yield (
                 "These are more than a few: users change arms, or exposures are logged wrongly. "
@@ -313,7 +314,7 @@ def _on_rows(intake: Intake, quarantine: Path) -> Iterator[str]:
         if tally.quarantined:
             reasons = "; ".join(f"{why} ({n:,})" for why, n in tally.reasons.most_common(3))
             yield (
-                f"{tally.file}: {tally.quarantined:,} of {_count(tally.read, 'row')} could not be "
+                f"{tally.file}: {tally.quarantined:,} of {count(tally.read, 'row')} could not be "
                 f"used: {reasons}. All of them are in {quarantine}."
             )
 
@@ -321,7 +322,3 @@ def _on_rows(intake: Intake, quarantine: Path) -> Iterator[str]:
 def _listed(names: Collection[str]) -> str:
     shown = sorted(names)[:_MOST_NAMES]
     return ", ".join(shown) + (", ..." if len(names) > len(shown) else "")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

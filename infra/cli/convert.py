@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from infra.cli.options import Json, read_pairs
-from infra.cli.output import console, write_json
+from infra.cli.output import console, count, write_json
 from segue.domain.times import DAY, format_time
 
 if TYPE_CHECKING:
@@ -74,21 +74,17 @@ def convert(
 
 def _found(found: "Conversion") -> Iterator[str]:
     days = (format_time(time)[:10] for time in (found.first_play, found.last_play))
-    yield f"{found.form}: {_count(found.read, 'row')} in {_count(len(found.files), 'file')}"
+    yield f"{found.form}: {count(found.read, 'row')} in {count(len(found.files), 'file')}"
     yield (
-        f"{_count(found.plays, 'play')} of {_count(found.tracks, 'track')} by "
-        f"{_count(found.artists, 'artist')}; {_count(found.listeners, 'listener')}, "
-        f"{_count(found.sessions, 'session')}; {' to '.join(days)}"
+        f"{count(found.plays, 'play')} of {count(found.tracks, 'track')} by "
+        f"{count(found.artists, 'artist')}; {count(found.listeners, 'listener')}, "
+        f"{count(found.sessions, 'session')}; {' to '.join(days)}"
     )
-    yield f"Ended early, so each is followed by a SKIP: {_count(found.skips, 'play')}"
+    yield f"Ended early, so each is followed by a SKIP: {count(found.skips, 'play')}"
     if found.repeats:
-        yield f"There before, so not counted again: {_count(found.repeats, 'row')}"
+        yield f"There before, so not counted again: {count(found.repeats, 'row')}"
     if found.not_read:
         yield f"Not read: {', '.join(found.not_read)}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _missing(found: "Conversion") -> Iterator[str]:

@@ -24,6 +24,11 @@ def markdown_table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> lis
     return [f"| {' | '.join(row)} |" for row in (heading, ["---"] * len(heading), *rows)]
 
 
+def count(number: int, noun: str) -> str:
+    """So many of them."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def extent(ends: Sequence[float]) -> str:
     """Where a difference lies; an end next to 0, but not 0, says that 0 is excluded.
 

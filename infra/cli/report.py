@@ -120,7 +120,7 @@ def report(
             shares=_shares(shares),
             window_days=window_days,
         )
-        page = page_of(document)
+        page = page_of(document) if html else ""
     elif outcomes or window_days or columns or control or shares:
         raise typer.BadParameter(
             "--outcomes, --window-days, --columns, --control and --shares need --from FILE"

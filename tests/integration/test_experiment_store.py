@@ -1,4 +1,4 @@
-"""Experiments in S3: which epoch runs, and every one that ran, whoever is killed or faster."""
+"""Experiments in S3 tell which epoch runs and which ran, though writers are killed or race."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer import Typer
-from typer.testing import CliRunner
 
 from infra.simulations import aa
 from infra.simulations.aa import Arms, Declared, Draws
@@ -22,6 +20,7 @@ from segue.statistics.multiplicity import decisive_together
 from segue.statistics.posterior import posterior
 from segue.statistics.power import users_needed
 from segue.statistics.sample_ratio import check_sample_ratio
+from tests.simulations import repeated
 
 
 def drawn(users: int, tests: int, seed: int = 1) -> Draws:
@@ -148,20 +147,10 @@ def test_with_the_users_needed_four_in_five_tests_have_been_decided(
 
 
 def test_the_command_prints_a_line_for_every_row_and_repeats_itself(tmp_path: Path) -> None:
-    command = Typer()
-    command.command()(aa.main)
-
-    def outcomes(seed: int) -> str:
-        file = tmp_path / "outcomes.json"
-        arguments = ["--experiments", "300", "--users", "100", "--seed", str(seed)]
-        result = CliRunner().invoke(command, [*arguments, "--json", str(file)])
-        assert result.exit_code == 0, result.output
-        assert sum(line.startswith("| ") for line in result.stdout.splitlines()) == 2 + len(aa.ROWS)
-        return file.read_text()
-
-    first = outcomes(1)
-    assert first == outcomes(1) != outcomes(2)
-    for outcome in json.loads(first):
+    runs = repeated(aa.main, tmp_path, "--experiments", "300", "--users", "100")
+    for run in runs:
+        assert sum(line.startswith("| ") for line in run.printed.splitlines()) == 2 + len(aa.ROWS)
+    for outcome in json.loads(runs[0].outcomes):
         assert outcome["rule"]["experiments"] == 300
         assert outcome["rule"]["count"] <= 15
         assert outcome["z_test"]["count"] > 45

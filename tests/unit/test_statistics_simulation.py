@@ -5,8 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer import Typer
-from typer.testing import CliRunner
 
 from infra.simulations import adaptive, guardrails, intervals, peeking, power
 from infra.simulations.adaptive import Adaptive
@@ -33,6 +31,7 @@ from segue.statistics.counts import Counts
 from segue.statistics.evalue import evidence, evidence_of_rates, log_evidence
 from segue.statistics.sample_ratio import check_sample_ratio
 from segue.statistics.verdict import Decision, judge
+from tests.simulations import repeated
 
 
 def looks_of(scenario: Scenario, experiments: int = 3, seed: int = 1) -> Looks:
@@ -230,20 +229,9 @@ def test_the_command_prints_six_tables_and_repeats_itself(
     monkeypatch.setattr(peeking, "UNSTEADY", {"late": Scenario(0.5, 0.5, 100, lag=20)})
     monkeypatch.setattr(peeking, "THOMPSON", (Adaptive(0.5, 0.5, lag=20, users=100),))
     monkeypatch.setattr(peeking, "INTERVALS", (Scenario(0.5, 0.5, 50, look_every=10),))
-    command = Typer()
-    command.command()(peeking.main)
-
-    def outcomes(seed: int) -> str:
-        file = tmp_path / "outcomes.json"
-        arguments = ["--experiments", "20", "--seed", str(seed), "--json", str(file)]
-        result = CliRunner().invoke(command, arguments)
-        assert result.exit_code == 0, result.output
-        assert result.stdout.count("\n| ---") == 6
-        return file.read_text()
-
-    first = outcomes(1)
-    assert first == outcomes(1) != outcomes(2)
-    _, better, hard, wrong, _, _, interval = json.loads(first)
+    runs = repeated(peeking.main, tmp_path, "--experiments", "20")
+    assert [run.printed.count("\n| ---") for run in runs] == [6, 6, 6]
+    _, better, hard, wrong, _, _, interval = json.loads(runs[0].outcomes)
     assert better["tallies"]["verdict: B"] == {"count": 20, "experiments": 20}
     assert "verdict" not in hard["median_users"]
     assert wrong["tallies"]["withheld at the end"]["count"] == 20
@@ -262,19 +250,8 @@ def test_the_guardrails_command_prints_its_table_and_repeats_itself(
 ) -> None:
     scenarios = (guardrails.Scenario(0.0, 0.5, 20), guardrails.Scenario(0.001, 0.001, 1_500, 100))
     monkeypatch.setattr(guardrails, "SCENARIOS", scenarios)
-    command = Typer()
-    command.command()(guardrails.main)
-
-    def outcomes(seed: int) -> str:
-        file = tmp_path / "outcomes.json"
-        arguments = ["--experiments", "20", "--seed", str(seed), "--json", str(file)]
-        result = CliRunner().invoke(command, arguments)
-        assert result.exit_code == 0, result.output
-        assert "| 0.0% / 50.0% | 20 | 0.0% (0.0% to 16.1%) | - |" in result.stdout
-        return file.read_text()
-
-    first = outcomes(1)
-    assert first == outcomes(1) != outcomes(2)
+    for run in repeated(guardrails.main, tmp_path, "--experiments", "20"):
+        assert "| 0.0% / 50.0% | 20 | 0.0% (0.0% to 16.1%) | - |" in run.printed
 
 
 class TestPower:
@@ -297,19 +274,8 @@ class TestPower:
     ) -> None:
         tests = (power.Test(0.2, 0.8), power.Test(0.9, 0.5, share=0.3, decisive=60))
         monkeypatch.setattr(power, "TESTS", tests)
-        command = Typer()
-        command.command()(power.main)
-
-        def outcomes(seed: int) -> str:
-            file = tmp_path / "outcomes.json"
-            arguments = ["--experiments", "200", "--seed", str(seed), "--json", str(file)]
-            result = CliRunner().invoke(command, arguments)
-            assert result.exit_code == 0, result.output
-            assert "| 0.9 / 0.5 | 0.3 | 60 | " in result.stdout
-            return file.read_text()
-
-        first = outcomes(1)
-        assert first == outcomes(1) != outcomes(2)
-        for outcome in json.loads(first):
+        runs = repeated(power.main, tmp_path, "--experiments", "200")
+        assert all("| 0.9 / 0.5 | 0.3 | 60 | " in run.printed for run in runs)
+        for outcome in json.loads(runs[0].outcomes):
             assert outcome["decided"]["count"] / 200 == pytest.approx(0.8, abs=0.1)
             assert outcome["simulated"] == pytest.approx(outcome["said"], rel=0.2)

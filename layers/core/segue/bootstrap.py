@@ -1,8 +1,8 @@
 """Wiring: the only place that knows which adapter fulfils which port.
 
 Each piece is made once a process, at its cold start. What carries the models is imported where it
-is wired: a function that serves none starts without ONNX Runtime, and one that takes events waits
-for it only where SnapStart has not had it imported.
+is wired. So a function that serves no models starts without ONNX Runtime. One that takes events
+waits for it only where no snapshot has it imported.
 """
 
 from collections.abc import Callable

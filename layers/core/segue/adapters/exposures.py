@@ -341,15 +341,7 @@ class DynamoResultStore:
         """Index entries of what can be settled by now, beginning with a partition drawn by lot."""
         start = random.randrange(len(_DIGITS))
         for digit in _DIGITS[start:] + _DIGITS[:start]:
-            yield from self._query(
-                IndexName="work",
-                KeyConditionExpression="queue = :queue AND turn <= :now",
-                ExpressionAttributeValues={
-                    ":queue": {"S": f"pending#{digit}"},
-                    ":now": {"S": _moment(now)},
-                },
-                Limit=_BATCH,
-            )
+            yield from self._work(f"pending#{digit}", "<=", _moment(now), _BATCH)
 
     def _users(self, epoch: EpochId, after: str = "") -> Iterator[_Item]:
         """Index entries of the epoch's users behind this hash, in the order of the hashes."""
@@ -367,35 +359,27 @@ class DynamoResultStore:
 
     def _settled(self, digit: str, epoch: EpochId, limit: int) -> list[_Item]:
         """Index entries of the epoch's records, in one partition, that are to be archived."""
-        found = self._query(
-            IndexName="work",
-            KeyConditionExpression="queue = :queue AND turn = :turn",
-            ExpressionAttributeValues={
-                ":queue": {"S": f"settled#{digit}"},
-                ":turn": {"S": _name(epoch)},
-            },
-            Limit=limit,
-        )
-        return list(islice(found, limit))
+        return list(islice(self._work(f"settled#{digit}", "=", _name(epoch), limit), limit))
 
     def _settled_epochs(self, digit: str) -> set[EpochId]:
         """Epochs with records, in one partition, that are to be archived."""
         epochs: list[str] = []
         while True:
             # Behind the last epoch there may be thousands of its records: no page, one item.
-            found = self._query(
-                IndexName="work",
-                KeyConditionExpression="queue = :queue AND turn > :last",
-                ExpressionAttributeValues={
-                    ":queue": {"S": f"settled#{digit}"},
-                    ":last": {"S": epochs[-1] if epochs else " "},
-                },
-                Limit=1,
-            )
-            first = next(found, None)
+            last = epochs[-1] if epochs else " "
+            first = next(self._work(f"settled#{digit}", ">", last, 1), None)
             if first is None:
                 return {_epoch_named(name) for name in epochs}
             epochs.append(first["turn"]["S"])
+
+    def _work(self, queue: str, comparison: str, turn: str, page: int) -> Iterator[_Item]:
+        """Index entries of a partition of what is left to be done, by turn; so many a request."""
+        return self._query(
+            IndexName="work",
+            KeyConditionExpression=f"queue = :queue AND turn {comparison} :turn",
+            ExpressionAttributeValues={":queue": {"S": queue}, ":turn": {"S": turn}},
+            Limit=page,
+        )
 
     def _of_user(self, user_id: str) -> Iterator[_Item]:
         """The user's results, those sealed included."""

@@ -48,7 +48,7 @@ class Maintenance:
         self._clock = clock
 
     def run(self, has_time: HasTime, *, settle: bool = True) -> Work:
-        """At least one step of each kind of work, and more while there is time.
+        """Settle and archive at least once, and more while there is time; then clear up.
 
         A fault in one of them does not keep the others from their turn. Without ``settle``, no
         outcome is settled.

@@ -1,9 +1,9 @@
 """The evidence that two arms differ, valid however often one looks and whatever their shares are.
 
-Under the hypothesis that the arms are alike, every success falls to B with the probability of B's
-share, whatever the rate of success is at that moment, and so does every failure. ``E(share)`` is
-what a bettor against that owns who began with 1: a martingale, so that it ever reaches 20 in at
-most one of 20 experiments without a difference (Ville's inequality). The share that users really
+Suppose that the arms are alike. Then a success falls to B with the probability of B's share,
+whatever the rate of success is at that moment. So does a failure. ``E(share)`` is what a bettor
+against that owns who began with 1: a martingale, so that it ever reaches 20 in at most one of 20
+experiments without a difference (Ville's inequality). The share that users really
 come in is never known quite, and so the evidence is the least that any constant share leaves.
 
 Successes: Lindon & Malek, Anytime-valid inference for multinomial count data, NeurIPS 2022. The

@@ -1,6 +1,6 @@
 """How many users a difference takes until the verdict finds it, and what the users so far can show.
 
-Of tests with so many users, 80 % have by then been decided for the better arm, whoever looks after
+In 80 % of tests with so many users, the verdict has by then named the better arm, with a look after
 every user. No test is simulated for that. The evidence is computed of an unlucky test, one whose
 observed difference lies so many standard errors below the true one: when that decides, so has
 the rule. How unlucky was set by simulation: ``infra.simulations.power`` compares both.

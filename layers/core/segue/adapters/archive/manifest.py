@@ -48,8 +48,8 @@ class Manifest:
     def to_merge(self) -> tuple[File, ...]:
         """The last files that belong into one, in their order; none where all is well.
 
-        These are the most that together are of a higher order of magnitude than the first of them,
-        none of which is full.
+        As many as possible. Together they are of a higher order of magnitude than the first of
+        them. None of them is full.
         """
         start, records = len(self.files), 0
         for place in reversed(range(len(self.files))):
