@@ -97,7 +97,7 @@ class TestReport:
         text = "\n".join(printed(monkeypatch, report(HALVES, (6, 20), (14, 20))))
         assert "treatment - control: +0.400, at any time [-0.2738, 0.8401]" in text
         assert "sample ratio: as allotted (p = 1," in text
-        assert "power: these users can show a difference of 0.687" in text
+        assert "power: these users can show a difference of 0.695" in text
         assert "spring, replay, epoch 1, fixed, window 30 days, bundle bundle-1: 40 users" in text
 
     def test_withholds_what_a_sample_ratio_spoils(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,16 +1,17 @@
 """How many users a difference takes until the verdict finds it, and what the users so far can show.
 
 In 80 % of tests with so many users, the verdict has by then named the better arm, with a look after
-every user. No test is simulated for that. The evidence is computed of an unlucky test, one whose
-observed difference lies so many standard errors below the true one: when that decides, so has
-the rule. How unlucky was set by simulation: ``infra.simulations.power`` compares both.
+every user. No test is simulated when that is asked. The evidence is computed of an unlucky test,
+one whose observed difference lies ``UNLUCKY`` standard errors below the true one; the answer is the
+number of users with which it decides. ``infra.simulations.power`` compares that with simulated
+tests: 2,000 each, at rates from 0.01 to 0.95 and shares from 0.1 to 0.9, and it was right to 3 %.
 """
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from segue.domain.errors import InvalidRequest
 from segue.statistics.beta_tail import Floats
@@ -19,13 +20,15 @@ from segue.statistics.evalue import DECISIVE, log_bet_on_b
 
 # Of tests that have been decided for the better arm by then.
 POWER = 0.8
-# A fifth of tests are 0.84 standard errors below the truth at one look. Who looks at every user
-# decides at the best of them.
-UNLUCKY = 0.65
+# Chosen by simulation. At one look, a fifth of tests are 0.84 standard errors below the truth; with
+# a look after every user it is less, as a test is decided at the best of its looks.
+UNLUCKY = 0.64
 # With one look of level 0.05 and power 0.8, the true difference lies so many standard errors from
-# 0. What the rule takes is looked for from half as many users on, in steps of a tenth.
+# 0. What the rule takes is looked for from half as many users on.
 _ONE_LOOK = float(stats.norm.isf(0.05 / 2) + stats.norm.isf(1 - POWER))
-_TIMES = np.geomspace(0.5, 64, 52)
+_TIMES = np.geomspace(0.5, 64, 29)
+# Where the share is looked for that leaves the least evidence, in standard errors from B's.
+_SHARES = np.linspace(-4, 4, 17)[:, None]
 
 
 def users_needed(
@@ -101,15 +104,17 @@ def _log_e_of_unlucky(
 ) -> Floats:
     """``log E+`` where the observed difference is ``UNLUCKY`` standard errors below the true one.
 
-    It is taken at B's share, where it is hardly ever more than the least over all shares, and
-    there are as many successes as there are on average.
+    There are as many successes in all as there are on average.
     """
     variance = rate_a * (1 - rate_a) / (1 - share) + rate_b * (1 - rate_b) / share
     observed = np.maximum(rate_b - rate_a - UNLUCKY * np.sqrt(variance / users), 0)
     overall = (1 - share) * rate_a + share * rate_b
     of_a, of_b = overall - share * observed, overall + (1 - share) * observed
     a, b = (1 - share) * users, share * users
-    return log_bet_on_b(share, a * of_a, a * (1 - of_a), b * of_b, b * (1 - of_b))
+    shares = special.expit(special.logit(share) + _SHARES / np.sqrt(users * share * (1 - share)))
+    log_e = log_bet_on_b(shares, a * of_a, a * (1 - of_a), b * of_b, b * (1 - of_b))
+    least: Floats = log_e.min(axis=0)
+    return least
 
 
 def _first(values: Floats, log_e: Floats, decisive: float) -> float:
