@@ -264,21 +264,18 @@ def run(
     return Outcome(row.name, row.arms, users, *tallies)
 
 
-def table(outcomes: Sequence[Outcome]) -> list[str]:
-    """A line for each outcome."""
-    return markdown_table(
-        ("users are allotted by", "rates", "tests", "users of each", "the rule", "z-test"),
-        [
-            (
-                it.name,
-                _rates(it.arms),
-                f"{it.rule.experiments:,}",
-                f"{it.users:,}",
-                it.rule.to_digits(2),
-                str(it.z_test),
-            )
-            for it in outcomes
-        ],
+HEADING = ("users are allotted by", "rates", "tests", "looks", "the rule", "z-test")
+
+
+def line(outcome: Outcome) -> tuple[str, ...]:
+    """The outcome in the table's columns."""
+    return (
+        outcome.name,
+        _rates(outcome.arms),
+        f"{outcome.rule.experiments:,}",
+        f"{outcome.users:,}",
+        outcome.rule.to_digits(3),
+        str(outcome.z_test),
     )
 
 
@@ -298,13 +295,14 @@ def main(
 ) -> None:
     """Simulate tests of equal arms, and print how often a winner was declared."""
     out = console(json_file)
+    out.print("\n".join(markdown_table(HEADING, ())))
     outcomes = []
     with progress_bars(out) as report:
         for place, row in enumerate(ROWS):
-            phase = f"{row.name}, {_rates(row.arms)}"
-            progress = partial(report, phase)
+            progress = partial(report, f"{row.name}, {_rates(row.arms)}")
             outcomes.append(run(row, users, experiments, (seed, place), progress))
-    out.print("\n".join(table(outcomes)))
+            # Each as soon as it is known: all of them take long.
+            out.print(markdown_table(line(outcomes[-1]), ())[0])
     write_json(json.dumps([asdict(it) for it in outcomes], indent=2), json_file)
 
 
