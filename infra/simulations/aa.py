@@ -274,7 +274,7 @@ def line(outcome: Outcome) -> tuple[str, ...]:
         _rates(outcome.arms),
         f"{outcome.rule.experiments:,}",
         f"{outcome.users:,}",
-        outcome.rule.to_digits(3),
+        outcome.rule.to_digits(2),
         str(outcome.z_test),
     )
 
