@@ -7,11 +7,20 @@ from uuid import uuid4
 
 from segue.adapters.positions import digest_at, position_of
 from segue.domain.errors import BundleMissing, UserErased
-from segue.domain.events import Event
+from segue.domain.events import Event, distinct
 from segue.domain.times import Window
 from segue.domain.users import User
 from segue.experiments.epoch import Epoch, EpochId
-from segue.experiments.records import Exposure, Pending, Record, RecordPage, Result, user_hash
+from segue.experiments.layers import Layer
+from segue.experiments.records import (
+    Exposure,
+    Impression,
+    Pending,
+    Record,
+    RecordPage,
+    Result,
+    user_hash,
+)
 from segue.experiments.tally import Tally
 from segue.models.bundle import Bundle
 from segue.ports import Archived, Refused
@@ -29,26 +38,27 @@ class FixedClock:
 
 @dataclass
 class MemorySessionStore:
-    stored: set[Event] = field(default_factory=set)
+    stored: dict[tuple[object, ...], Event] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
     def events(self, user_id: str, window: Window) -> list[Event]:
-        return [e for e in self.stored if e.user_id == user_id and e.time in window]
+        return [e for e in self.stored.values() if e.user_id == user_id and e.time in window]
 
     def has_events(self, user_id: str) -> bool:
-        return any(event.user_id == user_id for event in self.stored)
+        return any(event.user_id == user_id for event in self.stored.values())
 
     def put(self, events: Iterable[Event]) -> None:
-        self.stored.update(events)
+        self.stored |= {event.identity: event for event in events}
 
     def append(self, events: Iterable[Event]) -> int:
         with self._lock:
-            new = set(events) - self.stored
+            found = {event.identity: event for event in distinct(events)}
+            new = {identity: it for identity, it in found.items() if identity not in self.stored}
             self.stored |= new
             return len(new)
 
     def delete(self, user_id: str) -> None:
-        self.stored = {event for event in self.stored if event.user_id != user_id}
+        self.stored = {key: it for key, it in self.stored.items() if it.user_id != user_id}
 
 
 @dataclass
@@ -113,7 +123,10 @@ class MemoryModelStore:
 
 @dataclass
 class MemoryExperimentStore:
+    """Of each experiment, and of each layer, every version; the last is the one that stands."""
+
     epochs: dict[str, list[Epoch]] = field(default_factory=dict)
+    changes: dict[str, list[Layer]] = field(default_factory=dict)
 
     def running(self, name: str) -> tuple[Epoch, str] | None:
         epochs = self.epochs.get(name)
@@ -132,6 +145,23 @@ class MemoryExperimentStore:
     def epoch(self, name: str, number: int) -> Epoch | None:
         found = [it for it in self.epochs.get(name, ()) if it.number == number]
         return found[-1] if found else None
+
+    def versions(self, name: str) -> list[Epoch]:
+        return [*self.epochs.get(name, ())]
+
+    def layers(self) -> list[tuple[Layer, str]]:
+        return [found for name in sorted(self.changes) if (found := self.layer(name))]
+
+    def layer(self, name: str) -> tuple[Layer, str] | None:
+        layers = self.changes.get(name)
+        return (layers[-1], f'"{len(layers)}"') if layers else None
+
+    def save_layer(self, layer: Layer, replaces: str | None) -> bool:
+        found = self.layer(layer.name)
+        if (found[1] if found else None) != replaces:
+            return False
+        self.changes.setdefault(layer.name, []).append(layer)
+        return True
 
 
 @dataclass
@@ -171,13 +201,25 @@ class MemoryResultStore:
             self.results[epoch, user_id] = result
             return result
 
+    def show(self, epoch: EpochId, pending: Pending, impression: Impression) -> Result | None:
+        user_id = pending.exposure.user_id
+        with self._lock:
+            found = self.find(epoch, user_id)
+            if found is None or found.exposure != pending.exposure:
+                return None
+            if isinstance(found, Pending):
+                found = replace(found, later=(*found.later, impression))
+                self.results[epoch, user_id] = found
+            return found
+
     def settle(self, epoch: EpochId, record: Record) -> Record | None:
         with self._lock:
             found = self.find(epoch, record.exposure.user_id)
             if found is None or found.exposure != record.exposure:
                 return None
             if isinstance(found, Pending):
-                found = self.results[epoch, record.exposure.user_id] = record
+                found = replace(record, later=found.later)
+                self.results[epoch, record.exposure.user_id] = found
             return found
 
     def due(self, now: int) -> Iterator[Sequence[tuple[EpochId, Pending]]]:

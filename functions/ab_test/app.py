@@ -8,15 +8,23 @@ from segue import bootstrap
 from segue.api.app import create_app, create_handler
 from segue.api.experiments import (
     ExperimentsAnswer,
+    LayerBody,
+    LayersAnswer,
+    StopQuery,
+    caller,
+    experiment_answer,
     experiment_row,
+    layer_row,
     parse_experiment,
     parse_experiment_name,
     parse_results,
+    parse_save,
     parse_test,
+    plan_answer,
     results_response,
     test_response,
 )
-from segue.api.http import json_response, read_user_id
+from segue.api.http import json_response, read_body, read_query, read_segment, read_user_id
 from segue.api.recommendations import live_answer, parse_live
 from segue.api.telemetry import observe_outcome, observe_shown
 from segue.experiments.records import Pending
@@ -25,6 +33,7 @@ app = create_app()
 experiments = bootstrap.experiments()
 live = bootstrap.live()
 epochs = bootstrap.epochs()
+layers = bootstrap.layers()
 bootstrap.snapshot_models()
 
 
@@ -50,7 +59,7 @@ def results() -> Response[str]:
 
 @app.delete("/ab_test/results")
 def clear() -> Response[str]:
-    experiments.clear(parse_experiment_name(app.current_event))
+    experiments.clear(parse_experiment_name(app.current_event), caller(app.current_event))
     return Response(204)
 
 
@@ -68,11 +77,40 @@ def list_experiments() -> Response[str]:
     return json_response(ExperimentsAnswer([experiment_row(*each) for each in epochs.all()]))
 
 
+@app.get("/experiments/<name>")
+def experiment(name: str) -> Response[str]:
+    found, tag, versions = epochs.history(read_segment(name, "name"))
+    return json_response(experiment_answer(found, tag, versions), headers={"ETag": tag})
+
+
 @app.put("/experiments/<name>")
 def save(name: str) -> Response[str]:
-    saved = epochs.save(*parse_experiment(name, app.current_event))
+    saved = epochs.save(*parse_save(name, app.current_event), caller(app.current_event))
     row = experiment_row(saved.epoch, saved.tag)
     return json_response(row, 201 if saved.created else 200, headers={"ETag": saved.tag})
+
+
+@app.post("/experiments/<name>/dry_run")
+def plan(name: str) -> Response[str]:
+    return json_response(plan_answer(epochs.plan(parse_experiment(name, app.current_event))))
+
+
+@app.delete("/experiments/<name>")
+def stop(name: str) -> Response[str]:
+    archive = read_query(app.current_event, StopQuery).archive
+    epochs.stop(read_segment(name, "name"), archive=archive, by=caller(app.current_event))
+    return Response(204)
+
+
+@app.get("/layers")
+def list_layers() -> Response[str]:
+    return json_response(LayersAnswer([layer_row(layer) for layer in layers.all()]))
+
+
+@app.put("/layers/<name>")
+def hold_out(name: str) -> Response[str]:
+    body = read_body(app.current_event, LayerBody)
+    return json_response(layer_row(layers.hold_out(read_segment(name, "name"), body.holdout)))
 
 
 lambda_handler = create_handler(app)

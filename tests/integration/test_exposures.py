@@ -22,7 +22,7 @@ from segue.adapters.exposures import DynamoResultStore
 from segue.domain.errors import StoreUnavailable, UnknownPosition, UserErased
 from segue.domain.times import DAY
 from segue.experiments.epoch import EpochId, Side
-from segue.experiments.records import Exposure, Pending, Record, Result, user_hash
+from segue.experiments.records import Exposure, Impression, Pending, Record, Result, user_hash
 from segue.ports import ResultStore
 from tests.integration.conftest import Aws, resources
 
@@ -46,6 +46,11 @@ once = pytest.mark.parametrize("results", ["moto"], indirect=True)
 
 def store_on(aws: Aws) -> DynamoResultStore:
     return DynamoResultStore(aws.dynamodb, aws.names["ExposuresTable"])
+
+
+def random_id(place: int) -> str:
+    """As services make them: of letters and digits, which nothing compresses."""
+    return "".join(Random(place).choices(ascii_letters + digits, k=22))
 
 
 def exposure(user: str, *tracks: str, created_at: int = NOW) -> Exposure:
@@ -205,6 +210,67 @@ any_result = st.builds(Pending, any_exposure, times) | st.builds(
     st.dictionaries(texts, st.integers(0, 20), max_size=3),
     st.dictionaries(texts, numbers, max_size=3),
 )
+
+
+impressions = st.builds(
+    Impression,
+    times,
+    st.lists(texts, max_size=9).map(tuple),
+    st.lists(texts, max_size=9).map(tuple),
+)
+
+
+class TestFurtherLists:
+    LATER = Impression(NOW + 5, ("u", "t"))
+
+    def test_stand_beside_the_first_and_stay_when_it_is_settled(self, results: ResultStore) -> None:
+        results.add(EPOCH, pending("1"))
+        shown = replace(pending("1"), later=(self.LATER,))
+        for _ in range(2):
+            assert results.show(EPOCH, pending("1"), self.LATER) == shown
+        assert results.find(EPOCH, "1") == shown
+        assert due(results, NOW + DAY) == [(EPOCH, shown)]
+        settled = replace(record("1"), later=(self.LATER,), positions=(2, 3), reported=(3,))
+        assert results.settle(EPOCH, settled) == settled == results.find(EPOCH, "1")
+
+    def test_are_refused_once_it_is_settled(self, results: ResultStore) -> None:
+        results.add(EPOCH, record("1"))
+        assert results.show(EPOCH, pending("1"), self.LATER) == record("1")
+        assert results.find(EPOCH, "1") == record("1")
+
+    def test_are_refused_once_the_user_was_erased(self, results: ResultStore) -> None:
+        assert results.show(EPOCH, pending("1"), self.LATER) is None
+        results.add(EPOCH, pending("1"))
+        results.seal(EPOCH, "1")
+        assert results.show(EPOCH, pending("1"), self.LATER) is None
+        assert results.find(EPOCH, "1") is None
+
+    def test_are_not_put_beside_another_exposure(self, results: ResultStore) -> None:
+        results.add(EPOCH, pending("1", "a"))
+        assert results.show(EPOCH, pending("1", "b"), self.LATER) is None
+        assert results.find(EPOCH, "1") == pending("1", "a")
+
+    @once
+    @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(first=any_exposure, later=impressions)
+    def test_come_back_as_they_went(
+        self, results: ResultStore, first: Exposure, later: Impression
+    ) -> None:
+        epoch, made = EpochId(uuid4().hex, 1, Side.LIVE), Pending(first, NOW)
+        results.add(epoch, made)
+        shown = replace(made, later=(later,))
+        assert results.show(epoch, made, later) == shown == results.find(epoch, first.user_id)
+
+    @on_moto
+    def test_take_one_request_and_little_room_where_they_are_much_the_same(self, aws: Aws) -> None:
+        results, tracks = store_on(aws), [random_id(place) for place in range(21)]
+        made = pending("1", *tracks[:20])
+        results.add(EPOCH, made)
+        before = size_of(raw(aws, "1"))
+        with requests(aws) as asked:
+            results.show(EPOCH, made, Impression(NOW + 5, (*tracks[1:20], tracks[20])))
+        assert asked == {"UpdateItem": 1}
+        assert size_of(raw(aws, "1")) - before < 100
 
 
 class TestErasure:
@@ -568,8 +634,17 @@ class Model:
             return None
         if isinstance(there, Record):
             return there
-        self.stored[user] = outcome
+        self.stored[user] = replace(outcome, later=there.later)
         return outcome
+
+    def show(self, shown: Pending, impression: Impression) -> Result | None:
+        user = shown.exposure.user_id
+        there = self.stored.get(user)
+        if there is None or there.exposure != shown.exposure:
+            return None
+        if isinstance(there, Pending) and impression not in there.later:
+            there = self.stored[user] = replace(there, later=(*there.later, impression))
+        return there
 
     def note(self, outcome: Record, batch: int) -> None:
         user = outcome.exposure.user_id
@@ -602,7 +677,7 @@ class Model:
 
 Call = tuple[str, str, str, int]
 calls = st.tuples(
-    st.sampled_from(["add", "add a record", "settle", "note", "seal", "forget"]),
+    st.sampled_from(["add", "add a record", "show", "settle", "note", "seal", "forget"]),
     st.sampled_from("123"),
     st.sampled_from("ab"),
     st.integers(1, 9),
@@ -615,6 +690,9 @@ def check(results: ResultStore, model: Model, epoch: EpochId, call: Call) -> Non
     if name == "settle":
         outcome = record(user, track)
         assert results.settle(epoch, outcome) == model.settle(outcome)
+    elif name == "show":
+        shown, impression = pending(user, track), Impression(NOW + batch, ("a", "later"))
+        assert results.show(epoch, shown, impression) == model.show(shown, impression)
     elif name == "note":
         outcome = record(user, track)
         results.note_archived(epoch, [outcome], batch)
@@ -661,10 +739,14 @@ class TestWhatAwsMayDo:
     def test_a_write_whose_answer_was_lost_is_found_by_the_next_try(
         self, aws: Aws, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        results = store_on(aws)
+        results, later = store_on(aws), Impression(NOW + 5, ("t", "u"))
         for call, answer in (
             (lambda: results.add(EPOCH, pending("1")), pending("1")),
-            (lambda: results.settle(EPOCH, record("1")), record("1")),
+            (
+                lambda: results.show(EPOCH, pending("1"), later),
+                replace(pending("1"), later=(later,)),
+            ),
+            (lambda: results.settle(EPOCH, record("1")), replace(record("1"), later=(later,))),
             (lambda: note(results, ["1"], 5), None),
             (lambda: results.seal(EPOCH, "1"), 5),
             (lambda: results.forget(EPOCH, "1"), None),
@@ -819,14 +901,13 @@ class TestWhatAwsMayDo:
 class TestCost:
     """A write of up to 1,024 bytes is one unit, a read of up to 4,096."""
 
-    # Ids as services make them: of random letters and digits, which nothing compresses.
     USER = "6f1c1f0e-8a55-4d0c-9c86-0b7a1a6f2e11"
     PLAIN = Exposure(
         USER,
         "A",
         "autoencoder",
         "20240901T101112Z-3fa8c1d2e4b5",
-        tuple("".join(Random(place).choices(ascii_letters + digits, k=22)) for place in range(20)),
+        tuple(random_id(place) for place in range(20)),
         NOW,
         NOW + 12_345,
         before=0.34782608695652173,
@@ -887,8 +968,9 @@ def size_of(item: dict[str, Any]) -> int:
     return sum(len(name) + _size(**value) for name, value in item.items())
 
 
-def _size(S: str = "", B: bytes = b"", N: str = "") -> int:  # noqa: N803
-    return len(S.encode()) + len(B) + (len(N) // 2 + 2 if N else 0)
+def _size(S: str = "", B: bytes = b"", N: str = "", L: list[Any] | None = None) -> int:  # noqa: N803
+    elements = 0 if L is None else 3 + sum(1 + _size(**it) for it in L)
+    return len(S.encode()) + len(B) + (len(N) // 2 + 2 if N else 0) + elements
 
 
 def repeat(aws: Aws, user: str, count: int) -> None:

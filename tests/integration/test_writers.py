@@ -14,6 +14,7 @@ from typing import TypeVar
 import pytest
 
 from infra.memory import MemoryModelStore
+from segue.adapters.clock import SystemClock
 from segue.domain.errors import StaleVersion
 from segue.experiments.epoch import EpochId, Side
 from segue.experiments.experiment import DEFAULT
@@ -21,6 +22,7 @@ from segue.experiments.records import Exposure, Pending, Record, Result
 from segue.models.bundle import Bundle
 from segue.ports import ResultStore
 from segue.services.epochs import ANY, Epochs
+from segue.services.layers import Layers
 from tests.integration.conftest import Aws, stores_on
 
 USERS = int(os.environ.get("SEGUE_WRITERS_USERS", "300"))
@@ -91,7 +93,10 @@ def test_each_user_has_one_result_and_all_of_their_writers_were_answered_with_it
 
 
 def test_one_of_many_creates_an_experiment_that_must_not_be_there(aws: Aws, bundle: Bundle) -> None:
-    epochs = Epochs(MemoryModelStore(bundle), stores_on(aws).experiments)
+    stores = stores_on(aws)
+    layers = Layers(stores.experiments)
+    models = MemoryModelStore(bundle)
+    epochs = Epochs(models, stores.experiments, stores.archive, layers, SystemClock())
     wanted = replace(DEFAULT, name="spring")
 
     def created(_: int) -> bool:

@@ -36,6 +36,7 @@ from segue.services.epochs import Epochs
 from segue.services.experiment import Experiments
 from segue.services.exposure import Exposer
 from segue.services.ingest import Ingest
+from segue.services.layers import Layers
 from segue.services.live import Live
 from segue.services.maintenance import Maintenance
 from segue.services.privacy import Privacy
@@ -84,7 +85,10 @@ class World:
         self.catalogue_tracks = Tracks(self.models, self.availability)
         self.ingest = Ingest(self.sessions, self.users, self.clock, self.catalogue, self.cutoff)
         self.privacy = Privacy(self.sessions, self.users, self.results, self.archive)
-        self.epochs = Epochs(self.models, self.stored_experiments)
+        self.layers = Layers(self.stored_experiments)
+        self.epochs = Epochs(
+            self.models, self.stored_experiments, self.archive, self.layers, self.clock
+        )
         self.exposer = Exposer(
             self.recommender, self.sessions, self.users, self.archive, self.clock
         )
@@ -111,7 +115,6 @@ class World:
             self.epochs,
             self.exposer,
             self.recommender,
-            self.availability,
             self.models,
             self.results,
             self.clock,
@@ -253,7 +256,7 @@ def pages(monkeypatch: pytest.MonkeyPatch) -> Function:
 def ab_test(world: World, monkeypatch: pytest.MonkeyPatch) -> Function:
     """functions/ab_test over the world."""
     function = load_function("ab_test", monkeypatch)
-    for name in ("experiments", "live", "epochs"):
+    for name in ("experiments", "live", "epochs", "layers"):
         monkeypatch.setattr(function.module, name, getattr(world, name))
     return function
 

@@ -14,7 +14,7 @@ from segue.experiments.bandit import EXPLORED, propensities
 from segue.experiments.epoch import Epoch
 from segue.experiments.experiment import DEFAULT
 from segue.experiments.interleaving import team_draft
-from segue.experiments.records import Exposure, Record, recommendation_id
+from segue.experiments.records import Exposure, Impression, Record
 
 tracks = st.lists(st.integers(0, 30).map(str), max_size=20, unique=True)
 
@@ -113,7 +113,9 @@ def test_the_live_side_is_assigned_independently_of_the_replay() -> None:
 
 
 def test_a_recommendation_id_is_the_same_everywhere() -> None:
-    assert recommendation_id("default:1", "42") == "5660314ddfc082ae49e06ad00c1b2823"
+    impression = Impression(1_662_000_000_000, ("t1", "t2"))
+    assert impression.id("default:1", "42") == "6d4783112646fc2591a8121b5c1627bd"
+    assert impression.id("default:1", "43") != impression.id("default:1", "42")
 
 
 @pytest.mark.parametrize(

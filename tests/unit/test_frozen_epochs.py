@@ -13,6 +13,7 @@ from segue.ports import Refused
 from segue.services.recommend import Query
 from tests.unit.conftest import Function, World
 from tests.unit.test_experiments import arm
+from tests.unit.test_experiments import put as put_any
 from tests.variants import variant
 
 USERS = range(1, 9)
@@ -31,10 +32,9 @@ def listeners(world: World) -> None:
         world.play(str(user), world.tracks(10 * user, 10 * user + 10), session=f"s{user}")
 
 
-def put(function: Function) -> Any:
-    status, _, row = function.call("PUT", "/experiments/default", {"arms": POPULARITY})
-    assert status < 300, row
-    return row
+def put(function: Function, **fields: Any) -> None:
+    status, _ = put_any(function, "/experiments/default", arms=POPULARITY, **fields)
+    assert status < 300
 
 
 def perform(function: Function, user: int) -> tuple[int, Any]:
@@ -85,7 +85,7 @@ def test_the_next_epoch_is_of_the_active_bundle_though_it_was_not_noticed_yet(
     activate(world, another)
     assert world.models.current().version == world.bundle.version
     if begin == "PUT":
-        put(ab_test)
+        put(ab_test, k=20)
     else:
         ab_test.call("DELETE", "/ab_test/results")
     running = world.epochs.running()

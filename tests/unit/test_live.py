@@ -8,7 +8,7 @@ import pytest
 from segue.domain.times import DAY
 from segue.experiments.assignment import assign
 from segue.experiments.bandit import EXPLORED
-from segue.experiments.records import Pending, Record
+from segue.experiments.records import Impression, Pending, Record
 from segue.models.classifier import Classifier
 from segue.services.live import Live
 from segue.services.recommend import Query
@@ -52,18 +52,67 @@ def test_shows_what_the_arms_model_recommends_now(ab_test: Function, world: Worl
         assert shown["tracks"] == list(world.recommender.recommend(query).tracks)
 
 
-def test_the_first_answer_stands_until_its_window_has_passed(
-    ab_test: Function, world: World
-) -> None:
+def test_each_request_recommends_anew_by_the_same_arm(ab_test: Function, world: World) -> None:
     first = show(ab_test, k="7")
     world.play("1", world.tracks(300, 320), days=2, session="later")
     world.clock.time += 30 * DAY - 1
-    assert show(ab_test, k="9") == first
-    world.clock.time += 1
+    following = show(ab_test, k="9")
+    model = world.epochs.running().live.experiment.arms[first["group"] == "B"].model_id
+    fresh = world.recommender.recommend(Query("1", model, k=9, as_of=world.clock.time))
+    assert following["tracks"] == list(fresh.tracks) != first["tracks"]
+    assert following["settles_at"] == first["settles_at"]
+    assert following["recommendation_id"] not in (None, first["recommendation_id"])
+
+
+def test_after_the_window_lists_are_no_part_of_the_experiment(
+    ab_test: Function, world: World
+) -> None:
+    first = show(ab_test, k="7")
+    world.clock.time += 30 * DAY
     following = show(ab_test, k="9")
     assert len(following["tracks"]) == 9
     assert following["group"] == first["group"]
     assert following["recommendation_id"] is following["settles_at"] is None
+
+
+def test_all_lists_that_were_shown_are_remembered_and_the_same_one_once(
+    ab_test: Function, world: World
+) -> None:
+    shown = [show(ab_test, k=k) for k in ("7", "9", "7", "9")]
+    assert len({it["recommendation_id"] for it in shown}) == 2
+    (pending,) = world.results.results.values()
+    assert [len(it.tracks) for it in pending.impressions] == [7, 9]
+
+
+def test_a_list_that_there_is_no_room_for_is_shown_all_the_same(
+    ab_test: Function, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("segue.experiments.records.MOST_TRACKS", 20)
+    for k in ("7", "9"):
+        assert show(ab_test, k=k)["recommendation_id"]
+    full = show(ab_test, k="8")
+    assert len(full["tracks"]) == 8
+    assert full["recommendation_id"] is None
+    assert show(ab_test, k="9")["recommendation_id"], "that one is there already"
+
+
+def test_a_user_who_is_erased_while_a_list_is_made_begins_anew(
+    ab_test: Function, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    show(ab_test, k="7")
+    another = world.exposer.another
+
+    def erased_meanwhile(*arguments: Any) -> Impression:
+        monkeypatch.setattr(world.exposer, "another", another)
+        made = another(*arguments)
+        world.privacy.erase("1")
+        world.join("1")
+        return made
+
+    monkeypatch.setattr(world.exposer, "another", erased_meanwhile)
+    shown = show(ab_test, k="9")
+    (pending,) = world.results.results.values()
+    assert [list(it.tracks) for it in pending.impressions] == [shown["tracks"]]
 
 
 def test_the_exposure_is_recorded_as_of_now_and_once(ab_test: Function, world: World) -> None:
@@ -94,14 +143,13 @@ def test_in_a_demonstration_now_is_the_moment_it_is_set_to(world: World) -> None
         world.epochs,
         world.exposer,
         world.recommender,
-        world.availability,
         world.models,
         world.results,
         world.clock,
         world.cutoff,
     )
     shown = live.recommend("1")
-    assert shown.exposure.as_of == world.cutoff
+    assert shown.impression.shown_at == world.cutoff
     world.clock.time += 900 * DAY
     assert live.recommend("1") == shown
 
@@ -179,7 +227,7 @@ def test_a_model_that_fails_counts_against_its_arm_and_is_asked_again(
         assert ab_test.call("GET", path)[0] == 500
     shown = show(ab_test, user)
     assert shown["tracks"]
-    assert shown["recommendation_id"] is None
+    assert shown["recommendation_id"], "what is played of it counts"
     (exposure,) = world.results.exposed.values()
     assert exposure.error
     assert exposure.tracks == ()
@@ -191,7 +239,6 @@ def test_other_models_than_the_epochs_are_shown_and_not_recorded(
     show(ab_test, 1)
     monkeypatch.setattr(type(world.bundle), "version", "another")
     assert show(ab_test, 2)["recommendation_id"] is None
-    assert show(ab_test, 1)["recommendation_id"], "what was recorded stays"
     assert len(world.results.exposed) == 1
 
 

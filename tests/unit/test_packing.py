@@ -15,13 +15,15 @@ from segue.adapters.packing import (
     sort_key,
     unpack,
 )
-from segue.domain.events import Event, EventType
+from segue.domain.events import Event, EventType, distinct
 from segue.domain.times import LATEST, format_time
 
 ids = st.text(min_size=1, max_size=5)
 moments = st.integers(0, 3 * MAX_SPAN) | st.integers(0, LATEST - 1)
+lists = st.sampled_from(["0" * 32, "1" * 32]) | st.none()
 events = st.lists(
-    st.builds(Event, ids, ids, moments, st.sampled_from(EventType), ids | st.none()), max_size=40
+    st.builds(Event, ids, ids, moments, st.sampled_from(EventType), ids | st.none(), lists),
+    max_size=40,
 )
 
 
@@ -29,7 +31,7 @@ events = st.lists(
 def test_items_hold_every_event_once_and_keep_their_bounds(given_events: list[Event]) -> None:
     grouped = list(items(given_events))
     found = [event for item in grouped for event in item]
-    assert sorted(map(repr, found)) == sorted(map(repr, set(given_events)))
+    assert sorted(map(repr, found)) == sorted(map(repr, distinct(given_events)))
     keys = [(item[0].user_id, sort_key(item[0].time, item[0].session_id)) for item in grouped]
     assert len(set(keys)) == len(keys)
     for item in grouped:
@@ -44,6 +46,18 @@ def test_what_is_packed_comes_back(given_events: list[Event]) -> None:
         session_id = session_id_of(sort_key(first.time, first.session_id))
         assert session_id == first.session_id
         assert unpack(first.user_id, session_id, pack(item)) == item
+
+
+def test_an_event_that_comes_again_keeps_the_list_that_it_was_chosen_from() -> None:
+    bare = Event("u", "s", 5, EventType.PLAY, "t")
+    chosen = bare._replace(recommendation_id="0" * 32)
+    assert distinct([bare, chosen, bare]) == [chosen]
+
+
+def test_the_id_of_a_list_takes_its_room_once() -> None:
+    bare = [Event("u", "s", time, EventType.PLAY, "t") for time in range(20)]
+    chosen = [event._replace(recommendation_id="0" * 32) for event in bare]
+    assert len(pack(chosen)) < len(pack(bare)) + 60
 
 
 @given(st.lists(st.integers(0, LATEST - 1)))
@@ -66,12 +80,15 @@ def test_growing_items_hold_every_event_and_keep_their_bounds(
     """Of one user, whose id is not in the keys: stored as a table would store them."""
     stored: dict[str, Growing] = {}
     expected: set[Event] = set()
+    known: set[tuple[object, ...]] = set()
     for batch in [first, *later]:
-        new = {event._replace(user_id="u") for event in batch} - expected
+        theirs = distinct(event._replace(user_id="u") for event in batch)
+        new = [event for event in theirs if event.identity not in known]
         for item in grow(new, stored):
-            assert item.events > (stored[item.key].events if item.key in stored else set())
+            assert set(item.events) > set(stored[item.key].events if item.key in stored else ())
             stored[item.key] = item
-        expected |= new
+        expected |= {*new}
+        known |= {event.identity for event in new}
     found = [event for item in stored.values() for event in item.events]
     assert sorted(map(repr, found)) == sorted(map(repr, expected))
     for key, item in stored.items():

@@ -68,7 +68,7 @@ def test_an_erasure_leaves_nothing_of_the_user_and_all_of_the_others(
 ) -> None:
     assert events.call("DELETE", "/users/1")[::2] == (204, None)
     assert events.call("GET", "/users/1/export")[0] == 404
-    assert {event.user_id for event in world.sessions.stored} == {"2"}
+    assert {event.user_id for event in world.sessions.stored.values()} == {"2"}
     assert set(world.users.users) == {"2"}
     assert {user for _, user in world.results.results} == {"2"}
 

@@ -104,7 +104,8 @@ class Prediction(TrackList, frozen=True):
 class Recommendation(TrackList, frozen=True):
     """What a listener is shown, and by which arm of which experiment.
 
-    ``recommendation_id`` and ``settles_at`` are None where the list is no part of the experiment.
+    ``recommendation_id`` names the list, for the events of what is played from it. It and
+    ``settles_at`` are None where the list is no part of the experiment.
     """
 
     recommendation_id: str | None
@@ -157,6 +158,7 @@ class Event(Struct, frozen=True, omit_defaults=True):
     """A listening event. To send one, leave out ``user_id``: the call says whose it is.
 
     ``event_type``: PLAY, SKIP, LIKE, ADVERTISEMENT or BUY_PREMIUM; the last two are of no track.
+    ``recommendation_id``: of the list that the track was chosen from, if it was.
     """
 
     session_id: int | str
@@ -164,6 +166,7 @@ class Event(Struct, frozen=True, omit_defaults=True):
     track_id: str | None
     event_type: str
     user_id: int | str | None = None
+    recommendation_id: str | None = None
 
 
 class Events(Struct, frozen=True):
@@ -200,6 +203,13 @@ class Receipt(Struct, frozen=True):
     rejections: list[Remark]
 
 
+class Impression(Struct, frozen=True):
+    """A list that a user was shown."""
+
+    shown_at: datetime
+    tracks: list[str]
+
+
 class HeldOutcome(Struct, frozen=True):
     """What came of an exposure. ``settled_at`` is in milliseconds since 1970 UTC."""
 
@@ -207,6 +217,8 @@ class HeldOutcome(Struct, frozen=True):
     settled_at: int
     credits: dict[str, int]
     figures: dict[str, float]
+    positions: list[int]
+    reported: list[int]
 
 
 class Held(Struct, frozen=True):
@@ -216,6 +228,7 @@ class Held(Struct, frozen=True):
     side: str
     epoch: int
     exposure: dict[str, Any]
+    later: list[Impression]
     outcome: HeldOutcome | None
 
 
@@ -246,7 +259,9 @@ class AbTestOutcome(Struct, frozen=True):
 
 
 class Result(Struct, frozen=True):
-    """One user's result of an A/B test."""
+    """One user's result of an A/B test. ``tracks``: the list that the user was shown first, before
+    those in ``later``; ``positions``: where in them the tracks stood that were fully played.
+    """
 
     created_at: datetime
     user_id: int | str
@@ -260,6 +275,8 @@ class Result(Struct, frozen=True):
     error: str | None
     credits: dict[str, int] | None
     propensities: dict[str, float] | None
+    later: list[Impression]
+    positions: list[int]
 
 
 class Results(Struct, frozen=True):
@@ -302,10 +319,61 @@ class Experiment(Struct, frozen=True):
     k: int | None
     mode: str
     guardrails: list[Guardrail]
+    description: str
+    owner: str
+    traffic: float
+    layer: str | None
+    state: str
+    shipped: str | None
     epoch: int
     salt: str
     bundle: str
     etag: str
+
+
+class ExperimentChange(Struct, frozen=True):
+    """A change of an experiment: when, by whom, and of which fields. ``figures``: of each side of
+    the epoch before, each group's successes and users."""
+
+    at: datetime
+    by: str
+    epoch: int
+    changed: list[str]
+    figures: dict[str, dict[str, tuple[int, int]]]
+
+
+class ExperimentWithLog(Experiment, frozen=True):
+    """An experiment, and how it came to be so, the latest change foremost."""
+
+    log: list[ExperimentChange]
+
+
+class ExperimentPlan(Struct, frozen=True):
+    """What a change would do. ``users``: who have an outcome in the epoch that runs; ``moved``: the
+    share of users who would be in another group, and ``users_moved``, so many of those."""
+
+    creates: bool
+    begins_epoch: bool
+    epoch: int
+    changed: list[str]
+    users: int
+    moved: float
+    users_moved: int
+
+
+class Layer(Struct, frozen=True):
+    """Experiments that share no user, each with its share of all; ``holdout`` is in none."""
+
+    name: str
+    holdout: float
+    free: float
+    experiments: dict[str, float]
+
+
+class Layers(Struct, frozen=True):
+    """Every layer."""
+
+    layers: list[Layer]
 
 
 class Experiments(Struct, frozen=True):

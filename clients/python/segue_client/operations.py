@@ -24,11 +24,15 @@ from segue_client.models import (
     Event,
     Events,
     Experiment,
+    ExperimentPlan,
     Experiments,
+    ExperimentWithLog,
     Export,
     Genres,
     Guardrail,
     Health,
+    Layer,
+    Layers,
     Prediction,
     Profile,
     Receipt,
@@ -324,18 +328,81 @@ def save_experiment(
     k: int | None = None,
     mode: Literal["fixed", "interleave", "thompson"] | None = None,
     guardrails: Sequence[Guardrail] | None = None,
+    description: str | None = None,
+    owner: str | None = None,
+    traffic: float | None = None,
+    layer: str | None = None,
     if_match: str | None = None,
     if_none_match: str | None = None,
 ) -> Call[Experiment]:
     """Make an experiment, or change one; the first arm is the control.
 
-    ``if_match``: the etag of the version to change. ``if_none_match``: ``*`` where there must be
-    none yet. Raises PreconditionFailed where that is not so.
+    ``if_match``: the etag of the version to change, needed to change one. ``if_none_match``: ``*``
+    where there must be none yet. Raises PreconditionFailed where that is not so.
     """
-    body = _given(arms=arms, window_days=window_days, k=k, mode=mode, guardrails=guardrails)
+    body = _given(
+        arms=arms,
+        window_days=window_days,
+        k=k,
+        mode=mode,
+        guardrails=guardrails,
+        description=description,
+        owner=owner,
+        traffic=traffic,
+        layer=layer,
+    )
     headers = _given(**{"If-Match": if_match, "If-None-Match": if_none_match})
     path = _path("experiments", name)
     return Call("PUT", path, Experiment, body=body, headers=headers)
+
+
+def plan_experiment(
+    name: str,
+    arms: Sequence[Arm],
+    *,
+    window_days: int | None = None,
+    k: int | None = None,
+    mode: Literal["fixed", "interleave", "thompson"] | None = None,
+    guardrails: Sequence[Guardrail] | None = None,
+    description: str | None = None,
+    owner: str | None = None,
+    traffic: float | None = None,
+    layer: str | None = None,
+) -> Call[ExperimentPlan]:
+    """What ``save_experiment`` would change, and how many users it would move."""
+    body = save_experiment(
+        name,
+        arms,
+        window_days=window_days,
+        k=k,
+        mode=mode,
+        guardrails=guardrails,
+        description=description,
+        owner=owner,
+        traffic=traffic,
+        layer=layer,
+    ).body
+    return Call("POST", _path("experiments", name, "dry_run"), ExperimentPlan, body=body)
+
+
+def experiment(name: str) -> Call[ExperimentWithLog]:
+    """An experiment, and who changed what of it, the latest change foremost."""
+    return Call("GET", _path("experiments", name), ExperimentWithLog)
+
+
+def stop_experiment(name: str, *, archive: bool | None = None) -> Call[None]:
+    """Assign nobody any more; what there is stays. ``archive``: for good."""
+    return Call("DELETE", _path("experiments", name), None, _given(archive=archive))
+
+
+def layers() -> Call[Layers]:
+    """Every layer: experiments that share no user, and users who are in none."""
+    return Call("GET", "/layers", Layers)
+
+
+def save_layer(name: str, *, holdout: float) -> Call[Layer]:
+    """Say how many of a layer's users are in no experiment."""
+    return Call("PUT", _path("layers", name), Layer, body={"holdout": holdout})
 
 
 def models() -> Call[Bundle]:

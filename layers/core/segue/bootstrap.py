@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from segue.services.epochs import Epochs
     from segue.services.experiment import Experiments
     from segue.services.exposure import Exposer
+    from segue.services.layers import Layers
     from segue.services.live import Live
     from segue.services.recommend import Recommender
     from segue.services.tracks import Tracks
@@ -86,7 +87,6 @@ def live() -> "Live":
         epochs(),
         _exposer(),
         recommender(),
-        _availability(),
         _models(),
         _results(),
         SystemClock(),
@@ -99,7 +99,15 @@ def epochs() -> "Epochs":
     """What ``functions/ab_test`` calls to list and change experiments."""
     from segue.services.epochs import Epochs
 
-    return Epochs(_models(), _experiments())
+    return Epochs(_models(), _experiments(), _archive(), layers(), SystemClock())
+
+
+@cache
+def layers() -> "Layers":
+    """What ``functions/ab_test`` calls to list layers, and to hold users out."""
+    from segue.services.layers import Layers
+
+    return Layers(_experiments())
 
 
 @cache

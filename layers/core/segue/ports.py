@@ -8,7 +8,8 @@ from segue.domain.events import Event
 from segue.domain.times import Window
 from segue.domain.users import User
 from segue.experiments.epoch import Epoch, EpochId
-from segue.experiments.records import Pending, Record, RecordPage, Result
+from segue.experiments.layers import Layer
+from segue.experiments.records import Impression, Pending, Record, RecordPage, Result
 from segue.experiments.tally import Tally
 
 # It brings ONNX Runtime along, which not every function has a use for.
@@ -135,7 +136,24 @@ class ExperimentStore(Protocol):
         ...
 
     def epoch(self, name: str, number: int) -> Epoch | None:
-        """An epoch that runs or ran; None where there was never any of that number."""
+        """An epoch that runs or ran, as it stood last; None where there was never any of that
+        number."""
+        ...
+
+    def versions(self, name: str) -> list[Epoch]:
+        """The experiment after every change, the latest ones of very many, in their order."""
+        ...
+
+    def layers(self) -> list[tuple[Layer, str]]:
+        """Every layer, with the tag of its version."""
+        ...
+
+    def layer(self, name: str) -> tuple[Layer, str] | None:
+        """The layer and the tag of its version; None where nobody has used it yet."""
+        ...
+
+    def save_layer(self, layer: Layer, replaces: str | None) -> bool:
+        """Store the layer if what is stored still bears the tag, as ``save`` does."""
         ...
 
 
@@ -154,6 +172,14 @@ class ResultStore(Protocol):
 
         ``erasure``: the last one of the user that was known before anything was read of them.
         Raises UserErased, and stores nothing, where there has been another since.
+        """
+        ...
+
+    def show(self, epoch: EpochId, pending: Pending, impression: Impression) -> Result | None:
+        """Remember another list that the user is shown, beside those of the pending exposure.
+
+        The user's result as it is then: without the list where it has been settled meanwhile; None
+        where the exposure is gone, as the user was erased.
         """
         ...
 

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from segue.adapters import packing
 from segue.adapters.aws import error_code, translated
 from segue.domain.errors import StoreUnavailable
-from segue.domain.events import Event
+from segue.domain.events import Event, distinct
 from segue.domain.times import LATEST, Window, format_time
 from segue.domain.users import User, attributes_from_json, attributes_to_json
 
@@ -42,11 +42,11 @@ class DynamoSessionStore:
 
     def events(self, user_id: str, window: Window) -> list[Event]:
         """One Query with BETWEEN; further pages only beyond a megabyte. Raises StoreUnavailable."""
-        events: set[Event] = set()
-        for item in self._items(user_id, window):
-            # A session may stand in several items, and an event of it in more than one.
-            events.update(_unpack(user_id, item))
-        return [event for event in events if event.time in window]
+        # A session may stand in several items, and an event of it in more than one.
+        stored = (
+            event for item in self._items(user_id, window) for event in _unpack(user_id, item)
+        )
+        return distinct(event for event in stored if event.time in window)
 
     def has_events(self, user_id: str) -> bool:
         """Whether there is any item of the user. Raises StoreUnavailable."""
@@ -71,9 +71,9 @@ class DynamoSessionStore:
 
         What was written then stays written, and is no obstacle to a second try.
         """
-        by_user: dict[str, set[Event]] = defaultdict(set)
-        for event in events:
-            by_user[event.user_id].add(event)
+        by_user: dict[str, list[Event]] = defaultdict(list)
+        for event in distinct(events):
+            by_user[event.user_id].append(event)
         return sum(self._append(user_id, theirs) for user_id, theirs in by_user.items())
 
     def delete(self, user_id: str) -> None:
@@ -88,30 +88,30 @@ class DynamoSessionStore:
         while batch := list(islice(requests, MAX_BATCH)):
             write_batch(self._client, self._table, batch)
 
-    def _append(self, user_id: str, missing: set[Event]) -> int:
+    def _append(self, user_id: str, events: Sequence[Event]) -> int:
         added = 0
         for attempt in range(_APPEND_TRIES):
-            growing, known = self._stored(user_id, missing)
-            missing -= known
-            for item in packing.grow(missing, growing):
+            growing, known = self._stored(user_id, events)
+            missing = {it.identity: it for it in events if it.identity not in known}
+            for item in packing.grow(missing.values(), growing):
                 if self._replace(user_id, item):
-                    added += len(missing & item.events)
-                    missing -= item.events
+                    written = [missing.pop(it.identity, None) for it in item.events]
+                    added += len(written) - written.count(None)
             if not missing:
                 return added
             time.sleep(random.uniform(0, 0.02 * 2 ** min(attempt, 4)))
         raise StoreUnavailable("Sessions: too many writers at once")
 
     def _stored(
-        self, user_id: str, events: set[Event]
-    ) -> tuple[dict[str, packing.Growing], set[Event]]:
-        """The growing items around the events, by key, and every event that is stored there."""
+        self, user_id: str, events: Sequence[Event]
+    ) -> tuple[dict[str, packing.Growing], set[tuple[object, ...]]]:
+        """The growing items around the events, by key, and the identity of all that is there."""
         times = [event.time for event in events]
         growing: dict[str, packing.Growing] = {}
-        known: set[Event] = set()
+        known: set[tuple[object, ...]] = set()
         for item in self._items(user_id, Window(min(times), max(times))):
-            found = frozenset(_unpack(user_id, item))
-            known |= found
+            found = tuple(_unpack(user_id, item))
+            known.update(event.identity for event in found)
             if "version" in item:
                 key = item["start"]["S"]
                 growing[key] = packing.Growing(key, item["version"]["S"], found)

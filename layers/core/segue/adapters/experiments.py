@@ -1,19 +1,32 @@
-"""Experiments in S3, each with the epoch that runs, and those that ran.
+"""Experiments in S3, each as it stands, and as it stood after every change; and layers.
 
 ::
 
-    ab/{experiment}/experiment.json     the epoch that runs; changed by compare-and-swap
-    ab/{experiment}/epochs/{n}.json     each one before it
+    ab/{experiment}/experiment.json                   as it stands; changed by compare-and-swap
+    ab/{experiment}/versions/{epoch}-{change}.json    each version before that
+    ab/.layers/{layer}.json                           changed by compare-and-swap
 
-An epoch is copied there before the next one takes its place. Whatever stops a change in between
-leaves a copy of the epoch that goes on running.
+A version is copied there before the next one takes its place. Whatever stops a change in between
+leaves a copy of the version that stays.
 """
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import msgspec
 
 from segue.adapters.objects import JSON, Objects
 from segue.domain.errors import StoreUnavailable
 from segue.experiments.epoch import Epoch
+from segue.experiments.layers import Layer
+
+# No experiment's name has a dot.
+_LAYERS = "ab/.layers/"
+_MOST_VERSIONS = 100
+_AT_ONCE = 8
+
+T = TypeVar("T")
 
 
 class S3ExperimentStore:
@@ -24,17 +37,17 @@ class S3ExperimentStore:
 
     def running(self, name: str) -> tuple[Epoch, str] | None:
         """One GetObject."""
-        return self._read(_running_key(name))
+        return self._read(_running_key(name), Epoch)
 
     def all_running(self) -> list[tuple[Epoch, str]]:
         """One listing, and one GetObject an experiment."""
         names = (folder.split("/")[1] for folder in self._objects.folders("ab/"))
-        # The dot is of a live side's archive: no experiment's name has one.
+        # The dot is of a live side's archive, or of the layers.
         found = (self.running(name) for name in names if "." not in name)
         return [each for each in found if each]
 
     def save(self, epoch: Epoch, replaces: str | None) -> bool:
-        """One PutObject; where it replaces an epoch, also a GetObject and another PutObject."""
+        """One PutObject; where it replaces a version, also a GetObject and another PutObject."""
         name = epoch.experiment.name
         if replaces is not None and not self._keep(name, replaces):
             return False
@@ -42,29 +55,64 @@ class S3ExperimentStore:
         return self._objects.swap(_running_key(name), body, JSON, replaces) is not None
 
     def epoch(self, name: str, number: int) -> Epoch | None:
-        """One GetObject, or two."""
+        """One GetObject, or two and one listing."""
         running = self.running(name)
         if running is None or running[0].number == number:
             return running[0] if running else None
-        found = self._read(_past_key(name, number))
+        past = self._keys(f"{_versions(name)}{number:06}-")
+        found = self._read(past[-1], Epoch) if past else None
         return found[0] if found else None
 
+    def versions(self, name: str) -> list[Epoch]:
+        """One listing, and up to a hundred GetObjects."""
+        running = self.running(name)
+        past = self._all(self._keys(_versions(name))[-_MOST_VERSIONS:])
+        return [*past, running[0]] if running else []
+
+    def layers(self) -> list[tuple[Layer, str]]:
+        """One listing, and one GetObject a layer."""
+        found = [self._read(key, Layer) for key in self._keys(_LAYERS)]
+        return [each for each in found if each]
+
+    def layer(self, name: str) -> tuple[Layer, str] | None:
+        """One GetObject."""
+        return self._read(f"{_LAYERS}{name}.json", Layer)
+
+    def save_layer(self, layer: Layer, replaces: str | None) -> bool:
+        """One PutObject."""
+        body = msgspec.json.encode(layer)
+        return self._objects.swap(f"{_LAYERS}{layer.name}.json", body, JSON, replaces) is not None
+
     def _keep(self, name: str, tag: str) -> bool:
-        """Copy the epoch that runs, of this version, to where it is found when it is over."""
+        """Copy the version that bears this tag to where it is found when it is no more."""
         running = self.running(name)
         if running is None or running[1] != tag:
             return False
         epoch = running[0]
-        self._objects.put(_past_key(name, epoch.number), msgspec.json.encode(epoch), JSON)
+        key = f"{_versions(name)}{epoch.number:06}-{epoch.change.number:06}.json"
+        self._objects.put(key, msgspec.json.encode(epoch), JSON)
         return True
 
-    def _read(self, key: str) -> tuple[Epoch, str] | None:
+    def _keys(self, prefix: str) -> list[str]:
+        keys: list[str] = []
+        more = True
+        while more:
+            entries, more = self._objects.listed(prefix, after=keys[-1] if keys else "")
+            keys += (entry.key for entry in entries)
+        return keys
+
+    def _all(self, keys: Sequence[str]) -> list[Epoch]:
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            found = pool.map(lambda key: self._read(key, Epoch), keys)
+            return [each[0] for each in found if each]
+
+    def _read(self, key: str, kind: type[T]) -> tuple[T, str] | None:
         found = self._objects.read(key)
         if found is None:
             return None
         body, tag = found
         try:
-            return msgspec.json.decode(body, type=Epoch), tag
+            return msgspec.json.decode(body, type=kind), tag
         except msgspec.DecodeError as error:
             raise StoreUnavailable(f"results: {key} cannot be read: {error}") from error
 
@@ -73,5 +121,5 @@ def _running_key(name: str) -> str:
     return f"ab/{name}/experiment.json"
 
 
-def _past_key(name: str, number: int) -> str:
-    return f"ab/{name}/epochs/{number}.json"
+def _versions(name: str) -> str:
+    return f"ab/{name}/versions/"

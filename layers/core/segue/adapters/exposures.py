@@ -6,6 +6,7 @@
     exposure          as compressed JSON; a sealed item has none
     digest            tells this exposure from one that another call made
     settles_at        while the exposure is pending
+    later             other lists that the user was shown, each as compressed JSON
     outcome           what a record has beside its exposure, as JSON
     archived_in       the batch of the archive that holds the record
     queue, turn       the index "work": what is to be settled, by time, and archived, by epoch
@@ -35,7 +36,15 @@ from segue.adapters.positions import digest_at, position_of
 from segue.domain.errors import StoreUnavailable, UserErased
 from segue.domain.times import DAY
 from segue.experiments.epoch import EpochId, Side
-from segue.experiments.records import Exposure, Pending, Record, RecordPage, Result, user_hash
+from segue.experiments.records import (
+    Exposure,
+    Impression,
+    Pending,
+    Record,
+    RecordPage,
+    Result,
+    user_hash,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -78,13 +87,15 @@ T = TypeVar("T")
 _Item = dict[str, Any]
 
 
-class _Outcome(msgspec.Struct):
+class _Outcome(msgspec.Struct, omit_defaults=True):
     """What a record has beside its exposure."""
 
     successful: bool
     settled_at: int
     credits: dict[str, int]
     figures: dict[str, float]
+    positions: tuple[int, ...] = ()
+    reported: tuple[int, ...] = ()
 
 
 class DynamoResultStore:
@@ -117,6 +128,24 @@ class DynamoResultStore:
         if stored is None:
             raise UserErased(erasure)
         return stored
+
+    def show(self, epoch: EpochId, pending: Pending, impression: Impression) -> Result | None:
+        """One UpdateItem, which tells what is there where it is refused."""
+        digest = _digest(pending.exposure)
+        later = _compressed(msgspec.json.encode(impression), _common(pending.exposure))
+        _, item = self._change(
+            _key(epoch, pending.exposure.user_id),
+            "SET later = list_append(if_not_exists(later, :none), :later)",
+            # The last: a request whose answer was lost is sent again.
+            "digest = :digest AND attribute_exists(settles_at) AND NOT contains(later, :list)",
+            {
+                ":digest": {"S": digest},
+                ":none": {"L": []},
+                ":list": {"B": later},
+                ":later": {"L": [{"B": later}]},
+            },
+        )
+        return _result(item) if item.get("digest") == {"S": digest} else None
 
     def settle(self, epoch: EpochId, record: Record) -> Record | None:
         """One UpdateItem, which tells what is there where it is refused."""
@@ -234,7 +263,7 @@ class DynamoResultStore:
         """One UpdateItem."""
         _, item = self._change(
             _key(epoch, user_id),
-            "REMOVE exposure, digest, settles_at, outcome, queue, turn, part, place",
+            "REMOVE exposure, digest, later, settles_at, outcome, queue, turn, part, place",
             "attribute_exists(user_id)",
         )
         return int(item["archived_in"]["N"]) if "archived_in" in item else None
@@ -422,7 +451,12 @@ def _item(epoch: EpochId, result: Result) -> _Item:
 def _outcome(epoch: EpochId, record: Record) -> _Item:
     """What is in the item of a record, and not in that of its exposure."""
     outcome = _Outcome(
-        record.successful, record.settled_at, dict(record.credits), dict(record.figures)
+        record.successful,
+        record.settled_at,
+        dict(record.credits),
+        dict(record.figures),
+        record.positions,
+        record.reported,
     )
     return {
         "outcome": {"B": msgspec.json.encode(outcome)},
@@ -437,15 +471,27 @@ def _result(item: _Item) -> Result | None:
         return None
     try:
         exposure = msgspec.json.decode(_decompressed(item["exposure"]["B"]), type=Exposure)
+        later = _later(exposure, item)
         if "outcome" not in item:
-            return Pending(exposure, int(item["settles_at"]["N"]))
+            return Pending(exposure, int(item["settles_at"]["N"]), later)
         outcome = msgspec.json.decode(item["outcome"]["B"], type=_Outcome)
     except (zlib.error, msgspec.DecodeError, KeyError) as error:
         place = f"{item['epoch']['S']}, {user_hash(item['user_id']['S'])}"
         raise StoreUnavailable(f"{_STORE}: {place} cannot be read") from error
-    return Record(
-        exposure, outcome.successful, outcome.settled_at, outcome.credits, outcome.figures
+    return Record(exposure, later=later, **msgspec.structs.asdict(outcome))
+
+
+def _later(exposure: Exposure, item: _Item) -> tuple[Impression, ...]:
+    stored = item.get("later", {"L": []})["L"]
+    common = _common(exposure) if stored else b""
+    return tuple(
+        msgspec.json.decode(_decompressed(entry["B"], common), type=Impression) for entry in stored
     )
+
+
+def _common(exposure: Exposure) -> bytes:
+    """What other lists have in common with the first one: most of their tracks."""
+    return msgspec.json.encode(exposure.impression)
 
 
 def _digest(exposure: Exposure) -> str:
@@ -455,13 +501,13 @@ def _digest(exposure: Exposure) -> str:
     return sha256(msgspec.json.encode((said, made))).hexdigest()[:16]
 
 
-def _compressed(plain: bytes) -> bytes:
-    compressor = zlib.compressobj(9, wbits=-zlib.MAX_WBITS, zdict=_COMMON)
+def _compressed(plain: bytes, common: bytes = _COMMON) -> bytes:
+    compressor = zlib.compressobj(9, wbits=-zlib.MAX_WBITS, zdict=common)
     return compressor.compress(plain) + compressor.flush()
 
 
-def _decompressed(packed: bytes) -> bytes:
-    decompressor = zlib.decompressobj(wbits=-zlib.MAX_WBITS, zdict=_COMMON)
+def _decompressed(packed: bytes, common: bytes = _COMMON) -> bytes:
+    decompressor = zlib.decompressobj(wbits=-zlib.MAX_WBITS, zdict=common)
     return decompressor.decompress(packed) + decompressor.flush()
 
 

@@ -17,18 +17,28 @@ from itertools import count, groupby
 
 import msgspec
 
-from segue.domain.events import Event, EventType
+from segue.domain.events import Event, EventType, distinct
 from segue.domain.times import DAY, format_time
 
 MAX_EVENTS = 1_000
 MAX_SPAN = DAY
 
-_VERSION = 1
+# Items without ids of lists are packed as they were before there were any.
+_WITHOUT_LISTS, _WITH_LISTS = 1, 2
 _TYPES = tuple(EventType)
 _CODES = {kind: code for code, kind in enumerate(_TYPES)}
 
-# Version, time of the first event, then for each event: milliseconds since then, type, track.
-_Packed = tuple[int, int, list[tuple[int, int, str | None]]]
+
+class _Packed(msgspec.Struct, array_like=True):
+    """``start``: time of the first event. ``rows``: for each event, milliseconds since then, type,
+    track. ``lists``: of each ``recommendation_id``, the places of the events that bear it."""
+
+    version: int
+    start: int
+    rows: list[tuple[int, int, str | None]]
+    lists: dict[str, list[int]] = {}
+
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_Packed)
 
@@ -37,18 +47,28 @@ def pack(events: list[Event]) -> bytes:
     """Pack the events of one item, in time order."""
     start = events[0].time
     rows = [(event.time - start, _CODES[event.type], event.track_id) for event in events]
-    return _encoder.encode((_VERSION, start, rows))
+    lists: dict[str, list[int]] = defaultdict(list)
+    for place, event in enumerate(events):
+        if event.recommendation_id:
+            lists[event.recommendation_id].append(place)
+    if not lists:
+        return _encoder.encode((_WITHOUT_LISTS, start, rows))
+    return _encoder.encode((_WITH_LISTS, start, rows, lists))
 
 
 def unpack(user_id: str, session_id: str, packed: bytes) -> list[Event]:
     """What ``pack`` packed. Raises ValueError for bytes that it did not write."""
-    version, start, rows = _decoder.decode(packed)
-    if version != _VERSION:
-        raise ValueError(f"session {session_id} is packed in version {version}")
-    return [
-        Event(user_id, session_id, start + after, _TYPES[code], track)
-        for after, code, track in rows
+    item = _decoder.decode(packed)
+    if item.version not in (_WITHOUT_LISTS, _WITH_LISTS):
+        raise ValueError(f"session {session_id} is packed in version {item.version}")
+    events = [
+        Event(user_id, session_id, item.start + after, _TYPES[code], track)
+        for after, code, track in item.rows
     ]
+    for recommendation_id, places in item.lists.items():
+        for place in places:
+            events[place] = events[place]._replace(recommendation_id=recommendation_id)
+    return events
 
 
 def sort_key(start: int, session_id: str) -> str:
@@ -72,7 +92,7 @@ class Growing:
 
     key: str
     version: str | None
-    events: frozenset[Event]
+    events: tuple[Event, ...]
 
 
 def grow(new: Iterable[Event], stored: Mapping[str, Growing]) -> Iterator[Growing]:
@@ -87,20 +107,20 @@ def grow(new: Iterable[Event], stored: Mapping[str, Growing]) -> Iterator[Growin
         parts = count()
         while events:
             key = growing_key(day * DAY, session_id, next(parts))
-            item = stored.get(key, Growing(key, None, frozenset()))
+            item = stored.get(key, Growing(key, None, ()))
             room = max(0, MAX_EVENTS - len(item.events))
             if room:
-                yield Growing(key, item.version, item.events | set(events[:room]))
+                yield Growing(key, item.version, (*item.events, *events[:room]))
             events = events[room:]
 
 
 def items(events: Iterable[Event]) -> Iterator[list[Event]]:
     """Group whole sessions into stored items: time order, each event once."""
-    sessions: dict[tuple[str, str], set[Event]] = defaultdict(set)
+    sessions: dict[tuple[str, str], list[Event]] = defaultdict(list)
     for event in events:
-        sessions[event.user_id, event.session_id].add(event)
+        sessions[event.user_id, event.session_id].append(event)
     for session in sessions.values():
-        yield from _roll_over(ordered(session))
+        yield from _roll_over(ordered(distinct(session)))
 
 
 def ordered(events: Iterable[Event]) -> list[Event]:

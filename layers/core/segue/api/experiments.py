@@ -1,13 +1,15 @@
 """Experiments and their results: requests and answers."""
 
 import csv
+from collections.abc import Iterable, Sequence
 from io import StringIO
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlencode
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 from msgspec import Meta, Struct
+from msgspec.structs import asdict
 
 from segue.api.http import (
     MAX_PAGE,
@@ -27,7 +29,7 @@ from segue.api.http import (
 from segue.domain.errors import InvalidRequest, MalformedRequest
 from segue.domain.times import DAY, format_time
 from segue.domain.users import json_id
-from segue.experiments.epoch import Epoch
+from segue.experiments.epoch import Epoch, Side
 from segue.experiments.experiment import (
     DEFAULT_NAME,
     Arm,
@@ -36,9 +38,14 @@ from segue.experiments.experiment import (
     Figure,
     Guardrail,
     Mode,
+    State,
     check_name,
 )
-from segue.experiments.records import Pending, Record, RecordPage
+from segue.experiments.layers import PARTS, Layer, size
+from segue.experiments.records import Impression, Pending, Record, RecordPage
+
+if TYPE_CHECKING:
+    from segue.services.epochs import Plan
 
 _Days = Annotated[int, Meta(ge=1, le=365)]
 _Bit = Annotated[int, Meta(ge=0, le=1)]
@@ -100,14 +107,42 @@ class GuardrailBody(Struct, forbid_unknown_fields=True, omit_defaults=True):
     better: Better | None = None
 
 
+class StopQuery(Struct):
+    """Whether the experiment may run again."""
+
+    archive: Annotated[
+        bool, Meta(description="Stop it for good, and let others of its layer have its users")
+    ] = False
+
+
+class ShipBody(Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """Which group won, by which side's report. ``despite``: why it is shipped although the report
+    does not say that it is ready."""
+
+    group: str
+    side: Side = Side.LIVE
+    despite: Annotated[str, Meta(min_length=1, max_length=500)] | None = None
+
+
+class LayerBody(Struct, forbid_unknown_fields=True):
+    """The share of a layer's users who are in no experiment."""
+
+    holdout: Annotated[float, Meta(ge=0, le=1)]
+
+
 class ExperimentBody(Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """An experiment as it is to be; the first arm is the control."""
+    """An experiment as it is to be; the first arm is the control. ``traffic``: the share of users
+    who take part live; those of experiments of one ``layer`` differ."""
 
     arms: Annotated[list[ArmBody], Meta(max_length=100)]
     window_days: _Days = 30
     k: ListLength | None = None
     mode: Mode = Mode.FIXED
     guardrails: Annotated[list[GuardrailBody], Meta(max_length=100)] = []
+    description: Annotated[str, Meta(max_length=2_000)] = ""
+    owner: Annotated[str, Meta(max_length=200)] = ""
+    traffic: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    layer: Annotated[str, Meta(description="Its name")] | None = None
 
 
 class ArmRow(Struct):
@@ -135,10 +170,65 @@ class ExperimentRow(Struct):
     k: int | None
     mode: Mode
     guardrails: list[GuardrailRow]
+    description: str
+    owner: str
+    traffic: float
+    layer: str | None
+    state: State
+    shipped: str | None
     epoch: int
     salt: str
     bundle: str
     etag: str
+
+
+class ChangeRow(Struct):
+    """A change of an experiment: when, by whom, of which fields, and what the epoch was then.
+
+    ``figures``: of each side of the epoch before, each group's successes and users, as far as
+    settled and archived.
+    """
+
+    at: str
+    by: str
+    epoch: int
+    changed: list[str]
+    figures: dict[str, dict[str, tuple[int, int]]]
+
+
+class ExperimentAnswer(ExperimentRow):
+    """An experiment as it stands, and how it came to be so, the latest change foremost."""
+
+    log: list[ChangeRow]
+
+
+class PlanAnswer(Struct):
+    """What a change would do. ``users``: who have an outcome in the epoch that runs, as far as
+    archived; ``moved``: the share of users who would be in another group, and ``users_moved``, so
+    many of those."""
+
+    creates: bool
+    begins_epoch: bool
+    epoch: int
+    changed: tuple[str, ...]
+    users: int
+    moved: float
+    users_moved: int
+
+
+class LayerRow(Struct):
+    """A layer: experiments that share no user. ``experiments``: each one's share of all users."""
+
+    name: str
+    holdout: float
+    free: float
+    experiments: dict[str, float]
+
+
+class LayersAnswer(Struct):
+    """Every layer."""
+
+    layers: list[LayerRow]
 
 
 class ExperimentsAnswer(Struct):
@@ -160,6 +250,13 @@ class PendingAnswer(Struct):
     settles_at: str
 
 
+class ImpressionRow(Struct):
+    """A list that a user was shown."""
+
+    shown_at: str
+    tracks: tuple[str, ...]
+
+
 class ResultRow(Struct):
     """One user's result: the original service's columns first, then our own."""
 
@@ -175,6 +272,8 @@ class ResultRow(Struct):
     error: str | None
     credits: dict[str, int] | None
     propensities: dict[str, float] | None
+    later: list[ImpressionRow]
+    positions: tuple[int, ...]
 
 
 class ResultsAnswer(Struct):
@@ -186,23 +285,35 @@ class ResultsAnswer(Struct):
     next: str | None
 
 
-def parse_experiment(
+def parse_save(
     name: str, event: APIGatewayProxyEvent
 ) -> tuple[Experiment, frozenset[str], frozenset[str]]:
     """The experiment as it is to be, and the tags of ``If-Match`` and of ``If-None-Match``.
 
-    Which bundle and epoch it is of, the service decides. Raises InvalidRequest naming the field.
+    Raises InvalidRequest naming the field.
+    """
+    experiment = parse_experiment(name, event)
+    return experiment, _tags(event, "If-Match"), _tags(event, "If-None-Match", weak=True)
+
+
+def parse_experiment(name: str, event: APIGatewayProxyEvent) -> Experiment:
+    """The experiment as it is to be. Which bundle and epoch it is of, the service decides.
+
+    Raises InvalidRequest naming the field.
     """
     body = read_body(event, ExperimentBody)
-    experiment = Experiment(
+    return Experiment(
         name=read_segment(name, "name"),
         arms=tuple(_arm(place, body) for place in range(len(body.arms))),
         window=body.window_days * DAY,
         k=body.k,
         mode=body.mode,
         guardrails=tuple(_guardrail(*it) for it in enumerate(body.guardrails)),
+        description=body.description,
+        owner=body.owner,
+        traffic=body.traffic,
+        layer=body.layer,
     )
-    return experiment, _tags(event, "If-Match"), _tags(event, "If-None-Match", weak=True)
 
 
 def _arm(place: int, body: ExperimentBody) -> Arm:
@@ -231,6 +342,12 @@ def parse_experiment_name(event: APIGatewayProxyEvent) -> str:
     return _checked(read_query(event, ExperimentQuery).experiment)
 
 
+def caller(event: APIGatewayProxyEvent) -> str:
+    """Who signed the request; empty where nobody did."""
+    context: Any = event.get("requestContext") or {}
+    return context.get("identity", {}).get("userArn") or ""
+
+
 def parse_side(event: APIGatewayProxyEvent) -> SideQuery:
     """Raises InvalidRequest naming the field."""
     query = read_query(event, SideQuery)
@@ -257,10 +374,58 @@ def experiment_row(epoch: Epoch, tag: str) -> ExperimentRow:
         guardrails=[
             GuardrailRow(it.figure, it.figure.better, it.margin) for it in experiment.guardrails
         ],
+        description=experiment.description,
+        owner=experiment.owner,
+        traffic=experiment.traffic,
+        layer=experiment.layer,
+        state=experiment.state,
+        shipped=experiment.shipped,
         epoch=epoch.number,
         salt=epoch.id.salt,
         bundle=epoch.bundle,
         etag=tag,
+    )
+
+
+def experiment_answer(epoch: Epoch, tag: str, versions: Sequence[Epoch]) -> ExperimentAnswer:
+    """The same with its log. ``versions``: the experiment after every change."""
+    before = [None, *versions]
+    log = [_change_row(*pair) for pair in zip(before, versions, strict=False)]
+    return ExperimentAnswer(**asdict(experiment_row(epoch, tag)), log=log[::-1])
+
+
+def _change_row(before: Epoch | None, after: Epoch) -> ChangeRow:
+    change = after.change
+    changed = after.experiment.changes_from(before.experiment) if before else []
+    return ChangeRow(
+        at=format_time(change.at),
+        by=change.by,
+        epoch=after.number,
+        changed=[field for field in changed if field != "slots"],
+        figures={side: dict(counts) for side, counts in change.figures.items()},
+    )
+
+
+def plan_answer(plan: "Plan") -> PlanAnswer:
+    """What a change would do."""
+    return PlanAnswer(
+        creates=plan.created,
+        begins_epoch=plan.begins_epoch,
+        epoch=plan.epoch,
+        changed=plan.changed,
+        users=plan.users,
+        moved=plan.moved,
+        users_moved=round(plan.moved * plan.users),
+    )
+
+
+def layer_row(layer: Layer) -> LayerRow:
+    """A layer, and who has its users."""
+    return LayerRow(
+        name=layer.name,
+        holdout=layer.holdout,
+        free=layer.free,
+        experiments={name: size(slots) / PARTS for name, slots in sorted(layer.taken.items())},
     )
 
 
@@ -339,7 +504,14 @@ def result_row(record: Record) -> ResultRow:
         error=exposure.error,
         credits=dict(record.credits) or None,
         propensities=dict(exposure.propensities) or None,
+        later=impression_rows(record.later),
+        positions=record.positions,
     )
+
+
+def impression_rows(impressions: Iterable[Impression]) -> list[ImpressionRow]:
+    """Lists that a user was shown, in the order of time."""
+    return [ImpressionRow(format_time(it.shown_at), it.tracks) for it in impressions]
 
 
 def _checked(name: str) -> str:

@@ -13,10 +13,12 @@ from segue.domain.errors import (
     AnswerTooLarge,
     BundleError,
     EpochConflict,
+    ExperimentStopped,
     InvalidFilter,
     InvalidRequest,
     MalformedRequest,
     ModelFailed,
+    NotReadyToShip,
     RequestTooLarge,
     SegueError,
     StaleVersion,
@@ -26,6 +28,7 @@ from segue.domain.errors import (
     UnknownRoute,
     UnknownTrack,
     UnknownUser,
+    VersionNeeded,
 )
 
 
@@ -68,6 +71,9 @@ _BY_ERROR: tuple[tuple[type[SegueError], ProblemType], ...] = (
     (UnknownTrack, ProblemType(404, "Unknown track")),
     (UnknownRoute, ProblemType(404, "Unknown route")),
     (StaleVersion, ProblemType(412, "Precondition failed")),
+    (VersionNeeded, ProblemType(428, "Precondition required")),
+    (ExperimentStopped, ProblemType(409, "The experiment has been stopped")),
+    (NotReadyToShip, ProblemType(409, "Not ready to be shipped")),
     (EpochConflict, ProblemType(409, "The epoch is frozen to another bundle")),
     (StoreUnavailable, ProblemType(503, "A store is unavailable")),
     (BundleError, ProblemType(503, "The models cannot be served")),

@@ -88,15 +88,16 @@ class LiveQuery(Struct):
 class LiveAnswer(Struct):
     """What a listener is shown, and by which arm of which experiment.
 
-    ``recommendation_id`` and ``settles_at`` are null where this list is no part of the
-    experiment, and shown for the listener's sake."""
+    ``recommendation_id`` names the list; send it with the events of the tracks that are played from
+    it. It and ``settles_at`` are null where the list is no part of the experiment, and shown for
+    the listener's sake; ``group``, too, where the listener takes no part."""
 
     recommendation_id: str | None
     user_id: int | str
     experiment: str
     side: str
     epoch: int
-    group: str
+    group: str | None
     model: str
     tracks: Sequence[str | RecommendedTrack]
     as_of: str
@@ -175,28 +176,27 @@ def recommendation_response(answer: "Recommendation") -> Response[str]:
 
 def live_answer(shown: "Shown") -> LiveAnswer:
     """What a listener is shown."""
-    exposure = shown.exposure
-    recorded = shown.recommendation_id is not None
+    settles_at = shown.settles_at
     return LiveAnswer(
         recommendation_id=shown.recommendation_id,
-        user_id=json_id(exposure.user_id),
+        user_id=json_id(shown.user_id),
         experiment=shown.epoch.experiment.name,
         side=shown.epoch.side,
         epoch=shown.epoch.number,
-        group=exposure.group,
-        model=exposure.model,
+        group=shown.group,
+        model=shown.model,
         tracks=_live_tracks(shown),
-        as_of=format_time(exposure.as_of),
-        settles_at=format_time(shown.settles_at) if recorded else None,
+        as_of=format_time(shown.impression.shown_at),
+        settles_at=None if settles_at is None else format_time(settles_at),
     )
 
 
 def _live_tracks(shown: "Shown") -> Sequence[str | RecommendedTrack]:
     """Ids or, where reasons were asked for, objects; a track that no catalogue has stays an id."""
     if shown.explained is None:
-        return shown.tracks
+        return shown.impression.tracks
     rows = {row.track_id: row for part in shown.explained for row in recommended_tracks(part)}
-    return [rows.get(track, track) for track in shown.tracks]
+    return [rows.get(track, track) for track in shown.impression.tracks]
 
 
 def health_answer(health: "Health") -> HealthAnswer:

@@ -10,21 +10,28 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 from msgspec import UNSET, Struct
-from msgspec.structs import fields
+from msgspec.structs import asdict, fields
 
 from segue.api.experiments import (
     ArmBody,
     ArmRow,
+    ChangeRow,
+    ExperimentAnswer,
     ExperimentBody,
     ExperimentQuery,
     ExperimentRow,
     ExperimentsAnswer,
+    LayerBody,
+    LayerRow,
+    LayersAnswer,
     OutcomeAnswer,
     PendingAnswer,
+    PlanAnswer,
     ResultRow,
     ResultsAnswer,
     ResultsQuery,
     SideQuery,
+    StopQuery,
     TestBody,
 )
 from segue.api.http import REPLACED, REPLACEMENT
@@ -65,6 +72,7 @@ from segue.domain.errors import (
     AnswerTooLarge,
     BundleError,
     EpochConflict,
+    ExperimentStopped,
     InvalidFilter,
     InvalidRequest,
     MalformedRequest,
@@ -78,8 +86,9 @@ from segue.domain.errors import (
     UnknownRoute,
     UnknownTrack,
     UnknownUser,
+    VersionNeeded,
 )
-from segue.experiments.experiment import Mode
+from segue.experiments.experiment import Mode, State
 
 _JSON = "application/json"
 _HTML = "text/html"
@@ -162,11 +171,18 @@ _EXPERIMENT = ExperimentRow(
     k=20,
     mode=Mode.FIXED,
     guardrails=[],
+    description="Does the hybrid keep people listening?",
+    owner="discovery",
+    traffic=0.1,
+    layer=None,
+    state=State.RUNNING,
+    shipped=None,
     epoch=1,
     salt="hybrid:1",
     bundle="aaee7d83c4a4",
     etag='"1"',
 )
+_LAYER = LayerRow("home", 0.05, 0.75, {"hybrid": 0.2})
 _RESULT = ResultRow(
     created_at="2022-10-02T08:00:00.000Z",
     user_id=429,
@@ -180,6 +196,8 @@ _RESULT = ResultRow(
     error=None,
     credits=None,
     propensities=None,
+    later=[],
+    positions=(1,),
 )
 _PAGE = {
     200: Answer("A page", media_types=(_HTML,), headers={"ETag": "Of this very content"}),
@@ -400,7 +418,15 @@ ROUTES = (
                 PendingAnswer("pending", "2022-10-01T00:00:00.000Z"),
             ),
         },
-        (*_BODY, UnknownUser, UnknownExperiment, UnknownModel, EpochConflict, *_MODELS),
+        (
+            *_BODY,
+            UnknownUser,
+            UnknownExperiment,
+            UnknownModel,
+            ExperimentStopped,
+            EpochConflict,
+            *_MODELS,
+        ),
         body=TestBody,
         example=TestBody(429),
     ),
@@ -448,6 +474,33 @@ ROUTES = (
         _MODELS,
     ),
     Route(
+        "GET",
+        "/experiments/{name}",
+        "experiment",
+        "An experiment, and who changed what of it",
+        {
+            200: Answer(
+                "As it stands",
+                ExperimentAnswer,
+                ExperimentAnswer(
+                    **asdict(_EXPERIMENT),
+                    log=[ChangeRow("2022-09-01T00:00:00.000Z", "", 1, [], {})],
+                ),
+                headers=_TAG,
+            )
+        },
+        (UnknownExperiment, *_MODELS),
+    ),
+    Route(
+        "DELETE",
+        "/experiments/{name}",
+        "stopExperiment",
+        "Stop an experiment: nobody is assigned any more; what there is stays",
+        {204: Answer("It is stopped", media_types=())},
+        (InvalidRequest, UnknownExperiment, *_MODELS),
+        query=StopQuery,
+    ),
+    Route(
         "PUT",
         "/experiments/{name}",
         "saveExperiment",
@@ -456,13 +509,47 @@ ROUTES = (
             200: Answer("It was changed", ExperimentRow, _EXPERIMENT, headers=_TAG),
             201: Answer("It was made", ExperimentRow, _EXPERIMENT, headers=_TAG),
         },
-        (*_BODY, UnknownModel, StaleVersion, *_MODELS),
+        (*_BODY, UnknownModel, ExperimentStopped, StaleVersion, VersionNeeded, *_MODELS),
         body=ExperimentBody,
         example=ExperimentBody([ArmBody("A", 1, 0.5), ArmBody("B", 3, 0.5)], k=20),
         headers={
             "If-Match": "The ETag of the version that is to be changed",
             "If-None-Match": "*, where it must not be there yet",
         },
+    ),
+    Route(
+        "POST",
+        "/experiments/{name}/dry_run",
+        "planExperiment",
+        "Say what a PUT of the same would change, and how many users it would move",
+        {
+            200: Answer(
+                "Nothing was changed",
+                PlanAnswer,
+                PlanAnswer(False, True, 2, ("window",), 1_000, 0.5, 500),
+            )
+        },
+        (*_BODY, UnknownModel, ExperimentStopped, *_MODELS),
+        body=ExperimentBody,
+        example=ExperimentBody([ArmBody("A", 1, 0.5), ArmBody("B", 3, 0.5)], window_days=14),
+    ),
+    Route(
+        "GET",
+        "/layers",
+        "layers",
+        "Every layer: experiments that share no user, and users who are in none",
+        {200: Answer("All of them", LayersAnswer, LayersAnswer([_LAYER]))},
+        (StoreUnavailable,),
+    ),
+    Route(
+        "PUT",
+        "/layers/{name}",
+        "saveLayer",
+        "Say how many of a layer's users are in no experiment",
+        {200: Answer("As it is now", LayerRow, _LAYER)},
+        (*_BODY, StoreUnavailable),
+        body=LayerBody,
+        example=LayerBody(0.05),
     ),
     Route(
         "GET",

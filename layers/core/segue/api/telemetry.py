@@ -38,7 +38,7 @@ def observe(answer: "Recommendation", milliseconds: float) -> None:
 
 def observe_shown(shown: "Shown", milliseconds: float) -> None:
     """Count what an experiment let a listener see, and whether its outcome will count."""
-    _observe_list(shown.exposure.model, shown.exposure.tracks, milliseconds)
+    _observe_list(shown.model, shown.impression.tracks, milliseconds)
     recorded = shown.recommendation_id is not None
     metrics.add_metric("Exposures", MetricUnit.Count, recorded)
 

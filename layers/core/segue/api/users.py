@@ -5,8 +5,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
-from msgspec import Meta, Struct, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
+from segue.api.experiments import ImpressionRow, impression_rows
 from segue.api.http import (
     DEFAULT_LENGTH,
     MAX_PAGE,
@@ -68,7 +69,7 @@ class EventsQuery(Struct):
     next: Position | None = None
 
 
-class EventRow(Struct):
+class EventRow(Struct, omit_defaults=True):
     """A listening event, under the names that data folders use."""
 
     session_id: int | str
@@ -76,6 +77,9 @@ class EventRow(Struct):
     user_id: int | str
     track_id: str | None
     event_type: str
+    recommendation_id: (
+        Annotated[str, Meta(description="The list that the track was chosen from")] | UnsetType
+    ) = UNSET
 
 
 class EventsAnswer(Struct):
@@ -135,6 +139,8 @@ class OutcomeRow(Struct):
     settled_at: int
     credits: dict[str, int]
     figures: dict[str, float]
+    positions: tuple[int, ...]
+    reported: tuple[int, ...]
 
 
 class HeldRow(Struct):
@@ -144,6 +150,7 @@ class HeldRow(Struct):
     side: str
     epoch: int
     exposure: dict[str, Any]
+    later: list[ImpressionRow]
     outcome: OutcomeRow | None
 
 
@@ -238,6 +245,7 @@ def _event_row(event: Event) -> EventRow:
         user_id=json_id(event.user_id),
         track_id=event.track_id,
         event_type=event.type,
+        recommendation_id=event.recommendation_id or UNSET,
     )
 
 
@@ -247,13 +255,19 @@ def _held_row(epoch: "EpochId", result: Result) -> HeldRow:
         side=epoch.side,
         epoch=epoch.number,
         exposure=asdict(result.exposure),
+        later=impression_rows(result.later),
         outcome=_outcome_row(result) if isinstance(result, Record) else None,
     )
 
 
 def _outcome_row(record: Record) -> OutcomeRow:
     return OutcomeRow(
-        record.successful, record.settled_at, dict(record.credits), dict(record.figures)
+        record.successful,
+        record.settled_at,
+        dict(record.credits),
+        dict(record.figures),
+        record.positions,
+        record.reported,
     )
 
 

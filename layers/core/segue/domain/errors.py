@@ -13,6 +13,9 @@
     │   ├── UnknownTrack      not in the catalogue of the active bundle
     │   └── UnknownRoute      no such path, or not with this method
     ├── StaleVersion          what is to be changed is another version than the caller has seen
+    ├── VersionNeeded         what is to be changed is there, and the caller has not said which
+    ├── ExperimentStopped     the experiment runs no more
+    ├── NotReadyToShip        the report does not say that this arm should be shipped
     ├── EpochConflict         the experiment's epoch is frozen to another bundle
     ├── InvalidRecord         one row of input data cannot be used; says why, reason by reason
     ├── InvalidData           a data folder or feature schema cannot be used at all
@@ -98,6 +101,18 @@ class UnknownRoute(NotFound):
 
 class StaleVersion(SegueError):
     """What is to be changed has changed since the caller last saw it."""
+
+
+class VersionNeeded(SegueError):
+    """Something is to be changed, and the request does not say which version of it was seen."""
+
+
+class ExperimentStopped(SegueError):
+    """The experiment has been stopped or archived: nobody is assigned any more."""
+
+
+class NotReadyToShip(SegueError):
+    """No verdict, or a guardrail, or the sample ratio speaks against shipping the arm."""
 
 
 class EpochConflict(SegueError):

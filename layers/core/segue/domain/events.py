@@ -1,6 +1,7 @@
 """Listening events: what a listener did, when, and to which track."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -23,17 +24,38 @@ class EventType(StrEnum):
 
 # The spellings that occur: any case, and one misspelling that whole data sets share.
 _TYPES = {kind.value: kind for kind in EventType} | {"ADVERTISMENT": EventType.ADVERTISEMENT}
+_RECOMMENDATION_ID = re.compile("[0-9a-f]{32}")
 _NEEDS_TRACK = frozenset({EventType.PLAY, EventType.SKIP, EventType.LIKE})
 
 
 class Event(NamedTuple):
-    """One event. ``time`` is in milliseconds since 1970 UTC; adverts may have no track."""
+    """One event. ``time`` is in milliseconds since 1970 UTC; adverts may have no track.
+
+    ``recommendation_id``: the list that the track was chosen from, where the client says so. It is
+    not part of what tells events apart: the same event may come again without it.
+    """
 
     user_id: str
     session_id: str
     time: int
     type: EventType
     track_id: str | None
+    recommendation_id: str | None = None
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """Equal where two of them are one event."""
+        return self[:5]
+
+
+def distinct(events: Iterable[Event]) -> list[Event]:
+    """Each event once, with its ``recommendation_id`` where any of its copies has one."""
+    found: dict[tuple[object, ...], Event] = {}
+    for event in events:
+        identity = event.identity
+        if event.recommendation_id or identity not in found:
+            found[identity] = event
+    return [*found.values()]
 
 
 def parse_id(value: object) -> str | None:
@@ -70,10 +92,11 @@ def parse_event(record: Mapping[str, object]) -> Event:
     kind = _type(record, reasons)
     time = _time(record, reasons)
     track_id = _track_id(record, kind, reasons)
+    recommendation_id = _recommendation_id(record, reasons)
     if reasons:
         raise InvalidRecord(reasons)
     assert kind is not None
-    return Event(user_id, session_id, time, kind, track_id)
+    return Event(user_id, session_id, time, kind, track_id, recommendation_id)
 
 
 def read_id(record: Mapping[str, object], field: str, reasons: list[str]) -> str:
@@ -108,6 +131,14 @@ def _track_id(
     if track_id is None and kind in _NEEDS_TRACK:
         reasons.append(_fault(record, "track_id", "not an id"))
     return track_id
+
+
+def _recommendation_id(record: Mapping[str, object], reasons: list[str]) -> str | None:
+    value = record.get("recommendation_id")
+    if value is None or (isinstance(value, str) and _RECOMMENDATION_ID.fullmatch(value)):
+        return value
+    reasons.append(_fault(record, "recommendation_id", "not the id of a list"))
+    return None
 
 
 def _fault(record: Mapping[str, object], field: str, fault: str) -> str:

@@ -46,7 +46,7 @@ def _label_session(session_id: str, events: list[Event]) -> list[Play]:
     started: list[str] = []
     times: list[int] = []
     completed: list[bool] = []
-    for _, _, time, kind, track in sorted(events, key=_order):
+    for _, _, time, kind, track, _ in sorted(events, key=_order):
         if kind is _PLAY and track is not None:
             started.append(track)
             times.append(time)
@@ -61,7 +61,7 @@ def _label_session(session_id: str, events: list[Event]) -> list[Play]:
 
 def _order(event: Event) -> tuple[int, bool, str]:
     """Time order; a skip that bears the time of the next play belongs to the play before it."""
-    _, _, time, kind, track = event
+    _, _, time, kind, track, _ = event
     return time, kind is _PLAY, track or ""
 
 

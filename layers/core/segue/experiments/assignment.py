@@ -5,7 +5,8 @@ from hashlib import sha256
 from itertools import accumulate
 
 from segue.experiments.epoch import Epoch
-from segue.experiments.experiment import Arm
+from segue.experiments.experiment import Arm, Experiment
+from segue.experiments.layers import PARTS
 
 
 def position(salt: str, user_id: str) -> float:
@@ -20,6 +21,18 @@ def position(salt: str, user_id: str) -> float:
 def seed(salt: str, user_id: str) -> int:
     """What further chance about the user is drawn from; independent of their position."""
     return int.from_bytes(_digest(salt, user_id)[8:16], "big")
+
+
+def takes_part(experiment: Experiment, user_id: str) -> bool:
+    """Whether the user is one of those who are assigned to arms live.
+
+    That has nothing to do with the arm, nor with the epoch: who takes part goes on doing so when
+    the share grows.
+    """
+    layer = experiment.layer
+    salt = f"traffic:{experiment.name}" if layer is None else f"layer:{layer}"
+    part = int(position(salt, user_id) * PARTS)
+    return any(start <= part < end for start, end in experiment.slots)
 
 
 def assign(epoch: Epoch, user_id: str) -> Arm:

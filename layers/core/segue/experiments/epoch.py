@@ -1,6 +1,7 @@
 """An epoch of an experiment: what all records that may be counted together have in common."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from segue.experiments.experiment import Experiment
@@ -33,17 +34,33 @@ class EpochId:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """A change of an experiment: the how manieth, when, and by whom.
+
+    ``at`` is in milliseconds since 1970 UTC. ``figures``: of each side of the epoch, what had been
+    settled and archived by then: each group's successes and users.
+    """
+
+    number: int = 1
+    at: int = 0
+    by: str = ""
+    figures: Mapping[str, Mapping[str, tuple[int, int]]] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Epoch:
-    """The experiment as it stood, the number of the epoch, and the side of it.
+    """The experiment as it stood after a change, the number of the epoch, and the side of it.
 
     ``bundle`` is the version of the models that the epoch is frozen to: results of different models
-    must never be counted together. A change of any of it takes a new epoch.
+    must never be counted together. A change of that, or of what is ``FROZEN`` in the experiment,
+    takes a new epoch.
     """
 
     experiment: Experiment
     bundle: str
     number: int = 1
     side: Side = Side.REPLAY
+    change: Change = field(default_factory=Change)
 
     @property
     def id(self) -> EpochId:

@@ -4,12 +4,13 @@ import math
 import re
 from collections import Counter
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Self
 
 from segue.domain.errors import InvalidRequest
 from segue.domain.times import DAY
+from segue.experiments.layers import ALL, PARTS, Slots
 
 FEWEST_ARMS, MOST_ARMS = 2, 8
 LONGEST_WINDOW = 365 * DAY
@@ -31,6 +32,16 @@ class Mode(StrEnum):
     THOMPSON = "thompson"
     # Each has one list, drafted from both arms.
     INTERLEAVE = "interleave"
+
+
+class State(StrEnum):
+    """Whether listeners are still assigned to arms."""
+
+    RUNNING = "running"
+    # Nobody is; outcomes of those who were are still settled.
+    STOPPED = "stopped"
+    # Stopped for good, with its layer's users free for others.
+    ARCHIVED = "archived"
 
 
 class Better(StrEnum):
@@ -94,7 +105,9 @@ class Experiment:
     """Which models compete and how, as somebody put it. ``arms[0]`` is the control.
 
     ``window`` is how long after the recommendation a play counts, in milliseconds; ``k`` the length
-    of the lists, None being the mean of the user's sessions.
+    of the lists, None being the mean of the user's sessions. ``traffic``: the share of all users
+    who take part live; ``slots``, which these are, of their ``layer`` or of all. ``shipped``: the
+    group whose model everybody gets since it was stopped; None: the control's.
     """
 
     name: str
@@ -103,6 +116,27 @@ class Experiment:
     k: int | None = None
     mode: Mode = Mode.FIXED
     guardrails: tuple[Guardrail, ...] = ()
+    description: str = ""
+    owner: str = ""
+    traffic: float = 1.0
+    layer: str | None = None
+    slots: Slots = ALL
+    state: State = State.RUNNING
+    shipped: str | None = None
+
+    @property
+    def default_arm(self) -> Arm:
+        """Whose model those get who take no part."""
+        return next((arm for arm in self.arms if arm.group == self.shipped), self.arms[0])
+
+    def changes_from(self, before: "Experiment") -> list[str]:
+        """The fields in which this one differs."""
+        names = (it.name for it in fields(self))
+        return [it for it in names if getattr(self, it) != getattr(before, it)]
+
+
+# What results depend on: records before and after a change of these must not be counted together.
+FROZEN = frozenset({"arms", "window", "k", "mode"})
 
 
 # There from the start: autoencoder against classifier, half and half.
@@ -111,7 +145,10 @@ DEFAULT = Experiment(DEFAULT_NAME, (Arm("A", 1, 0.5), Arm("B", 2, 0.5)))
 
 
 def check_name(name: str, field: str = "name") -> None:
-    """Raises InvalidRequest for what is no experiment's name; ``field`` is where it was given."""
+    """Raises InvalidRequest for what can be no experiment's and no layer's name.
+
+    ``field`` is where it was given.
+    """
     if not _NAME.fullmatch(name):
         raise InvalidRequest(
             "must be 1 to 64 of a-z, 0-9, '-' and '_', beginning with a letter or digit",
@@ -141,6 +178,7 @@ def check(experiment: Experiment, models: Container[int]) -> None:
     _refuse_repeats([arm.group for arm in arms], "arms", "groups")
     if not DAY <= experiment.window <= LONGEST_WINDOW:
         raise InvalidRequest("must be from 1 to 365 days", field="window_days")
+    _check_traffic(experiment)
     _check_guardrails(experiment)
 
 
@@ -151,6 +189,13 @@ def _check_arm(arm: Arm, field: str, models: Container[int]) -> None:
         raise InvalidRequest(f"there is no model {arm.model_id}", field=f"{field}.model_id")
     if not 0 < arm.share < 1:
         raise InvalidRequest("must be between 0 and 1", field=f"{field}.share")
+
+
+def _check_traffic(experiment: Experiment) -> None:
+    if not 1 / PARTS <= experiment.traffic <= 1:
+        raise InvalidRequest(f"must be from {1 / PARTS:g} to 1", field="traffic")
+    if experiment.layer is not None:
+        check_name(experiment.layer, "layer")
 
 
 def _check_guardrails(experiment: Experiment) -> None:

@@ -1,15 +1,40 @@
 """What an experiment remembers of a user: the exposure, and later its outcome."""
 
-from collections.abc import Collection, Mapping
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 
 from segue.domain.times import Window
 
+# Of one user in one epoch, so many tracks of all lists together are remembered.
+MOST_TRACKS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Impression:
+    """A list that the user was shown, from ``shown_at`` on; in milliseconds since 1970 UTC.
+
+    ``owners``: of an interleaved list, the group that each track came from.
+    """
+
+    shown_at: int
+    tracks: tuple[str, ...]
+    owners: tuple[str, ...] = ()
+
+    def is_same(self, other: "Impression") -> bool:
+        """Whether the list is the same, whenever it was shown."""
+        return (self.tracks, self.owners) == (other.tracks, other.owners)
+
+    def id(self, salt: str, user_id: str) -> str:
+        """Names the list, among all of all users and epochs; the same on every machine."""
+        named = json.dumps([salt, user_id, self.tracks, self.owners])
+        return sha256(f"recommendation:{named}".encode()).hexdigest()[:32]
+
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """What one user was recommended in one epoch, and by which arm.
+    """What one user was recommended first in one epoch, and by which arm.
 
     ``as_of`` is the moment the recommendation was made for; its window begins there.
     ``error`` names what failed where the model gave no answer: everyone assigned is analysed, and
@@ -43,27 +68,47 @@ class Exposure:
         """Whether there is nothing to show. (Where one of two arms failed, the other's list is.)"""
         return self.error is not None and not self.tracks
 
+    @property
+    def impression(self) -> Impression:
+        """Its list."""
+        return Impression(self.as_of, self.tracks, self.owners)
+
 
 @dataclass(frozen=True, slots=True)
 class Pending:
     """An exposure without an outcome. From ``settles_at`` on, when its window has passed, it can be
-    had; in milliseconds since 1970 UTC."""
+    had; in milliseconds since 1970 UTC. ``later``: other lists that the user has been shown since.
+    """
 
     exposure: Exposure
     settles_at: int
+    later: tuple[Impression, ...] = ()
 
     @property
     def window(self) -> Window:
         """The stretch of time in which a play counts."""
         return Window(self.exposure.as_of, self.settles_at)
 
+    @property
+    def impressions(self) -> tuple[Impression, ...]:
+        """All lists that the user was shown."""
+        return (self.exposure.impression, *self.later)
+
+    def has_room(self, impression: Impression) -> bool:
+        """Whether the list can still be remembered beside the others."""
+        shown = sum(len(other.tracks) for other in self.impressions)
+        return shown + len(impression.tracks) <= MOST_TRACKS
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
     """An exposure whose window has passed, and its outcome, settled for good at ``settled_at``.
 
-    ``credits``: of an interleaved list, how many tracks of each group were fully played.
+    ``credits``: of interleaved lists, how many tracks of each group were fully played.
     ``figures``: what guardrails watch of the listener's behaviour in the window.
+    ``later``: other lists than the exposure's that the user was shown.
+    ``positions``: where in their lists the tracks stood that were fully played, from 1 on, and
+    ``reported``, those of plays that were sent with the list's ``recommendation_id``.
     """
 
     exposure: Exposure
@@ -71,6 +116,9 @@ class Record:
     settled_at: int
     credits: Mapping[str, int] = field(default_factory=dict, hash=False)
     figures: Mapping[str, float] = field(default_factory=dict, hash=False)
+    later: tuple[Impression, ...] = ()
+    positions: tuple[int, ...] = ()
+    reported: tuple[int, ...] = ()
 
     @property
     def winner(self) -> str | None:
@@ -95,13 +143,3 @@ class RecordPage:
 def user_hash(user_id: str) -> str:
     """Where the user stands in the order of the records: ``sha256(user_id)`` in hexadecimal."""
     return sha256(user_id.encode()).hexdigest()
-
-
-def is_success(exposure: Exposure, completed: Collection[str]) -> bool:
-    """At least one recommended track was fully played; ``completed``: the window's such tracks."""
-    return any(track in completed for track in exposure.tracks)
-
-
-def recommendation_id(salt: str, user_id: str) -> str:
-    """Names the one exposure that a user has in an epoch; the same on every machine."""
-    return sha256(f"recommendation:{salt}:{user_id}".encode()).hexdigest()[:32]

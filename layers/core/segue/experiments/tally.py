@@ -20,6 +20,8 @@ MOST_STEPS = 256
 
 # Successes and users, as in 14/20.
 Outcomes = tuple[int, int]
+# Full plays, and how many of them named their list.
+Hits = tuple[int, int]
 # How many values, their sum, and the sum of their squares.
 Moments = tuple[int, float, float]
 ByGroup = Mapping[str, Outcomes]
@@ -40,6 +42,8 @@ class Tally:
     by the share of plays that they completed beforehand, to the next 5 %.
     ``figures[name][group]`` sums what guardrails watch, ``earned[group]`` the inversely weighted
     outcomes of adaptive allocation (off-policy: of all users, as if all had been in that group).
+    ``positions[position][group]``: the full plays of tracks that stood there in their lists, from 1
+    on, and how many of them were sent with the list's ``recommendation_id``.
     ``bets[start][group]``: those on and against an arm in adaptive allocation, in the same steps.
     """
 
@@ -51,6 +55,7 @@ class Tally:
     earned: Mapping[str, Moments] = field(default_factory=dict)
     bets: Mapping[int, Mapping[str, Bets]] = field(default_factory=dict)
     draws: int = 0
+    positions: Mapping[int, Mapping[str, Hits]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, records: Iterable[Record]) -> "Tally":
@@ -68,6 +73,7 @@ class Tally:
                 sums.earned,
                 sums.bets,
                 sums.draws,
+                sums.positions,
             )
         )
 
@@ -111,6 +117,7 @@ class Tally:
                 _sum(self.earned, other.earned, sign),
                 _sum(_in_steps(self.bets, step), _in_steps(other.bets, step), sign),
                 self.draws + sign * other.draws,
+                _sum(self.positions, other.positions, sign),
             )
         )
 
@@ -128,9 +135,13 @@ class _Sums:
         self.earned: dict[str, Moments] = {}
         self.bets: dict[int, dict[str, Bets]] = defaultdict(dict)
         self.draws = 0
+        self.positions: dict[int, dict[str, Hits]] = defaultdict(dict)
 
     def add(self, record: Record) -> None:
         exposure, start = record.exposure, record.settled_at // MINUTE * MINUTE
+        for hits, counted in ((record.positions, (1, 0)), (record.reported, (0, 1))):
+            for position in hits:
+                _count(self.positions[position], exposure.group, counted)
         if not exposure.owners:
             self._add_outcome(record, start)
         elif record.winner is None:

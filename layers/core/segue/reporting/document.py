@@ -60,6 +60,7 @@ def document(
         "arms": _arms(experiment, arms, assigned),
         "course": over_time,
         "densities": None if experiment.mode is Mode.INTERLEAVE else densities(experiment, arms),
+        "positions": _positions(tally),
         "off_policy": off_policy(tally),
     }
     # All else rests on shares of users that outcomes have no part in.
@@ -130,6 +131,20 @@ def _arms(
             "interval": list(wilson(outcome)) if rated else None,
         }
         for arm, outcome, users in zip(experiment.arms, counts, assigned, strict=True)
+    ]
+
+
+def _positions(tally: Tally) -> list[Document]:
+    """By each place in the lists, the full plays that the lists there led to."""
+    return [
+        {
+            "position": position,
+            "arms": [
+                {"group": group, "full_plays": plays, "reported": reported}
+                for group, (plays, reported) in sorted(arms.items())
+            ],
+        }
+        for position, arms in sorted(tally.positions.items())
     ]
 
 

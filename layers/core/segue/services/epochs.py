@@ -1,13 +1,31 @@
 """Experiments and their epochs: which run, and how one is changed without mixing results."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
-from segue.domain.errors import BundleError, EpochConflict, StaleVersion, UnknownExperiment
-from segue.experiments.epoch import Epoch
-from segue.experiments.experiment import DEFAULT, DEFAULT_NAME, Experiment, check
+from segue.domain.errors import (
+    BundleError,
+    EpochConflict,
+    ExperimentStopped,
+    InvalidRequest,
+    StaleVersion,
+    UnknownExperiment,
+    VersionNeeded,
+)
+from segue.experiments.epoch import Change, Epoch
+from segue.experiments.experiment import (
+    DEFAULT,
+    DEFAULT_NAME,
+    FROZEN,
+    Arm,
+    Experiment,
+    State,
+    check,
+)
+from segue.experiments.layers import ALL
 from segue.models.bundle import Bundle
-from segue.ports import ExperimentStore, ModelStore
+from segue.ports import Clock, ExperimentStore, ModelStore, ResultArchive
+from segue.services.layers import Layers
 
 # In place of versions' tags: whichever version there is.
 ANY = "*"
@@ -22,12 +40,38 @@ class Saved:
     created: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a change would do: the epoch that runs then, and which fields it changes.
+
+    ``users``: who have an outcome in the running epoch, in replay or live, as far as archived.
+    ``moved``: the share of users who are in another group then.
+    """
+
+    epoch: int
+    created: bool
+    changed: tuple[str, ...]
+    begins_epoch: bool
+    users: int
+    moved: float
+
+
 class Epochs:
     """Everything raises StoreUnavailable; what needs the models, BundleError."""
 
-    def __init__(self, models: ModelStore, experiments: ExperimentStore) -> None:
+    def __init__(
+        self,
+        models: ModelStore,
+        experiments: ExperimentStore,
+        archive: ResultArchive,
+        layers: Layers,
+        clock: Clock,
+    ) -> None:
         self._models = models
         self._experiments = experiments
+        self._archive = archive
+        self._layers = layers
+        self._clock = clock
 
     def running(self, name: str = DEFAULT_NAME) -> Epoch:
         """The epoch that runs; the default experiment is begun here where nobody has done so yet.
@@ -56,44 +100,153 @@ class Epochs:
         self._running(DEFAULT_NAME)
         return sorted(self._experiments.all_running(), key=lambda found: found[0].experiment.name)
 
-    def save(
-        self, wanted: Experiment, if_match: Collection[str], if_none_match: Collection[str]
-    ) -> Saved:
-        """Let the experiment be as wanted, with the models that are served.
+    def history(self, name: str) -> tuple[Epoch, str, list[Epoch]]:
+        """The running epoch, the tag of its version, and the experiment after every change.
 
-        Where that changes anything, a new epoch begins. ``if_match``: the tags of which the stored
-        version must bear one; none: any, or none at all. ``if_none_match``: the tags of which it
-        must bear none; ANY: there must be no version. Raises InvalidRequest naming the field, and
-        StaleVersion.
+        Raises UnknownExperiment.
+        """
+        epoch, tag = self._running(name)
+        return epoch, tag, self._experiments.versions(name)
+
+    def plan(self, wanted: Experiment) -> Plan:
+        """What ``save`` would do. Raises InvalidRequest naming the field."""
+        bundle = self._models.current(fresh=True)
+        found = self._checked(wanted, bundle)
+        if found is None:
+            return Plan(1, created=True, changed=(), begins_epoch=True, users=0, moved=0.0)
+        before = found[0]
+        fields = _settings(wanted, before).changes_from(before.experiment)
+        # They follow from the traffic, once it is granted.
+        changed = tuple(field for field in fields if field != "slots")
+        begins = not FROZEN.isdisjoint(changed)
+        users = sum(self._archive.read(side.id).tally.users for side in before.sides)
+        return Plan(
+            before.number + begins,
+            created=False,
+            changed=changed,
+            begins_epoch=begins,
+            users=users,
+            moved=_moved(before.experiment.arms, wanted.arms) if begins else 0.0,
+        )
+
+    def save(
+        self,
+        wanted: Experiment,
+        if_match: Collection[str] = (),
+        if_none_match: Collection[str] = (),
+        by: str = "",
+    ) -> Saved:
+        """Let the experiment be as wanted, and run.
+
+        Where that changes anything that results depend on, a new epoch begins, with the models that
+        are served. ``if_match``: the tags of which the stored version must bear one; needed where
+        something is changed. ``if_none_match``: the tags of which it must bear none; ANY: there
+        must be no version. ``by``: who asks for it. Raises InvalidRequest naming the field,
+        StaleVersion, VersionNeeded, and ExperimentStopped for an archived one.
         """
         bundle = self._models.current(fresh=True)
-        check(wanted, bundle.manifest.models)
         while True:
-            found = self._experiments.running(wanted.name)
+            found = self._checked(wanted, bundle)
             _refuse_stale(found[1] if found else None, if_match, if_none_match)
-            before = found[0] if found else None
-            if found and before == replace(found[0], experiment=wanted, bundle=bundle.version):
+            following = _following(wanted, found[0] if found else None, bundle.version)
+            if found and following == found[0]:
                 return Saved(*found, created=False)
-            following = Epoch(wanted, bundle.version, before.number + 1 if before else 1)
+            if found and not if_match:
+                raise VersionNeeded(
+                    f"experiment {wanted.name!r} is there: to change it, send If-Match with its "
+                    f"ETag, which is {found[1]} now; to create one needs none"
+                )
+            experiment = self._layers.admit(following.experiment)
+            following = self._noted(replace(following, experiment=experiment), found, by)
             swapped = self._experiments.save(following, found[1] if found else None)
             # A swap that failed may have been ours, its answer lost: what is stored decides. Not
             # with If-None-Match: two that race with the same must not both believe they created it.
             stored = self._experiments.running(wanted.name)
             lost = not if_none_match and stored is not None and stored[0] == following
             if stored and (swapped or lost):
-                return Saved(*stored, created=before is None)
+                return Saved(*stored, created=found is None)
 
-    def begin_next(self, name: str = DEFAULT_NAME) -> None:
+    def begin_next(self, name: str = DEFAULT_NAME, by: str = "") -> None:
         """Begin the next epoch, of the bundle that is served. Raises UnknownExperiment."""
         bundle = self._models.current(fresh=True)
-        first, tag = self._running(name)
-        epoch = first
-        # A swap that fails may have been ours, its answer lost; a later epoch serves all the same,
-        # and to go on would count as another attempt at the test.
-        while epoch.number == first.number:
-            if self._experiments.save(epoch.following(bundle.version), tag):
-                return
-            epoch, tag = self._running(name)
+        first = self._running(name)[0].number
+        self._change(
+            name, by, lambda it: it.following(bundle.version) if it.number == first else it
+        )
+
+    def stop(self, name: str, *, archive: bool = False, by: str = "") -> None:
+        """Assign nobody any more; what there is stays. Raises UnknownExperiment.
+
+        ``archive``: for good, and let others of its layer have its users.
+        """
+        wanted = State.ARCHIVED if archive else State.STOPPED
+
+        def stopped(epoch: Epoch) -> Epoch:
+            experiment = epoch.experiment
+            if experiment.state in (wanted, State.ARCHIVED):
+                return epoch
+            return replace(epoch, experiment=replace(experiment, state=wanted))
+
+        epoch = self._change(name, by, stopped)
+        if epoch.experiment.state is State.ARCHIVED:
+            # Not before: until then, its users are in it.
+            self._layers.release(epoch.experiment)
+
+    def ship(self, name: str, group: str, by: str = "") -> None:
+        """Stop the experiment, and let everybody have the group's model from now on.
+
+        Raises UnknownExperiment, ExperimentStopped for an archived one, and InvalidRequest for a
+        group that it does not have.
+        """
+
+        def shipped(epoch: Epoch) -> Epoch:
+            experiment = epoch.experiment
+            if experiment.state is State.ARCHIVED:
+                raise ExperimentStopped(f"experiment {name!r} is archived")
+            if group not in {arm.group for arm in experiment.arms}:
+                raise InvalidRequest(f"the experiment has no group {group!r}", field="group")
+            stopped = replace(experiment, state=State.STOPPED, shipped=group)
+            return replace(epoch, experiment=stopped)
+
+        self._change(name, by, shipped)
+
+    def _change(self, name: str, by: str, change: Callable[[Epoch], Epoch]) -> Epoch:
+        """Change the running epoch, whoever else does meanwhile; how it is then."""
+        while True:
+            found = self._running(name)
+            following = change(found[0])
+            # Also where an earlier try has done so, its answer lost.
+            if following == found[0]:
+                return following
+            noted = self._noted(following, found, by)
+            if self._experiments.save(noted, found[1]):
+                return noted
+
+    def _noted(self, following: Epoch, found: tuple[Epoch, str] | None, by: str) -> Epoch:
+        """With the change, and what the figures are."""
+        now = self._clock.now()
+        if found is None:
+            return replace(following, change=Change(1, now, by))
+        before = found[0]
+        figures = {
+            side.side.value: self._archive.read(side.id).tally.outcomes() for side in before.sides
+        }
+        return replace(following, change=Change(before.change.number + 1, now, by, figures))
+
+    def _checked(self, wanted: Experiment, bundle: Bundle) -> tuple[Epoch, str] | None:
+        """What is stored of the experiment, if it may be changed to be as wanted."""
+        check(wanted, bundle.manifest.models)
+        found = self._experiments.running(wanted.name)
+        if found is None:
+            return None
+        before = found[0].experiment
+        if before.state is State.ARCHIVED:
+            raise ExperimentStopped(f"experiment {wanted.name!r} is archived; make another one")
+        if wanted.layer != before.layer:
+            raise InvalidRequest(
+                "an experiment stays in its layer; make another one", field="layer"
+            )
+        return found
 
     def _running(self, name: str) -> tuple[Epoch, str]:
         while True:
@@ -103,7 +256,30 @@ class Epochs:
                 raise UnknownExperiment(f"there is no experiment {name!r}")
             # Whoever else is first makes the same experiment, or one that we then read.
             bundle = self._models.current(fresh=True)
-            self._experiments.save(Epoch(DEFAULT, bundle.version), None)
+            self._experiments.save(self._noted(Epoch(DEFAULT, bundle.version), None, ""), None)
+
+
+def _following(wanted: Experiment, before: Epoch | None, bundle: str) -> Epoch:
+    """The epoch as it is to be; the one before, where nothing changes."""
+    if before is None:
+        return Epoch(wanted, bundle)
+    experiment = _settings(wanted, before)
+    if FROZEN.isdisjoint(experiment.changes_from(before.experiment)):
+        return replace(before, experiment=experiment)
+    return replace(before.following(bundle), experiment=experiment)
+
+
+def _settings(wanted: Experiment, before: Epoch) -> Experiment:
+    """As wanted, with the users that it has already, where as many are wanted."""
+    stored = before.experiment
+    slots = stored.slots if wanted.traffic == stored.traffic else ALL
+    return replace(wanted, slots=slots)
+
+
+def _moved(before: Sequence[Arm], after: Sequence[Arm]) -> float:
+    """The share of users who are in another group once everybody is assigned anew."""
+    shares = {arm.group: arm.share for arm in after}
+    return 1 - sum(arm.share * shares.get(arm.group, 0.0) for arm in before)
 
 
 def _refuse_stale(

@@ -1,8 +1,8 @@
 """A/B tests in replay: recommend as of the cut-off, judge by what was played afterwards."""
 
-from segue.domain.errors import UnknownExperiment, UserErased
+from segue.domain.errors import ExperimentStopped, UnknownExperiment, UserErased
 from segue.experiments.epoch import Epoch, EpochId, Side
-from segue.experiments.experiment import DEFAULT_NAME
+from segue.experiments.experiment import DEFAULT_NAME, State
 from segue.experiments.records import Pending, Record, RecordPage, Result
 from segue.ports import Clock, ExperimentStore, ResultStore
 from segue.services.epochs import Epochs
@@ -34,7 +34,7 @@ class Experiments:
 
         Recommends as of the cut-off of the epoch's bundle, which is the last moment that no model
         has seen beyond. Pending while the window has not passed. Raises UnknownExperiment,
-        UnknownUser, EpochConflict, BundleError and StoreUnavailable.
+        ExperimentStopped, UnknownUser, EpochConflict, BundleError and StoreUnavailable.
         """
         return undisturbed_by_erasure(lambda erasure: self._perform(user_id, name, erasure))
 
@@ -62,12 +62,12 @@ class Experiments:
         epoch = EpochId(name, number or running, Side.LIVE if live else Side.REPLAY)
         return self._results.records(epoch, limit=limit, after=after)
 
-    def clear(self, name: str = DEFAULT_NAME) -> None:
+    def clear(self, name: str = DEFAULT_NAME, by: str = "") -> None:
         """Begin the next epoch; the records so far stay where they are, and out of every answer.
 
         Raises UnknownExperiment.
         """
-        self._epochs.begin_next(name)
+        self._epochs.begin_next(name, by)
 
     def _perform(self, user_id: str, name: str, erasure: str | None) -> Record | Pending:
         epoch = self._epochs.running(name)
@@ -80,9 +80,12 @@ class Experiments:
         return record
 
     def _begin(self, epoch: Epoch, user_id: str, erasure: str | None) -> Result:
+        state = epoch.experiment.state
+        if state is not State.RUNNING:
+            raise ExperimentStopped(f"experiment {epoch.experiment.name!r} is {state}")
         bundle = self._epochs.models_of(epoch)
         pending = self._exposer.expose(epoch, bundle, user_id, bundle.manifest.cutoff, None)
-        result = self._settlement.judge(pending) if self._has_passed(pending) else pending
+        result = self._settlement.judge(epoch.id, pending) if self._has_passed(pending) else pending
         return self._results.add(epoch.id, result, erasure)
 
     def _has_passed(self, pending: Pending) -> bool:

@@ -15,7 +15,7 @@ from segue.experiments.bandit import propensities
 from segue.experiments.epoch import Epoch
 from segue.experiments.experiment import Arm, Figure, Mode
 from segue.experiments.interleaving import team_draft
-from segue.experiments.records import Exposure, Pending
+from segue.experiments.records import Exposure, Impression, Pending
 from segue.models.bundle import Bundle
 from segue.models.registry import model_name
 from segue.ports import Clock, ResultArchive, SessionStore, UserStore
@@ -37,7 +37,10 @@ class _List:
 
 
 class Exposer:
-    """Makes the one exposure that a user has in an epoch; whoever asks for it stores it."""
+    """Makes the one exposure that a user has in an epoch, and further lists of the same arm.
+
+    Whoever asks for them stores them.
+    """
 
     def __init__(
         self,
@@ -64,7 +67,7 @@ class Exposer:
         # The control's; each arm that is asked puts its own model in.
         query = Query(user_id, experiment.arms[0].model_id, k or experiment.k, as_of)
         start = perf_counter()
-        made = self._list(epoch, bundle, query)
+        made = self._first(epoch, bundle, query)
         latency = 1_000 * (perf_counter() - start)
         before = Window(max(0, as_of - experiment.window), as_of)
         plays = label_plays(self._sessions.events(user_id, before))
@@ -86,7 +89,25 @@ class Exposer:
         )
         return Pending(exposure, as_of + experiment.window)
 
-    def _list(self, epoch: Epoch, bundle: Bundle, query: Query) -> _List:
+    def another(
+        self, epoch: Epoch, bundle: Bundle, exposure: Exposure, as_of: int, k: int | None
+    ) -> Impression:
+        """What the arm of an earlier exposure recommends as of another moment.
+
+        Raises ModelFailed where that is nothing, and otherwise as ``expose``.
+        """
+        arms = epoch.experiment.arms
+        query = Query(exposure.user_id, arms[0].model_id, k or epoch.experiment.k, as_of)
+        if epoch.experiment.mode is Mode.INTERLEAVE:
+            made = self._interleaved(epoch, bundle, query)
+        else:
+            arm = next(arm for arm in arms if arm.group == exposure.group)
+            made = self._of(arm, bundle, query)
+        if made.error and not made.tracks:
+            raise ModelFailed(made.error)
+        return Impression(as_of, made.tracks, made.owners)
+
+    def _first(self, epoch: Epoch, bundle: Bundle, query: Query) -> _List:
         if epoch.experiment.mode is Mode.INTERLEAVE:
             return self._interleaved(epoch, bundle, query)
         if epoch.experiment.mode is Mode.THOMPSON:

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass, replace
 
-from segue.domain.errors import EpochConflict, ModelFailed
+from segue.domain.errors import EpochConflict, ModelFailed, UserErased
+from segue.experiments.assignment import takes_part
 from segue.experiments.epoch import Epoch
-from segue.experiments.experiment import DEFAULT_NAME
-from segue.experiments.records import Exposure, Pending, recommendation_id
+from segue.experiments.experiment import DEFAULT_NAME, State
+from segue.experiments.records import Exposure, Impression, Pending, Result
 from segue.models.bundle import Bundle
-from segue.ports import Availability, Clock, ModelStore, ResultStore
+from segue.ports import Clock, ModelStore, ResultStore
 from segue.services.epochs import Epochs
 from segue.services.exposure import Exposer
 from segue.services.recommend import Query, Recommendation, Recommender
@@ -16,19 +17,21 @@ from segue.services.settlement import undisturbed_by_erasure
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What to show. ``recommendation_id`` names the exposure, by whose tracks the arm is judged.
+    """What to show, and by which arm. ``recommendation_id`` names the list for as long as it counts
+    what is played of it, that is, until ``settles_at``, in milliseconds since 1970 UTC.
 
-    It is None where this list is no part of the experiment, and shown for the listener's sake.
-    ``settles_at``: when the outcome of an exposure is known, in milliseconds since 1970 UTC.
-    ``tracks``: those of the exposure that are still available. ``explained``: what each arm says of
-    those that it put on the list, None unless it was asked for.
+    Both are None where this list is no part of the experiment, and shown for the listener's sake;
+    ``group``, too, where the listener takes no part at all.
+    ``explained``: what each arm says of the tracks that it put on the list, None unless asked for.
     """
 
     epoch: Epoch
-    exposure: Exposure
-    settles_at: int
-    recommendation_id: str | None
-    tracks: tuple[str, ...]
+    user_id: str
+    group: str | None
+    model: str
+    impression: Impression
+    recommendation_id: str | None = None
+    settles_at: int | None = None
     explained: tuple[Recommendation, ...] | None = None
 
 
@@ -40,7 +43,6 @@ class Live:
         epochs: Epochs,
         exposer: Exposer,
         recommender: Recommender,
-        availability: Availability,
         models: ModelStore,
         results: ResultStore,
         clock: Clock,
@@ -49,7 +51,6 @@ class Live:
         self._epochs = epochs
         self._exposer = exposer
         self._recommender = recommender
-        self._availability = availability
         self._models = models
         self._results = results
         self._clock = clock
@@ -63,40 +64,75 @@ class Live:
         *,
         explain: bool = False,
     ) -> Shown:
-        """The user's exposure in the running epoch, made once and shown till its window has passed.
+        """A fresh list of the user's arm, which stays the same in the running epoch.
 
-        From then on, and where the epoch's models cannot be had any more, a new list each time,
-        which is not recorded. Raises UnknownExperiment, UnknownUser, UnknownModel,
-        ModelFailed, BundleError and StoreUnavailable.
+        Who takes no part gets the control's model or, once an arm was shipped, that one's.
+
+        The first one is the user's exposure, whose window begins with it; each other one is
+        remembered beside it, unless it is the same. Not recorded: a list after the window, of other
+        models than the epoch's where these cannot be had any more, and one for which there is no
+        room. Raises UnknownExperiment, UnknownUser, UnknownModel, ModelFailed, BundleError and
+        StoreUnavailable.
         """
         shown = undisturbed_by_erasure(lambda erasure: self._recommend(user_id, k, name, erasure))
         return replace(shown, explained=self._explained(shown)) if explain else shown
 
     def _explained(self, shown: Shown) -> tuple[Recommendation, ...]:
-        exposure, bundle = shown.exposure, self._bundle(shown.epoch)
-        groups = exposure.owners or (exposure.group,) * len(exposure.tracks)
-        owners = dict(zip(exposure.tracks, groups, strict=True))
+        experiment, impression = shown.epoch.experiment, shown.impression
+        group = shown.group or experiment.default_arm.group
+        groups = impression.owners or (group,) * len(impression.tracks)
+        owners = dict(zip(impression.tracks, groups, strict=True))
+        bundle = self._bundle(shown.epoch) if shown.group else self._models.current()
         return tuple(
             self._recommender.explain(
-                Query(exposure.user_id, arm.model_id, as_of=exposure.as_of), theirs, bundle
+                Query(shown.user_id, arm.model_id, as_of=impression.shown_at), theirs, bundle
             )
-            for arm in shown.epoch.experiment.arms
-            if (theirs := [track for track in shown.tracks if owners[track] == arm.group])
+            for arm in experiment.arms
+            if (theirs := [track for track, group in owners.items() if group == arm.group])
         )
 
     def _recommend(self, user_id: str, k: int | None, name: str, erasure: str | None) -> Shown:
         epoch = self._epochs.running(name).live
-        found = self._results.find(epoch.id, user_id)
+        experiment = epoch.experiment
         now = self._clock.now() if self._as_of is None else self._as_of
-        if isinstance(found, Pending) and not found.exposure.failed and now < found.settles_at:
-            return self._shown(epoch, found, recorded=True)
+        if experiment.state is not State.RUNNING or not takes_part(experiment, user_id):
+            query = Query(user_id, experiment.default_arm.model_id, k or experiment.k, now)
+            made = self._recommender.recommend(query, self._models.current())
+            return Shown(epoch, user_id, None, made.model, Impression(now, made.tracks))
+        return self._recommend_by_arm(epoch, user_id, k, now, erasure)
+
+    def _recommend_by_arm(
+        self, epoch: Epoch, user_id: str, k: int | None, now: int, erasure: str | None
+    ) -> Shown:
+        found = self._results.find(epoch.id, user_id)
         bundle = self._bundle(epoch)
+        if found:
+            impression = self._exposer.another(epoch, bundle, found.exposure, now, k)
+            result = self._remembered(epoch, bundle, found, impression)
+            return _shown(epoch, found.exposure, impression, result)
         made = self._exposer.expose(epoch, bundle, user_id, now, k)
-        if found or epoch.bundle != bundle.version:
-            return self._shown(epoch, made, recorded=False)
+        if epoch.bundle != bundle.version:
+            return _shown(epoch, made.exposure, made.exposure.impression, None)
         stored = self._results.add(epoch.id, made, erasure)
         # Another call's may have been faster, and settled by now.
-        return self._shown(epoch, replace(made, exposure=stored.exposure), recorded=True)
+        return _shown(epoch, stored.exposure, stored.exposure.impression, stored)
+
+    def _remembered(
+        self, epoch: Epoch, bundle: Bundle, found: Result, impression: Impression
+    ) -> Result:
+        """The user's result, with the list in it if it can be.
+
+        Raises UserErased.
+        """
+        pending = _open(found, impression)
+        if pending is None or epoch.bundle != bundle.version:
+            return found
+        if _holds(pending, impression) or not pending.has_room(impression):
+            return found
+        result = self._results.show(epoch.id, pending, impression)
+        if result is None:
+            raise UserErased(None)
+        return result
 
     def _bundle(self, epoch: Epoch) -> Bundle:
         try:
@@ -104,12 +140,30 @@ class Live:
         except EpochConflict:
             return self._models.current()
 
-    def _shown(self, epoch: Epoch, pending: Pending, *, recorded: bool) -> Shown:
-        """Raises ModelFailed where there is nothing to show, now that it is on record."""
-        exposure = pending.exposure
-        if exposure.failed:
-            raise ModelFailed(exposure.error)
-        named = recommendation_id(epoch.id.salt, exposure.user_id) if recorded else None
-        unavailable = self._availability.unavailable()
-        tracks = tuple(track for track in exposure.tracks if track not in unavailable)
-        return Shown(epoch, exposure, pending.settles_at, named, tracks)
+
+def _shown(
+    epoch: Epoch, exposure: Exposure, impression: Impression, result: Result | None
+) -> Shown:
+    """``result``: the user's, None where nothing is recorded.
+
+    Raises ModelFailed where there is nothing to show.
+    """
+    if exposure.failed and not impression.tracks:
+        raise ModelFailed(exposure.error)
+    shown = Shown(epoch, exposure.user_id, exposure.group, exposure.model, impression)
+    pending = _open(result, impression)
+    if pending is None or not _holds(pending, impression):
+        return shown
+    named = impression.id(epoch.id.salt, exposure.user_id)
+    return replace(shown, recommendation_id=named, settles_at=pending.settles_at)
+
+
+def _open(result: Result | None, impression: Impression) -> Pending | None:
+    """The pending exposure in whose window the list was shown, if there is one."""
+    if isinstance(result, Pending) and impression.shown_at < result.settles_at:
+        return result
+    return None
+
+
+def _holds(pending: Pending, impression: Impression) -> bool:
+    return any(impression.is_same(other) for other in pending.impressions)

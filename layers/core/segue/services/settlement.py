@@ -23,14 +23,14 @@ class Settlement:
         self._results = results
         self._clock = clock
 
-    def judge(self, pending: Pending) -> Record:
+    def judge(self, epoch: EpochId, pending: Pending) -> Record:
         """What came of it, going by what the user has played by now."""
         events = self._sessions.events(pending.exposure.user_id, pending.window)
-        return judge(pending.exposure, events, self._clock.now())
+        return judge(epoch, pending, events, self._clock.now())
 
     def settle(self, epoch: EpochId, pending: Pending) -> Record | None:
         """The outcome that counts, recorded for good; None where the user has been erased."""
-        return self._results.settle(epoch, self.judge(pending))
+        return self._results.settle(epoch, self.judge(epoch, pending))
 
 
 def undisturbed_by_erasure(attempt: Callable[[str | None], T]) -> T:
