@@ -63,7 +63,7 @@ class Record:
     """An exposure whose window has passed, and its outcome, settled for good at ``settled_at``.
 
     ``credits``: of an interleaved list, how many tracks of each group were fully played.
-    ``figures``: what guardrails watch of the listener's behaviour in the window.
+    ``figures``: what metrics and guardrails say of the listener's behaviour in the window.
     """
 
     exposure: Exposure
