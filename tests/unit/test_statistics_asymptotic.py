@@ -176,8 +176,9 @@ class TestAdjustedDifference:
             ([[30, 0], [400, 100]], [[99, 0], [500, 500]]),
             ([[500, 500], [400, 100]], [[500, 500], [500, 500]]),
             ([[0, 0], [0, 0]], [[0, 0], [0, 0]]),
+            ([[500, 0], [400, 100]], [[500, 500], [500, 500]]),
         ],
-        ids=["few", "all succeeded", "nobody"],
+        ids=["few", "all succeeded", "nobody", "all were foretold"],
     )
     def test_few_users_or_outcomes_that_are_all_the_same_say_nothing(
         self, successes: list[list[int]], users: list[list[int]]

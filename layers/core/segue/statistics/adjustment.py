@@ -17,6 +17,8 @@ from numpy.typing import ArrayLike
 from segue.statistics.asymptotic import LEAST_USERS, LEVEL, Interval, widening
 from segue.statistics.beta_tail import Floats
 
+_ROUNDING = 1e-9
+
 
 @dataclass(frozen=True, slots=True)
 class Adjusted:
@@ -37,7 +39,7 @@ def adjusted_difference(
     """covariate: (strata,) what was known of their users before, NaN where that is nothing.
 
     successes, users: (2, strata), of A and B. None while an arm has fewer users than the central
-    limit theorem takes, and where the outcomes of one do not vary.
+    limit theorem takes, and where the outcomes of one do not vary, or not beside what was known.
     """
     known, s, n = (np.asarray(it, dtype=np.float64) for it in (covariate, successes, users))
     of_arm = n.sum(axis=1)
@@ -48,16 +50,18 @@ def adjusted_difference(
         [np.ones_like(known), np.nan_to_num(known), np.isnan(known).astype(float)], axis=1
     )
     arms = [_regression(design, *arm) for arm in zip(s, n, strict=True)]
+    unexplained = np.array([arm.variance for arm in arms])
+    unadjusted = rates * (1 - rates) / (of_arm - 1)
+    if (unexplained <= _ROUNDING * unadjusted).any():
+        return None
     gains = arms[1].predicted - arms[0].predicted
     weights = n.sum(axis=0) / n.sum()
     difference = float(weights @ gains)
     # Of the influence function: the gains of the strata differ, and outcomes within them do.
-    variance = float(weights @ (gains - difference) ** 2) / n.sum()
-    variance += sum(arm.variance for arm in arms)
-    unadjusted = float((rates * (1 - rates) / (of_arm - 1)).sum())
+    variance = float(weights @ (gains - difference) ** 2 / n.sum() + unexplained.sum())
     reach = math.sqrt(variance * widening(int(n.sum()), level))
     return Adjusted(
-        difference, (difference - reach, difference + reach), float(variance / unadjusted)
+        difference, (difference - reach, difference + reach), float(variance / unadjusted.sum())
     )
 
 
