@@ -216,6 +216,11 @@ def _lines(document: Document) -> Iterator[str]:
     for it in document.get("guardrails", ()):
         figures = " against ".join(_given(it[f"mean_{arm}"], _number) for arm in ("arm", "control"))
         yield f"guardrail {it['figure']} of {it['arm']}: {it['state']} ({figures})"
+    if not withheld:
+        yield from map(_metric, document.get("metrics", ()))
+    for it in document.get("shipping", ()):
+        against = "; ".join(it["reasons"])
+        yield f"ship {it['arm']}: {f'no ({against})' if against else 'yes'}"
     for it in document["off_policy"] or ():
         yield f"{it['group']} for everybody: {_number(it['rate'])} {_interval(it['interval'])}"
     yield _origin(document["experiment"])
@@ -225,6 +230,13 @@ def _difference(comparison: Document) -> str:
     if comparison["rate_A"] is None or comparison["rate_B"] is None:
         return _ABSENT
     return f"{comparison['rate_B'] - comparison['rate_A']:+.3f}"
+
+
+def _metric(metric: Document) -> str:
+    figures = " against ".join(_given(metric[f"mean_{arm}"], _number) for arm in ("arm", "control"))
+    name = f"{metric['metric']} of {metric['arm']}: {figures} {metric['unit']}".rstrip()
+    kind = " (asymptotic)" if metric["asymptotic"] else ""
+    return f"{name}, difference at any time {_given(metric['interval'], _interval)}{kind}"
 
 
 def _power(power: Document) -> str:

@@ -32,12 +32,17 @@ EPOCH = Epoch(
     bundle="3f8a61c2d9e0",
 )
 RATES = {"control": 0.4, "hybrid": 0.5}
+PLAYS = {"control": 40.0, "hybrid": 44.0}
 
 
 def made_up(user: int, random: np.random.Generator) -> Record:
     """A listener's outcome. Of the models' calls, one in 400 fails, whichever the arm."""
     arm = assign(EPOCH, str(user))
     failed = random.random() < 1 / 400
+    # Of the plays before, as many were full ones; and who plays more through finds more to like.
+    appetite = float(random.integers(21)) / 20
+    successful = not failed and bool(random.random() < RATES[arm.group] + 0.6 * (appetite - 0.5))
+    plays = float(random.negative_binomial(2, 2 / (2 + PLAYS[arm.group])))
     exposure = Exposure(
         str(user),
         arm.group,
@@ -47,7 +52,7 @@ def made_up(user: int, random: np.random.Generator) -> Record:
         CUTOFF,
         CUTOFF,
         error="made up" if failed else None,
-        before=float(random.integers(21)) / 20,
+        before=None if random.random() < 0.2 else appetite,
         traits={"premium": "yes" if random.random() < 0.3 else "no"},
         figures={
             Figure.LATENCY: float(random.normal(23, 5)),
@@ -56,9 +61,14 @@ def made_up(user: int, random: np.random.Generator) -> Record:
     )
     return Record(
         exposure,
-        not failed and bool(random.random() < RATES[arm.group]),
+        successful,
         CUTOFF + 30 * DAY + user * 180 * SECOND,
-        figures={Figure.SKIP_RATE: float(random.beta(1.5, 3.5))},
+        figures={
+            Figure.SKIP_RATE: float(random.beta(1.5, 3.5)),
+            Figure.ADDED_SUCCESS: float(successful and random.random() < 0.6),
+            Figure.FULL_PLAYS: plays,
+            Figure.LISTENING_TIME: 3.4 * plays,
+        },
     )
 
 

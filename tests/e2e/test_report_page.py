@@ -82,7 +82,13 @@ def record(user: int, chance: random.Random) -> Record:
         figures={Figure.LATENCY: chance.gauss(25, 4)},
     )
     successful = chance.random() < (0.7 if arm.group == "hybrid" else 0.3)
-    return Record(exposure, successful, CUTOFF + 30 * DAY + user * 60 * SECOND)
+    figures = {
+        Figure.ADDED_SUCCESS: float(successful and chance.random() < 0.7),
+        Figure.FULL_PLAYS: float(chance.randrange(40)),
+        Figure.LISTENING_TIME: chance.expovariate(1 / 90),
+        Figure.SKIP_RATE: chance.betavariate(3, 7),
+    }
+    return Record(exposure, successful, CUTOFF + 30 * DAY + user * 60 * SECOND, figures=figures)
 
 
 @pytest.fixture(scope="module")

@@ -935,7 +935,12 @@ class TestCost:
         results = store_on(aws)
         results.add(EPOCH, Pending(made, NOW + 30 * DAY))
         sizes = [size_of(raw(aws, self.USER))]
-        figures = {"skip_rate": 0.2857142857142857}
+        figures = {
+            "full_plays": 1234.0,
+            "listening_time": 4321.123,
+            "added_success": 1.0,
+            "skip_rate": 0.2857142857142857,
+        }
         outcome = Record(made, True, NOW, dict.fromkeys(made.owners, 10), figures)
         results.settle(EPOCH, outcome)
         sizes.append(size_of(raw(aws, self.USER)))

@@ -77,9 +77,9 @@ def test_what_was_put_is_listed(ab_test: Function) -> None:
 
 
 def test_a_guardrail_takes_its_direction_from_its_figure(ab_test: Function) -> None:
-    rails = [rail("diversity", 0.1), rail("latency", 20)]
+    rails = [rail("diversity", 0.1), rail("latency", 20), rail("listening_time", 30)]
     row = put(ab_test, guardrails=rails)[1]
-    assert [it["better"] for it in row["guardrails"]] == ["higher", "lower"]
+    assert [it["better"] for it in row["guardrails"]] == ["higher", "lower", "higher"]
 
 
 @pytest.mark.parametrize("mode", ["thompson", "interleave"])
@@ -347,6 +347,8 @@ def test_a_swap_that_somebody_else_won_is_tried_on_what_they_made_of_it(
         ("guardrails[0].margin", {"guardrails": [rail("skip_rate", 1)]}),
         ("guardrails[0].margin", {"guardrails": [rail("skip_rate", 5e-324)]}),
         ("guardrails[1].margin", {"guardrails": [LATENCY, rail("diversity", 2)]}),
+        ("guardrails[0].margin", {"guardrails": [rail("full_plays", 0)]}),
+        ("guardrails[0].margin", {"guardrails": [rail("added_success", 1)]}),
         ("guardrails", {"guardrails": [LATENCY] * 2}),
         ("guardrails", {"guardrails": [LATENCY], "mode": "thompson", "arms": WITHOUT_SHARES}),
         ("guardrails", {"guardrails": [LATENCY], "mode": "interleave", "arms": WITHOUT_SHARES}),

@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segue.domain.events import Event, EventType
-from segue.domain.plays import Play, label_plays, mean_tracks_per_session
+from segue.domain.plays import (
+    LONGEST_PLAY,
+    Play,
+    label_plays,
+    listening_time,
+    mean_tracks_per_session,
+)
 
 PLAY, SKIP, LIKE = EventType.PLAY, EventType.SKIP, EventType.LIKE
 ADVERT = EventType.ADVERTISEMENT
@@ -141,3 +147,32 @@ def test_the_mean_session_counts_plays() -> None:
 
 def test_without_plays_the_mean_session_is_empty() -> None:
     assert mean_tracks_per_session([]) == 0.0
+
+
+def test_a_play_lasts_until_the_next_one_a_skip_or_an_advertisement() -> None:
+    assert listening_time(heard((PLAY, "a"), (PLAY, "b"), (SKIP, "b"))) == 2_000
+    assert listening_time(heard((PLAY, "a"), (LIKE, "a"), (ADVERT, None), (PLAY, "b"))) == 2_000
+
+
+def test_the_last_play_of_a_session_has_no_end_unless_it_is_skipped() -> None:
+    assert listening_time(heard((PLAY, "a"), (LIKE, "a"))) == 0
+    assert listening_time(heard((PLAY, "a"), session="1") + heard((PLAY, "b"), session="2")) == 0
+
+
+def test_whoever_left_the_session_open_did_not_listen_all_the_time() -> None:
+    night = [
+        Event("101", "1", time, kind, "a") for time, kind in ((0, PLAY), (10 * LONGEST_PLAY, SKIP))
+    ]
+    assert listening_time(night) == LONGEST_PLAY
+
+
+@given(EVENTS)
+def test_listening_time_needs_no_order_and_is_no_more_than_the_session(events: list[Event]) -> None:
+    shuffled = random.Random(7).sample(events, len(events))
+    found = listening_time(events)
+    assert listening_time(shuffled) == found
+    sessions = {
+        event.session_id: [it.time for it in events if it.session_id == event.session_id]
+        for event in events
+    }
+    assert 0 <= found <= sum(max(times) - min(times) for times in sessions.values())

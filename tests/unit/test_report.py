@@ -25,7 +25,7 @@ from segue.experiments.records import Exposure, Pending, Record
 from segue.experiments.tally import Outcomes, Tally
 from segue.reporting.document import document
 from segue.reporting.pairs import MOST_POINTS, MOST_POINTS_OF_ALL
-from segue.statistics.cuped import cuped
+from segue.statistics.adjustment import adjusted_difference
 from tests.unit.arms import ORACLES, at_a_known_share
 from tests.unit.conftest import Function, World, load_function
 
@@ -322,10 +322,30 @@ class TestListeners:
             for n in range(2_000)
         ]
         (found,) = document(epoch(), Tally.of(records))["covariate"]
-        whole = cuped(outcomes[::2], before[::2], outcomes[1::2], before[1::2])
-        assert found["difference"] == pytest.approx(whole.difference)
+        # Each user a stratum.
+        users = [[n % 2 == arm for n in range(2_000)] for arm in (0, 1)]
+        whole = adjusted_difference(before, users * outcomes, users)
+        assert whole
+        assert found["interval"] == pytest.approx(whole.interval)
         assert found["variance_left"] == pytest.approx(whole.variance_left)
         assert found["variance_left"] < 0.8
+        assert found["asymptotic"]
+
+    def test_who_has_no_past_is_kept_in_the_adjusted_difference(self) -> None:
+        records = [
+            record(
+                n,
+                "AB"[n % 2],
+                successful=n % 7 < 3,
+                before=None if n % 10 < 4 else n % 20 / 20,
+            )
+            for n in range(1_000)
+        ]
+        (found,) = document(epoch(), Tally.of(records))["covariate"]
+        assert (found["users"], found["without_past"]) == (1_000, 400)
+
+    def test_where_nobody_has_a_past_nothing_is_adjusted(self) -> None:
+        assert document(epoch(), counted(A=(300, 1_000), B=(374, 1_000)))["covariate"] == []
 
     def test_the_rate_of_an_arm_alone_is_estimated_from_the_log(self) -> None:
         random = np.random.default_rng(7)
@@ -405,7 +425,7 @@ class TestPage:
     def test_a_winner_never_stands_beside_an_interval_that_holds_0(self) -> None:
         html = page(document(epoch(), counted(A=(300, 1000), B=(374, 1000))))
         assert "B is better" in html
-        assert "You may act on this" in html
+        assert "This is hardly chance" in html
         assert "the true difference is above 0 and up to" in html
         assert "or above 0 and up to +57.5" in html
 
@@ -453,7 +473,7 @@ class TestPage:
     def test_among_several_arms_it_says_than_which_one_is_better(self) -> None:
         arms = tuple(Arm(group, 1, 1 / 3) for group in ("old", "new", "newer"))
         html = page(document(epoch(arms), counted(old=(60, 200), new=(120, 200), newer=(10, 200))))
-        assert '<h1 class="yes">New is better than old; old is better than newer</h1>' in html
+        assert '<h1 class="wait">New is better than old; old is better than newer</h1>' in html
 
     def test_it_names_the_control_once(self) -> None:
         arms = (Arm("control", 1, 0.5), Arm("B", 2, 0.5))
@@ -506,7 +526,11 @@ class TestPage:
                 successful=n % 3 == 0,
                 traits={"genre": "<i>R&B</i>"},
                 before=n % 20 / 20,
-                figures={"latency": 20.0 + n % 7},
+                figures={
+                    "latency": 20.0 + n % 7,
+                    "full_plays": n % 9,
+                    "added_success": n % 4 == 0,
+                },
             )
             for n in range(400)
         ]

@@ -1,45 +1,30 @@
-"""Guardrails, breakdowns and CUPED: against other libraries and truth."""
-
-import math
+"""Guardrails and breakdowns: against other libraries and truth."""
 
 import numpy as np
-import pyarrow
 import pytest
-import tea_tasting
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import multinomial
 from statsmodels.stats.meta_analysis import combine_effects
 
 from infra.simulations.guardrails import Scenario, run
-from segue.domain.errors import InvalidRequest
 from segue.experiments.experiment import Figure, Guardrail
+from segue.statistics.asymptotic import Sample
 from segue.statistics.counts import Counts
-from segue.statistics.cuped import cuped
 from segue.statistics.fixed_horizon import newcombe
 from segue.statistics.guardrails import (
-    Sample,
     State,
-    asymptotic_interval,
     check_guardrail,
     exact_interval,
     log_evidence,
 )
 from segue.statistics.interaction import interaction
-from tests.unit.arms import arms
-
-
-def sample(users: int, mean: float, variance: float = 0.0) -> Sample:
-    """``variance`` is that with n - 1."""
-    return Sample(users, users * mean, (users - 1) * variance + users * mean**2)
+from tests.unit.arms import arms, sample
 
 
 def rates(failed: int, users: int) -> Sample:
     """Of a figure that is 1 or 0."""
     return Sample(users, failed, failed)
-
-
-ALL_20_2 = Sample(5000, sum([20.2] * 5000), sum([20.2**2] * 5000))
 
 
 class TestGuardrails:
@@ -57,6 +42,8 @@ class TestGuardrails:
             (Figure.LATENCY, 0.2, State.HELD),
             (Figure.LATENCY, 0.34, State.UNKNOWN),
             (Figure.LATENCY, 0.4, State.BROKEN),
+            (Figure.LISTENING_TIME, 0.2, State.BROKEN),
+            (Figure.LISTENING_TIME, 0.3, State.HELD),
         ],
     )
     def test_knows_its_direction(self, figure: Figure, mean_b: float, state: State) -> None:
@@ -143,41 +130,6 @@ class TestExactInterval:
         assert beyond == pytest.approx(exact_interval(rates(0, 50), rates(50, 50), 1))
 
 
-class TestAsymptoticInterval:
-    # From gbstats 0.8.0 (SequentialTwoSidedTTest), which does not install beside NumPy 2.
-    @pytest.mark.parametrize(
-        ("a", "b", "interval"),
-        [
-            (
-                sample(1200, 0.31, 0.05),
-                sample(1150, 0.33, 0.06),
-                (-0.009964868766298495, 0.049964868766298534),
-            ),
-            (
-                sample(20000, 120.0, 900.0),
-                sample(19800, 119.0, 850.0),
-                (-1.9523028263342193, -0.047697173665780634),
-            ),
-            (
-                sample(150, 5.0, 4.0),
-                sample(170, 5.5, 3.0),
-                (-0.41775486166265274, 1.4177548616626527),
-            ),
-        ],
-    )
-    def test_agrees_with_gbstats(self, a: Sample, b: Sample, interval: tuple[float, float]) -> None:
-        assert asymptotic_interval(a, b) == pytest.approx(interval, rel=1e-6)
-
-    @pytest.mark.parametrize(
-        "a",
-        [sample(99, 100, 1), sample(5000, 100), ALL_20_2],
-        ids=["few", "all the same", "all the same but for rounding"],
-    )
-    def test_few_values_or_all_the_same_say_nothing(self, a: Sample) -> None:
-        b = sample(5000, 100, 1)
-        assert asymptotic_interval(a, b) == asymptotic_interval(b, a) == (-math.inf, math.inf)
-
-
 class TestInteraction:
     def test_agrees_with_statsmodels(self) -> None:
         segments = {
@@ -222,54 +174,3 @@ class TestInteraction:
             pairs = [(Counts(a, 400), Counts(b, 400)) for a, b in s]
             hits += interaction({"premium": pairs[0], "free": pairs[1]}).p_value < 0.05
         assert 30 <= hits <= 70
-
-
-class TestCuped:
-    def listeners(self, effect: float) -> tuple[np.ndarray, ...]:
-        random = np.random.default_rng(3)
-        known = random.normal(0.5, 0.2, 3000)
-        outcome = known + random.normal(0, 0.1, 3000)
-        outcome[1400:] += effect
-        return outcome[:1400], known[:1400], outcome[1400:], known[1400:]
-
-    def test_agrees_with_tea_tasting(self) -> None:
-        y_a, x_a, y_b, x_b = self.listeners(0.01)
-        table = pyarrow.table(
-            {
-                "variant": [0] * len(y_a) + [1] * len(y_b),
-                "outcome": np.concatenate([y_a, y_b]),
-                "known": np.concatenate([x_a, x_b]),
-            }
-        )
-        expected = tea_tasting.Mean("outcome", "known").analyze(table, 0, 1, "variant")
-        found = cuped(y_a, x_a, y_b, x_b)
-        assert found.difference == pytest.approx(expected.effect_size, rel=1e-9)
-        assert found.p_value == pytest.approx(expected.pvalue, rel=1e-9)
-        bounds = (expected.effect_size_ci_lower, expected.effect_size_ci_upper)
-        assert found.interval == pytest.approx(bounds, rel=1e-9)
-
-    def test_takes_the_known_out_of_the_spread(self) -> None:
-        found = cuped(*self.listeners(0.05))
-        # The outcome's variance is 0.2^2 + 0.1^2, of which the latter cannot be known before.
-        assert found.variance_left == pytest.approx(0.2, abs=0.02)
-        low, high = found.interval
-        assert low < 0.05 < high
-
-    def test_changes_nothing_where_nothing_was_known(self) -> None:
-        y_a, x_a, y_b, x_b = self.listeners(0.05)
-        found = cuped(y_a, np.ones_like(x_a), y_b, np.ones_like(x_b))
-        assert found.difference == pytest.approx(y_b.mean() - y_a.mean())
-        assert found.variance_left == pytest.approx(1)
-
-    @pytest.mark.parametrize(
-        ("outcomes", "covariate"), [([1, 0], [1]), ([1], [1]), ([[1, 0]], [[1, 0]])]
-    )
-    def test_refuses_what_does_not_belong_together(
-        self, outcomes: list[float], covariate: list[float]
-    ) -> None:
-        with pytest.raises(InvalidRequest, match="one outcome and one covariate"):
-            cuped(outcomes, covariate, [1, 0], [1, 0])
-
-    def test_refuses_outcomes_that_do_not_vary(self) -> None:
-        with pytest.raises(InvalidRequest, match="vary"):
-            cuped([1, 1, 1], [1, 2, 3], [1, 1], [1, 2])

@@ -1,14 +1,20 @@
 """Labelled plays: what became of each track that a listener started."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from operator import attrgetter
 from typing import NamedTuple
 
 from segue.domain.events import Event, EventType
+from segue.domain.times import SECOND
 
 # Looked up once: members of an enumeration are found slowly.
 _PLAY, _SKIP, _LIKE = EventType.PLAY, EventType.SKIP, EventType.LIKE
+# What ends the play before it.
+_ENDS = frozenset({EventType.PLAY, EventType.SKIP, EventType.ADVERTISEMENT})
+# Whoever leaves the session open listens no longer than this to one track, in milliseconds.
+LONGEST_PLAY = 600 * SECOND
 
 
 class Play(NamedTuple):
@@ -32,11 +38,33 @@ def label_plays(events: Iterable[Event]) -> list[Play]:
     ``training/data/sql/plays.sql`` states the same rule for whole data sets; a test holds the two
     together.
     """
+    plays = [play for own in _by_session(events).items() for play in _label_session(*own)]
+    return sorted(plays, key=_TIME_SESSION_TRACK)
+
+
+def listening_time(events: Iterable[Event]) -> int:
+    """How long one listener listened, in milliseconds, as far as the events tell.
+
+    A play lasts until the next PLAY, SKIP or ADVERTISEMENT of its session, and at most
+    ``LONGEST_PLAY``. Nothing tells when the last play of a session ended, unless it was skipped: it
+    counts as 0.
+    """
+    total = 0
+    for session in _by_session(events).values():
+        marks = sorted((event for event in session if event.type in _ENDS), key=_order)
+        total += sum(
+            min(end.time - start.time, LONGEST_PLAY)
+            for start, end in pairwise(marks)
+            if start.type is _PLAY
+        )
+    return total
+
+
+def _by_session(events: Iterable[Event]) -> Mapping[str, list[Event]]:
     sessions: dict[str, list[Event]] = defaultdict(list)
     for event in events:
         sessions[event.session_id].append(event)
-    plays = [play for own in sessions.items() for play in _label_session(*own)]
-    return sorted(plays, key=_TIME_SESSION_TRACK)
+    return sessions
 
 
 def _label_session(session_id: str, events: list[Event]) -> list[Play]:

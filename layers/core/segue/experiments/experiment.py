@@ -16,7 +16,8 @@ FEWEST_ARMS, MOST_ARMS = 2, 8
 LONGEST_WINDOW = 365 * DAY
 # Of the users of two arms that are compared, either gets at least so many.
 LEAST_SHARE = 1e-6
-# Of a figure's range: no number of users that could be counted would show a smaller one held.
+# Of a figure's range, or of 1 where it has no end: no number of users that could be counted would
+# show a smaller one held.
 _LEAST_MARGIN = 1e-6
 # No dot: what lies behind one tells the live side, in salts and keys.
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -52,11 +53,13 @@ class Better(StrEnum):
 
 
 class Figure(StrEnum):
-    """What a guardrail can watch: one number a listener, which way it should go, and its range.
+    """One number a listener, which way it should go, and its range. A guardrail can watch any.
 
     Whether the model gave no answer (1) or one (0); share of the window's plays that were skipped;
     mean distance of a list's tracks (1 less their cosine); milliseconds that the recommendation
-    took, of which a function has no more than ``highest`` (the template's Timeout).
+    took, of which a function has no more than ``highest`` (the template's Timeout). Of the window:
+    whether a recommended track was fully played that the listener had not played for 90 days (1)
+    or none (0); how many plays were full ones; minutes of listening.
     """
 
     better: Better
@@ -67,6 +70,9 @@ class Figure(StrEnum):
     SKIP_RATE = "skip_rate", Better.LOWER, 1.0
     DIVERSITY = "diversity", Better.HIGHER, 2.0
     LATENCY = "latency", Better.LOWER, 25_000.0, "ms"
+    ADDED_SUCCESS = "added_success", Better.HIGHER, 1.0
+    FULL_PLAYS = "full_plays", Better.HIGHER, math.inf
+    LISTENING_TIME = "listening_time", Better.HIGHER, math.inf, "min"
 
     def __new__(cls, name: str, better: Better, highest: float, unit: str = "") -> Self:
         """A member is its name, with the rest beside it."""
@@ -206,9 +212,11 @@ def _check_guardrails(experiment: Experiment) -> None:
         )
     _refuse_repeats([rail.figure for rail in rails], "guardrails", "figures")
     for place, rail in enumerate(rails):
-        least, highest = _LEAST_MARGIN * rail.figure.highest, rail.figure.highest
+        highest = rail.figure.highest
+        least = _LEAST_MARGIN * (highest if math.isfinite(highest) else 1)
         if not least <= rail.margin < highest:
-            bounds = f"must be from {least:g} to less than {highest:g} {rail.figure.unit}".strip()
+            below = f" to less than {highest:g}" if math.isfinite(highest) else " on"
+            bounds = f"must be from {least:g}{below} {rail.figure.unit}".strip()
             raise InvalidRequest(f"{bounds} for {rail.figure}", field=f"guardrails[{place}].margin")
 
 

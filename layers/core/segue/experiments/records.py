@@ -105,7 +105,7 @@ class Record:
     """An exposure whose window has passed, and its outcome, settled for good at ``settled_at``.
 
     ``credits``: of interleaved lists, how many tracks of each group were fully played.
-    ``figures``: what guardrails watch of the listener's behaviour in the window.
+    ``figures``: what metrics and guardrails say of the listener's behaviour in the window.
     ``later``: other lists than the exposure's that the user was shown.
     ``positions``: where in their lists the tracks stood that were fully played, from 1 on, and
     ``reported``, those of plays that were sent with the list's ``recommendation_id``.

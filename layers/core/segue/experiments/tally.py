@@ -40,8 +40,9 @@ class Tally:
     on. Of interleaved lists it counts those that a group won; ``draws`` those that none did.
     ``segments[trait][value][group]`` counts by a trait of the listener, ``before[percent][group]``
     by the share of plays that they completed beforehand, to the next 5 %.
-    ``figures[name][group]`` sums what guardrails watch, ``earned[group]`` the inversely weighted
-    outcomes of adaptive allocation (off-policy: of all users, as if all had been in that group).
+    ``figures[name][group]`` sums what metrics and guardrails go by, ``earned[group]`` the
+    inversely weighted outcomes of adaptive allocation (off-policy: of all users, as if all had been
+    in that group).
     ``positions[position][group]``: the full plays of tracks that stood there in their lists, from 1
     on, and how many of them were sent with the list's ``recommendation_id``.
     ``bets[start][group]``: those on and against an arm in adaptive allocation, in the same steps.

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from segue.domain.errors import InvalidRequest
 from segue.experiments.experiment import Experiment, Figure, Guardrail
 from segue.experiments.tally import ByGroup, Moments, Tally
 from segue.reporting.pairs import Pair
+from segue.statistics.adjustment import adjusted_difference
+from segue.statistics.asymptotic import Sample
 from segue.statistics.counts import Counts
-from segue.statistics.cuped import cuped
-from segue.statistics.guardrails import Sample, check_guardrail
+from segue.statistics.guardrails import check_guardrail
 from segue.statistics.interaction import interaction
 from segue.statistics.multiplicity import holm
 
@@ -86,36 +86,34 @@ def _counts(pair: Pair, cells: ByGroup) -> tuple[Counts, Counts]:
     return at.a, at.b
 
 
-def covariate(pair: Pair, tally: Tally) -> list[dict[str, Any]]:
-    """The difference without what last month's plays foretold (CUPED); empty where it cannot be."""
-    arms = [_known(tally.before, group) for group in (pair.control.group, pair.arm.group)]
-    try:
-        found = cuped(*arms[0], *arms[1])
-    except InvalidRequest:
+def covariate(pair: Pair, tally: Tally, decisive: float) -> list[dict[str, Any]]:
+    """The difference without what earlier plays foretold; empty where it cannot be had.
+
+    Who is in no cell of ``tally.before`` has played nothing before.
+    """
+    if not tally.before:
+        return []
+    groups = (pair.control.group, pair.arm.group)
+    cells = np.array([[c.get(group, (0, 0)) for group in groups] for c in tally.before.values()])
+    everybody = [(it.successes, it.users) for it in (pair.a, pair.b)]
+    without_past = np.array(everybody) - cells.sum(axis=0)
+    # By stratum and arm: successes and users.
+    strata = np.concatenate([cells, without_past[None]])
+    known = np.append(np.array(list(tally.before)) / 100, np.nan)
+    found = adjusted_difference(known, strata[..., 0].T, strata[..., 1].T, 1 / decisive)
+    if found is None:
         return []
     return [
         {
             **pair.names,
-            "users": len(arms[0][0]) + len(arms[1][0]),
+            "users": int(strata[..., 1].sum()),
+            "without_past": int(without_past[:, 1].sum()),
             "difference": found.difference,
             "interval": list(found.interval),
-            "p": found.p_value,
+            "asymptotic": True,
             "variance_left": found.variance_left,
         }
     ]
-
-
-def _known(before: Mapping[int, ByGroup], group: str) -> tuple[Any, Any]:
-    """Outcomes and covariate of a group's users, (users,) each, in no particular order."""
-    outcomes: list[int] = []
-    shares: list[int] = []
-    counts: list[int] = []
-    for percent, cells in before.items():
-        successes, users = cells.get(group, (0, 0))
-        outcomes += [1, 0]
-        shares += [percent, percent]
-        counts += [successes, users - successes]
-    return np.repeat(outcomes, counts), np.repeat(np.array(shares) / 100, counts)
 
 
 def off_policy(tally: Tally) -> list[dict[str, Any]]:

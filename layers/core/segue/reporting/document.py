@@ -13,7 +13,9 @@ from segue.experiments.experiment import Experiment, Mode
 from segue.experiments.tally import Tally
 from segue.models.names import NAMES
 from segue.reporting.details import breakdowns, check_guardrails, covariate, off_policy
+from segue.reporting.metrics import metrics
 from segue.reporting.pairs import Pair, Ruling, courses, densities, rule
+from segue.reporting.shipping import shipping
 from segue.statistics.comparison import compare
 from segue.statistics.confidence import Interval
 from segue.statistics.counts import Counts
@@ -65,13 +67,18 @@ def document(
     }
     # All else rests on shares of users that outcomes have no part in.
     if experiment.mode is not Mode.FIXED:
-        return always
+        return always | {"shipping": shipping(always)}
     ratio = check_sample_ratio(assigned, shares)
     comparisons = [
         _comparison(*each) for each in zip(pairs, rulings, over_time, lifts, strict=True)
     ]
     fixed = _fixed(experiment, tally, pairs, rulings[0].decisive)
-    return always | {"comparisons": comparisons, "sample_ratio": _sample_ratio(ratio)} | fixed
+    return (
+        always
+        | {"comparisons": comparisons, "sample_ratio": _sample_ratio(ratio)}
+        | fixed
+        | {"shipping": shipping(always | fixed)}
+    )
 
 
 def _fixed(
@@ -79,9 +86,10 @@ def _fixed(
 ) -> Document:
     return {
         "power": [_power(pair, decisive) for pair in pairs],
+        "metrics": metrics(pairs, tally, decisive),
         "guardrails": check_guardrails(experiment, tally),
         "breakdowns": [it for pair in pairs for it in breakdowns(pair, tally)],
-        "covariate": [it for pair in pairs for it in covariate(pair, tally)],
+        "covariate": [it for pair in pairs for it in covariate(pair, tally, decisive)],
     }
 
 

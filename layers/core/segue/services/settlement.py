@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from segue.domain.errors import UserErased
+from segue.domain.times import Window
 from segue.experiments.epoch import EpochId
-from segue.experiments.outcome import judge
+from segue.experiments.outcome import PAST, judge
 from segue.experiments.records import Pending, Record
 from segue.ports import Clock, ResultStore, SessionStore
 
@@ -24,8 +25,10 @@ class Settlement:
         self._clock = clock
 
     def judge(self, epoch: EpochId, pending: Pending) -> Record:
-        """What came of it, going by what the user has played by now."""
-        events = self._sessions.events(pending.exposure.user_id, pending.window)
+        """What came of it, going by what the user has played by now. One query for events."""
+        window = pending.window
+        known = Window(max(0, window.start - PAST), window.end)
+        events = self._sessions.events(pending.exposure.user_id, known)
         return judge(epoch, pending, events, self._clock.now())
 
     def settle(self, epoch: EpochId, pending: Pending) -> Record | None:

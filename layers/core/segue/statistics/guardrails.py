@@ -1,4 +1,4 @@
-"""Whether an arm worsens what it must not: failed calls, skip rate, diversity, latency."""
+"""Whether an arm worsens what it must not, such as failed calls, skip rate or latency."""
 
 import math
 from collections.abc import Callable
@@ -9,11 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from segue.experiments.experiment import Better, Figure, Guardrail
+from segue.experiments.experiment import Better, Guardrail
+from segue.statistics.asymptotic import LEVEL, Sample, difference_interval
 from segue.statistics.beta_tail import Floats
-
-# Of both sides together: at most one interval in 20 ever misses the true difference.
-_LEVEL = 0.05
 
 # Beta prior of the bettor on rates, who expects them near 0: few calls fail.
 _RATE_PRIOR = (0.5, 100.0)
@@ -25,11 +23,9 @@ _STEPS, _SEARCH = np.linspace(0, 1, 17)[:, None], 5
 # Each step of a search for a minimum leaves two thirds.
 _NARROWINGS = 45
 
-# The asymptotic interval is narrowest, beside one for a single look, at about this many users.
-_TUNED_FOR = 5_000
-# It rests on the central limit theorem; with fewer users of an arm it says nothing.
-_LEAST_USERS = 100
-_ROUNDING = 1e-9
+# Of a wider range the exact interval is of no use: a call may take 25 seconds and takes a hundredth
+# of one, so that it would be as wide as a usual margin until there are 20,000 users of each arm.
+_WIDEST = 10.0
 
 
 class State(StrEnum):
@@ -38,27 +34,6 @@ class State(StrEnum):
     HELD = "held"
     BROKEN = "broken"
     UNKNOWN = "not known yet"
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One arm's values of a figure, one per user: how many, their sum and that of their squares."""
-
-    users: int = 0
-    total: float = 0.0
-    squares: float = 0.0
-
-    @property
-    def mean(self) -> float | None:
-        """None without users."""
-        return self.total / self.users if self.users else None
-
-    @property
-    def variance(self) -> float:
-        """With n - 1; takes two users or more."""
-        spread = self.squares - self.total**2 / self.users
-        # Of values that are all the same, rounding may leave a little more or less than nothing.
-        return spread / (self.users - 1) if spread > _ROUNDING * self.squares else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +50,10 @@ class GuardrailCheck:
 def check_guardrail(guardrail: Guardrail, a: Sample, b: Sample) -> GuardrailCheck:
     """Held: not worse by the margin. Broken: worse by more."""
     figure = guardrail.figure
-    # A call may take 25 seconds and takes a hundredth of one: the exact interval of such values
-    # would be as wide as a usual margin until there are 20,000 users of each arm.
-    approximate = figure is Figure.LATENCY
-    interval = asymptotic_interval(a, b) if approximate else exact_interval(a, b, figure.highest)
+    if figure.highest > _WIDEST:
+        interval = difference_interval(a, b)
+    else:
+        interval = exact_interval(a, b, figure.highest)
     low, high = interval
     worst, best = (-low, -high) if figure.better is Better.HIGHER else (high, low)
     if worst < guardrail.margin:
@@ -100,7 +75,7 @@ def exact_interval(a: Sample, b: Sample, highest: float) -> tuple[float, float]:
     inside, outside = np.full(2, means[1] - means[0]), np.array([-1.0, 1.0])
     for _ in range(_SEARCH):
         tried = inside + _STEPS * (outside - inside)
-        left = log_evidence(tried, users, totals, squares) < -math.log(_LEVEL)
+        left = log_evidence(tried, users, totals, squares) < -math.log(LEVEL)
         last = left.sum(axis=0) - 1
         inside = tried[last, [0, 1]]
         outside = tried[np.minimum(last + 1, len(tried) - 1), [0, 1]]
@@ -173,21 +148,3 @@ def _least(convex: Callable[[Floats], Floats], low: Floats, high: Floats) -> Flo
         low, high = np.where(rises, low, left), np.where(rises, right, high)
     least: Floats = np.minimum(convex(low), convex(high))
     return least
-
-
-def asymptotic_interval(a: Sample, b: Sample) -> tuple[float, float]:
-    """The asymptotic confidence sequence of the difference of means of Waudby-Smith et al.
-
-    Time-uniform central limit theory and asymptotic confidence sequences, Annals of Statistics
-    2024, equation 9, with its tuning parameter from the appendix. Endless where users are few, and
-    where an arm's values have not varied so far: that is no sign that they never will.
-    """
-    if min(a.users, b.users) < _LEAST_USERS or not (a.variance and b.variance):
-        return -math.inf, math.inf
-    difference = b.total / b.users - a.total / a.users
-    variance = a.variance / a.users + b.variance / b.users
-    tuning = (-2 * math.log(_LEVEL) + math.log(-2 * math.log(_LEVEL) + 1)) / _TUNED_FOR
-    scaled = (a.users + b.users) * tuning
-    widening = 2 * (scaled + 1) / scaled * math.log(math.sqrt(scaled + 1) / _LEVEL)
-    reach = math.sqrt(variance * widening)
-    return difference - reach, difference + reach

@@ -4,12 +4,14 @@ import re
 from collections.abc import Mapping, Sequence
 
 EVERY_LOOK, ONE_LOOK = "right at every look", "right for one look"
+# Of figures that are asymptotic.
+EVERY_LOOK_OF_MANY = "right at every look, with many users"
 
 
 def section(title: str, note: str, *content: str, looks: str = "", wide: bool = False) -> str:
     """A part of the page: its heading, a line under it, and what it shows.
 
-    ``looks``: EVERY_LOOK or ONE_LOOK, which says how often its figures may be looked at.
+    ``looks``: one of the texts above, which says how often its figures may be looked at.
     """
     css = ' class="wide"' if wide else ""
     tag = f'<p class="looks">{looks}</p>' if looks else ""

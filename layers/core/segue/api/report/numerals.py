@@ -38,6 +38,11 @@ def axis_points(value: float) -> str:
     return _written(f"{100 * value:+.3g}{NO_BREAK}pp") if abs(value) > 1e-9 else f"0{NO_BREAK}pp"
 
 
+def axis_relative(value: float) -> str:
+    """``+20 %``, likewise."""
+    return axis_points(value).replace("pp", "%")
+
+
 def loss(value: float) -> str:
     """What a choice gives away on average."""
     return f"under 0.01{NO_BREAK}pp" if value < 0.0001 else f"{100 * value:.2f}{NO_BREAK}pp"
@@ -80,11 +85,11 @@ def in_unit(form: Callable[[float], str], unit: str) -> Callable[[float], str]:
     return lambda value: f"{form(value)}{NO_BREAK}{unit}" if unit else form(value)
 
 
-def interval(ends: Sequence[float], form: Callable[[float], str]) -> str:
+def interval(ends: Sequence[float], form: Callable[[float], str], between: str = " to ") -> str:
     """``+1.0 to +2.0 pp``; a unit that both ends have is written once."""
     low, high = (form(end) for end in ends)
     unit = "".join(high.rpartition(NO_BREAK)[1:]) if NO_BREAK in high else ""
-    return f"{low.removesuffix(unit)} to {high}"
+    return f"{low.removesuffix(unit)}{between}{high}"
 
 
 def extent(ends: tuple[float, float | None], form: Callable[[float], str] = points) -> str:

@@ -23,6 +23,7 @@ from segue.api.report.sections import (
     evidence,
     guardrails,
     is_withheld,
+    metrics,
     off_policy,
     one_look,
     power,
@@ -40,8 +41,9 @@ _SIDES = {
 }
 _ELSEWHERE = "assigned elsewhere"
 _LOOKS = (
-    "Right at every look: look as often as you like, and stop when decided. Right for one look: "
-    "only at a number of users that was set beforehand."
+    "Right at every look: look as often as you like, and stop when decided. With many users, "
+    "asymptotic: the more users, the nearer is that to what is promised. Right for one look: only "
+    "at a number of users that was set beforehand."
 )
 
 
@@ -148,9 +150,15 @@ def _beside_the_other(verdict: Document) -> str:
 
 
 def _tone(report: Document) -> str:
-    if any(verdict["better"] for verdict in report["verdicts"]):
+    better = [verdict["better"] for verdict in report["verdicts"] if verdict["better"]]
+    if better and not any(_is_held_back(arm, report) for arm in better):
         return "yes"
     return "no" if is_withheld(report) else "wait"
+
+
+def _is_held_back(arm: str, report: Document) -> bool:
+    """Whether something is known that speaks against shipping it."""
+    return any(it["arm"] == arm and not it["ready"] for it in report["shipping"])
 
 
 def _leads(report: Document) -> Iterator[str]:
@@ -162,6 +170,7 @@ def _leads(report: Document) -> Iterator[str]:
         sentences = (
             _outcome(verdict, comparison, report),
             _advice(verdict, report),
+            _shipping(verdict, report),
             _extent(comparison, report),
         )
         yield "".join(f'<p class="lead">{sentence}</p>' for sentence in sentences if sentence)
@@ -217,10 +226,9 @@ def _advice(verdict: Document, report: Document) -> str:
     """Whether one may act on it."""
     reason = re.sub(r"10\^([\d,]+)", r"10<sup>\1</sup>", escape(verdict["reason"]))
     if verdict["better"]:
-        return (
-            f"You may act on this: {reason}, and of tests of equal arms at most 1 in 20 ever gets "
-            "there."
-        )
+        held_back = _is_held_back(verdict["better"], report)
+        start = "This is hardly chance" if held_back else "You may act on this"
+        return f"{start}: {reason}, and of tests of equal arms at most 1 in 20 ever gets there."
     if is_withheld(report):
         return f"{_sentence(verdict['reason'])}."
     pair = (verdict["control"], verdict["arm"])
@@ -229,6 +237,22 @@ def _advice(verdict: Document, report: Document) -> str:
         counted = f": users count once their window of {window} has passed" if window else ""
         return f"Not both arms have an outcome{counted}."
     return f"This may still be chance: {reason}. Let the test run on."
+
+
+def _shipping(verdict: Document, report: Document) -> str:
+    """Whether the arm may be shipped, where it is better or a guardrail is broken."""
+    rails = [it for it in report.get("guardrails", ()) if it["arm"] == verdict["arm"]]
+    broken = any(rail["state"] == "broken" for rail in rails)
+    for found in report["shipping"]:
+        if found["arm"] != verdict["arm"] or not (broken or verdict["better"] == found["arm"]):
+            continue
+        arm = escape(found["arm"])
+        if found["ready"]:
+            held = " Every guardrail is held." if rails else ""
+            return f"<b>You may ship {arm}.</b>{held}"
+        against = f"<b>Do not ship {arm}{'' if broken else ' yet'}.</b>"
+        return " ".join([against, *(f"{_sentence(reason)}." for reason in found["reasons"])])
+    return ""
 
 
 def _window(experiment: Document) -> str:
@@ -283,6 +307,7 @@ def _sections(report: Document) -> Iterator[str]:
     for course, comparison in zip(report["course"], _comparisons(report), strict=True):
         yield difference(course, comparison, report)
         yield evidence(course, report)
+        yield metrics(course, comparison, report)
     yield guardrails(report)
     for found in report.get("breakdowns", ()):
         yield breakdown(found, report)

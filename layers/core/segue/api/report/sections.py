@@ -9,11 +9,12 @@ from html import escape
 from typing import Any
 
 from segue.api.report.charts import Axes, Band, Interval, Line, intervals, lines
-from segue.api.report.markup import EVERY_LOOK, ONE_LOOK, section, table
+from segue.api.report.markup import EVERY_LOOK, EVERY_LOOK_OF_MANY, ONE_LOOK, section, table
 from segue.api.report.numerals import (
     MINUS,
     NO_BREAK,
     axis_points,
+    axis_relative,
     count,
     extent,
     figure,
@@ -32,8 +33,10 @@ from segue.api.report.numerals import (
 
 Document = Mapping[str, Any]
 
-# Guardrails' figures that are shares of something.
-_SHARES = ("failed_calls", "skip_rate")
+# Figures that are shares of something.
+_SHARES = ("failed_calls", "skip_rate", "added_success")
+# What is further from 0 is drawn up to here: one wide interval would flatten all others.
+_LARGEST_LIFT = 0.5
 
 
 def rates(report: Document) -> str:
@@ -201,7 +204,7 @@ def guardrails(report: Document) -> str:
 
 
 def _guardrail(rail: Document, *, several: bool) -> list[str]:
-    form, change = _forms(rail)
+    form, change = _forms(rail["figure"], rail["unit"])
     arm = f", {escape(rail['arm'])}" if several else ""
     state, css = rail["state"], rail["state"].split()[0]
     rule = f"{rail['better']} is better; may worsen by {change(rail['margin']).lstrip('+')}"
@@ -214,11 +217,62 @@ def _guardrail(rail: Document, *, several: bool) -> list[str]:
     ]
 
 
-def _forms(rail: Document) -> tuple[Callable[[float], str], Callable[[float], str]]:
+def _forms(figure_name: str, unit: str) -> tuple[Callable[[float], str], Callable[[float], str]]:
     """How the figure reads, and how a difference of it does."""
-    if rail["figure"] in _SHARES:
+    if figure_name in _SHARES:
         return percent, axis_points
-    return in_unit(figure, rail["unit"]), in_unit(signed, rail["unit"])
+    return in_unit(figure, unit), in_unit(signed, unit)
+
+
+def metrics(course: Document, comparison: Document | None, report: Document) -> str:
+    """What else the arm does to its listeners, beside the rate of success."""
+    pair = (course["control"], course["arm"])
+    found = [it for it in report.get("metrics", ()) if (it["control"], it["arm"]) == pair]
+    # While users are being lost, no interval is one of what the arms make.
+    if comparison is None or not found or is_withheld(report):
+        return ""
+    title = f"Metrics, {pair_name(course)}"
+    success = ("success", comparison["lift"], comparison["lift_cs"])
+    lifts = [success, *((it["metric"], it["lift"], it["lift_interval"]) for it in found)]
+    series = _series(course, report)
+    drawn = [
+        Interval(_spaced(name), series, *(_up_to_the_largest(end) for end in (lift, *ends)))
+        for name, lift, ends in lifts
+        if lift is not None and ends and ends[1] is not None
+    ]
+    arms = f"{escape(course['control'])} / {escape(course['arm'])}"
+    return section(
+        title,
+        "What else changes for a listener; the rate of success alone decides. Drawn are relative "
+        f"lifts with their 95 % intervals, up to {percent(_LARGEST_LIFT)} either way.",
+        intervals("Relative lift of each metric", axis_relative, drawn, 0.0),
+        table(title, ["metric", arms, "difference", "lift"], [_metric(it) for it in found]),
+        looks=EVERY_LOOK_OF_MANY,
+        wide=True,
+    )
+
+
+def _up_to_the_largest(lift: float) -> float:
+    return max(-_LARGEST_LIFT, min(lift, _LARGEST_LIFT))
+
+
+def _metric(found: Document) -> list[str]:
+    form, change = _forms(found["metric"], found["unit"])
+    kind = "asymptotic" if found["asymptotic"] else "exact"
+    means = (found["mean_control"], found["mean_arm"])
+    ends, lift_ends = found["interval"], found["lift_interval"]
+    return [
+        f"{_spaced(found['metric'])}<small>{found['better']} is better; {kind}</small>",
+        "-" if None in means else interval(means, form, " / "),
+        _with_interval(found["difference"], ends and extent(ends, change), change),
+        _with_interval(found["lift"], lift_ends and extent(lift_ends, relative), relative),
+    ]
+
+
+def _with_interval(value: float | None, ends: str | None, form: Callable[[float], str]) -> str:
+    if value is None:
+        return "-"
+    return f"{form(value)}<small>{ends or 'too few users yet'}</small>"
 
 
 def breakdown(found: Document, report: Document) -> str:
@@ -315,17 +369,17 @@ def covariate(found: Document) -> str:
     """The difference adjusted by what was known before."""
     rows = [
         ["difference", points(found["difference"])],
-        ["95 % interval", interval(found["interval"], points)],
-        ["p, Welch", p_value(found["p"])],
+        ["95 % interval, asymptotic", interval(found["interval"], points)],
         ["variance left", percent(found["variance_left"])],
     ]
     title = f"Adjusted for earlier plays, {pair_name(found)}"
     return section(
         title,
-        "The difference without what earlier plays foretold (CUPED), of the "
-        f"{count(found['users'])} users who had any.",
+        "The difference without what earlier plays foretold (regression, as in CUPED), of all "
+        f"{count(found['users'])} users; {count(found['without_past'])} of them had no earlier "
+        "plays.",
         table(title, ["figure", "value"], rows),
-        looks=ONE_LOOK,
+        looks=EVERY_LOOK_OF_MANY,
     )
 
 
