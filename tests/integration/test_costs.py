@@ -96,7 +96,7 @@ class TestMeter:
             aws.dynamodb.transact_write_items(
                 TransactItems=[{"Put": put}, {"ConditionCheck": check}]
             )
-        refused = {**put, "ConditionExpression": "attribute_not_exists(user_id)"}
+        refused: Any = {**put, "ConditionExpression": "attribute_not_exists(user_id)"}
         with meter.counting("refused"), pytest.raises(ClientError):
             aws.dynamodb.transact_write_items(
                 TransactItems=[{"Put": refused}, {"ConditionCheck": check}]
