@@ -13,24 +13,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from io import BytesIO
-from itertools import islice
 from threading import Lock
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
-from botocore.config import Config
 
 from infra.benchmarks.bucket import MemoryBucket
 from infra.cli.options import Json
-from infra.cli.output import console, markdown_table, write_json
+from infra.cli.output import console, write_json
 from infra.local.environment import TEMPLATE, point_aws_at
 from infra.memory import FixedClock, MemoryExperimentStore, MemorySessionStore
-from infra.progress import progress_bars
 from infra.template import load
 from segue.adapters.archive import S3Archive
-from segue.adapters.aws import CONFIG, dynamodb_client
-from segue.adapters.dynamodb import MAX_BATCH, write_batch
+from segue.adapters.aws import dynamodb_client
 from segue.adapters.exposures import DynamoResultStore
 from segue.adapters.objects import Objects
 from segue.domain.times import DAY
@@ -80,8 +76,7 @@ def emulated_dynamodb() -> "DynamoDBClient":
             )
         return AWSResponse(request.url, status, headers, _Body(body))
 
-    # A million items would take minutes to be looked through here, too.
-    client = dynamodb_client(CONFIG.merge(Config(parameter_validation=False)))
+    client = dynamodb_client()
     client.meta.events.register("before-send.dynamodb", answer)
     return client
 
@@ -110,16 +105,26 @@ class World:
         archive = S3Archive(Objects(bucket, "bucket"))
         self._reports = Reports(experiments, self._results, archive)
         self._results.add(_EPOCH.id, _exposure("model", settles_at=_NOW + DAY))
-        key: Any = {"user_id": {"S": "model"}, "epoch": {"S": "default/live/1"}}
-        self._model = self._dynamodb.get_item(TableName=_TABLE, Key=key)["Item"]
 
-    def grow(self, pending: int) -> Iterator[int]:
-        """Add exposures until so many are pending; yields how many there are now and then."""
-        items = map(self._item, range(self.pending, pending))
-        while batch := [{"PutRequest": {"Item": item}} for item in islice(items, MAX_BATCH)]:
-            write_batch(self._dynamodb, _TABLE, batch)
-            self.pending += len(batch)
-            yield self.pending
+    def grow(self, pending: int) -> None:
+        """Have so many pending: the stored exposure, once more for each user.
+
+        They are put where the emulator keeps items, as a million requests would take too long.
+        """
+        from ministack.services.dynamodb import _tables  # type: ignore[import-untyped]
+
+        items = _tables[_TABLE]["items"]
+        ((name, stored),) = items["model"].items()
+        for user in range(self.pending, pending):
+            place = user_hash(str(user))
+            its_own = {
+                "user_id": {"S": str(user)},
+                "queue": {"S": f"pending#{place[0]}"},
+                "part": {"S": f"{name}#{place[0]}"},
+                "place": {"S": place},
+            }
+            items[str(user)] = {name: stored | its_own}
+        self.pending = pending
 
     def ask(self) -> Requests:
         """Settle ten that are due, and report."""
@@ -134,16 +139,6 @@ class World:
         with self._counting() as for_report:
             self._reports.report(DEFAULT_NAME, live=True)
         return Requests(self.pending, dict(to_settle), dict(for_report))
-
-    def _item(self, user: int) -> dict[str, Any]:
-        """The item of the exposure that was stored by the adapter, as another user's."""
-        place = user_hash(str(user))
-        return self._model | {
-            "user_id": {"S": str(user)},
-            "queue": {"S": f"pending#{place[0]}"},
-            "part": {"S": f"default/live/1#{place[0]}"},
-            "place": {"S": place},
-        }
 
     @contextmanager
     def _counting(self) -> Iterator[Counter[str]]:
@@ -171,15 +166,14 @@ def main(
     out = console(json_file)
     point_aws_at("http://127.0.0.1")
     world, asked, wanted = World(), list[Requests](), _FEWEST
-    with progress_bars(out) as report:
-        while wanted <= exposures:
-            for there in world.grow(wanted):
-                report(f"{wanted:,} pending", there, wanted)
-            asked.append(world.ask())
-            wanted *= 10
-    heading = ("pending", f"to settle {_DUE} that are due", "for a report")
-    rows = [(f"{it.pending:,}", _said(it.to_settle), _said(it.for_report)) for it in asked]
-    out.print("\n".join(markdown_table(heading, rows)))
+    while wanted <= exposures:
+        world.grow(wanted)
+        asked.append(world.ask())
+        out.print(
+            f"{wanted:>9,} pending: {_said(asked[-1].to_settle)} to settle {_DUE} that are due; "
+            f"{_said(asked[-1].for_report)} for a report"
+        )
+        wanted *= 10
     write_json(json.dumps([asdict(it) for it in asked], indent=2), json_file)
 
 
