@@ -33,7 +33,7 @@ class TestOfAListener:
         """A track that the listener will be recommended."""
         world.play("1", world.tracks(0, 10), session="before")
         world.clock.time = world.cutoff
-        track = world.live.recommend("1").tracks[0]
+        track = world.live.recommend("1").impression.tracks[0]
         world.clock.time = world.cutoff + 31 * DAY
         return track
 
