@@ -41,7 +41,7 @@ class MemorySessionStore:
     stored: dict[tuple[object, ...], Event] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
-    def events(self, user_id: str, window: Window) -> list[Event]:
+    def events(self, user_id: str, window: Window, *, fresh: bool = True) -> list[Event]:  # noqa: ARG002
         return [e for e in self.stored.values() if e.user_id == user_id and e.time in window]
 
     def has_events(self, user_id: str) -> bool:

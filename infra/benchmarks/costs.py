@@ -6,8 +6,7 @@ seed makes the same listeners.
 """
 
 import json
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -15,7 +14,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 import typer
 
 from infra.benchmarks.listeners import MadeUp, make_listeners
@@ -42,6 +40,8 @@ from segue.reporting.reports import Reports
 from segue.services.compaction import Compactor
 from segue.services.epochs import Epochs
 from segue.services.exposure import Exposer
+from segue.services.layers import Layers
+from segue.services.life import Life
 from segue.services.live import Live
 from segue.services.maintenance import Maintenance
 from segue.services.recommend import Query, Recommender
@@ -131,7 +131,8 @@ class Service:
         users = DynamoUserStore(dynamodb, names["UsersTable"])
         results, clock = DynamoResultStore(dynamodb, names["ExposuresTable"]), self.clock
         recommender = Recommender(sessions, users, models, availability, clock)
-        epochs = Epochs(models, experiments)
+        life = Life(experiments, archive, clock)
+        epochs = Epochs(models, experiments, archive, Layers(experiments), life)
         settlement = Settlement(sessions, results, clock)
         self.sessions, self.users, self.results = sessions, users, results
         self.recommender, self.epochs, self.settlement = recommender, epochs, settlement
@@ -139,7 +140,6 @@ class Service:
             epochs,
             Exposer(recommender, sessions, users, archive, clock),
             recommender,
-            availability,
             models,
             results,
             clock,
@@ -150,38 +150,29 @@ class Service:
         self.reports = Reports(experiments, results, archive)
 
     def welcome(self, listener: MadeUp) -> None:
-        """Store a profile, a month of events before the experiment, and the same month after it."""
+        """Store a profile, and the same month of events thrice before the experiment, and after."""
         self.users.put(listener.user)
-        self.sessions.put(listener.events)
-        self.sessions.put(
-            event._replace(time=event.time + 30 * DAY, session_id=f"{event.session_id} again")
-            for event in listener.events
-        )
+        for months in (-2, -1, 0, 1):
+            self.sessions.put(
+                event._replace(
+                    time=event.time + months * 30 * DAY, session_id=f"{event.session_id} {months}"
+                )
+                for event in listener.events
+            )
 
     def recommend(self, user_id: str) -> None:
         """As ``POST /models/1/predict`` does."""
         self.recommender.recommend(Query(user_id, DEFAULT.arms[0].model_id, _LIST))
 
-    def expose(self, user_id: str) -> tuple[str, ...]:
-        """As ``POST /recommend`` does; the tracks."""
-        return self.live.recommend(user_id, _LIST).tracks
-
-    def show_further(self, user_id: str, tracks: Sequence[str]) -> None:
-        """Add a list to the user's exposure, packed as the exposure is."""
-        packed = zlib.compress(msgspec.json.encode((self.clock.now(), tracks)), 9)
-        self.dynamodb.update_item(
-            TableName=self.names["ExposuresTable"],
-            Key={"user_id": {"S": user_id}, "epoch": {"S": f"{DEFAULT_NAME}/live/1"}},
-            UpdateExpression="SET further = list_append(if_not_exists(further, :none), :list)",
-            ConditionExpression="attribute_exists(exposure) AND attribute_not_exists(outcome)",
-            ExpressionAttributeValues={":none": {"L": []}, ":list": {"L": [{"B": packed}]}},
-        )
+    def show(self, user_id: str) -> tuple[str, ...]:
+        """As ``GET /users/{user_id}/recommendations`` does; the tracks."""
+        return self.live.recommend(user_id, _LIST).impression.tracks
 
     def settle(self) -> None:
         """Settle what is due, as the maintenance does."""
         for page in self.results.due(self.clock.now()):
             for epoch, pending in page:
-                self.settlement.settle(epoch, pending)
+                self.settlement.settle(epoch, pending, fresh=False)
 
     def archive(self) -> None:
         """Archive what is settled, and clear up, as the maintenance does."""
@@ -217,17 +208,18 @@ def _expose(service: Service, meter: Meter, listener: MadeUp) -> None:
     with meter.counting(RECOMMENDING):
         service.recommend(listener.user.user_id)
     with meter.counting(EXPOSING):
-        service.expose(listener.user.user_id)
+        service.show(listener.user.user_id)
 
 
 def _show_further(service: Service, meter: Meter, listener: MadeUp) -> None:
-    """One more list for a user who has an exposure, beside the recommendation that it takes."""
+    """Another list for a user who has an exposure, the recommendation that it takes included."""
     user_id = listener.user.user_id
     service.welcome(listener)
-    tracks = service.expose(user_id)
+    service.clock.time = service.bundle.manifest.cutoff
+    first = service.show(user_id)
+    service.clock.time += 7 * DAY
     with meter.counting(FURTHER):
-        service.expose(user_id)
-        service.show_further(user_id, tracks)
+        assert service.show(user_id) != first
 
 
 def _bytes_of_table(service: Service, meter: Meter) -> int:

@@ -45,7 +45,7 @@ class _ReadyStore(MemorySessionStore):
 
     ready: dict[str, list[Event]] = field(default_factory=dict)
 
-    def events(self, user_id: str, window: Window) -> list[Event]:  # noqa: ARG002
+    def events(self, user_id: str, window: Window, *, fresh: bool = True) -> list[Event]:  # noqa: ARG002
         """All events; a made-up listener has none outside the window."""
         return self.ready[user_id]
 

@@ -23,6 +23,7 @@ from segue.models.bundle import Bundle
 from segue.ports import ResultStore
 from segue.services.epochs import ANY, Epochs
 from segue.services.layers import Layers
+from segue.services.life import Life
 from tests.integration.conftest import Aws, stores_on
 
 USERS = int(os.environ.get("SEGUE_WRITERS_USERS", "300"))
@@ -96,7 +97,8 @@ def test_one_of_many_creates_an_experiment_that_must_not_be_there(aws: Aws, bund
     stores = stores_on(aws)
     layers = Layers(stores.experiments)
     models = MemoryModelStore(bundle)
-    epochs = Epochs(models, stores.experiments, stores.archive, layers, SystemClock())
+    life = Life(stores.experiments, stores.archive, SystemClock())
+    epochs = Epochs(models, stores.experiments, stores.archive, layers, life)
     wanted = replace(DEFAULT, name="spring")
 
     def created(_: int) -> bool:

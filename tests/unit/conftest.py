@@ -37,6 +37,7 @@ from segue.services.experiment import Experiments
 from segue.services.exposure import Exposer
 from segue.services.ingest import Ingest
 from segue.services.layers import Layers
+from segue.services.life import Life
 from segue.services.live import Live
 from segue.services.maintenance import Maintenance
 from segue.services.privacy import Privacy
@@ -86,8 +87,9 @@ class World:
         self.ingest = Ingest(self.sessions, self.users, self.clock, self.catalogue, self.cutoff)
         self.privacy = Privacy(self.sessions, self.users, self.results, self.archive)
         self.layers = Layers(self.stored_experiments)
+        self.life = Life(self.stored_experiments, self.archive, self.clock)
         self.epochs = Epochs(
-            self.models, self.stored_experiments, self.archive, self.layers, self.clock
+            self.models, self.stored_experiments, self.archive, self.layers, self.life
         )
         self.exposer = Exposer(
             self.recommender, self.sessions, self.users, self.archive, self.clock

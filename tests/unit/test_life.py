@@ -154,7 +154,7 @@ class TestStopping:
 class TestShipping:
     def test_gives_everybody_the_winners_model(self, ab_test: Function, world: World) -> None:
         put(ab_test)
-        world.epochs.ship("test", "B")
+        world.life.ship("test", "B")
         row = get(ab_test)
         assert (row["state"], row["shipped"]) == ("stopped", "B")
         shown = show(ab_test)
@@ -163,7 +163,7 @@ class TestShipping:
 
     def test_is_undone_by_putting_it_again(self, ab_test: Function, world: World) -> None:
         put(ab_test)
-        world.epochs.ship("test", "B")
+        world.life.ship("test", "B")
         row = put(ab_test)[1]
         assert (row["state"], row["shipped"], row["epoch"]) == ("running", None, 1)
 

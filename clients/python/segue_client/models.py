@@ -332,11 +332,12 @@ class Experiment(Struct, frozen=True):
 
 
 class ExperimentChange(Struct, frozen=True):
-    """A change of an experiment: when, by whom, and of which fields. ``figures``: of each side of
-    the epoch before, each group's successes and users."""
+    """A change of an experiment: when, by whom and why, and of which fields. ``figures``: of each
+    side of the epoch before, each group's successes and users."""
 
     at: datetime
     by: str
+    reason: str
     epoch: int
     changed: list[str]
     figures: dict[str, dict[str, tuple[int, int]]]
@@ -359,6 +360,14 @@ class ExperimentPlan(Struct, frozen=True):
     users: int
     moved: float
     users_moved: int
+
+
+class Shipped(Struct, frozen=True):
+    """Everybody gets the model of the group that was shipped from now on."""
+
+    name: str
+    state: str
+    shipped: str | None
 
 
 class Layer(Struct, frozen=True):

@@ -39,6 +39,7 @@ from segue_client.models import (
     Recommendation,
     RecommendedTrack,
     Results,
+    Shipped,
     TrackDetails,
     TrackList,
     Tracks,
@@ -393,6 +394,19 @@ def experiment(name: str) -> Call[ExperimentWithLog]:
 def stop_experiment(name: str, *, archive: bool | None = None) -> Call[None]:
     """Assign nobody any more; what there is stays. ``archive``: for good."""
     return Call("DELETE", _path("experiments", name), None, _given(archive=archive))
+
+
+def ship_experiment(
+    name: str,
+    *,
+    group: str,
+    side: Literal["live", "replay"] | None = None,
+    despite: str | None = None,
+) -> Call[Shipped]:
+    """Stop the experiment, and let everybody have the winner's model. ``side``: whose report says
+    so. ``despite``: why it is shipped although the report does not."""
+    body = _given(group=group, side=side, despite=despite)
+    return Call("POST", _path("experiments", name, "ship"), Shipped, body=body)
 
 
 def layers() -> Call[Layers]:

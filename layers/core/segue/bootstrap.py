@@ -19,6 +19,7 @@ from segue.adapters.objects import Objects
 from segue.config import Settings
 from segue.services.compaction import Compactor
 from segue.services.ingest import Ingest
+from segue.services.life import Life
 from segue.services.maintenance import Maintenance
 from segue.services.privacy import Privacy
 from segue.services.settlement import Settlement
@@ -99,7 +100,7 @@ def epochs() -> "Epochs":
     """What ``functions/ab_test`` calls to list and change experiments."""
     from segue.services.epochs import Epochs
 
-    return Epochs(_models(), _experiments(), _archive(), layers(), SystemClock())
+    return Epochs(_models(), _experiments(), _archive(), layers(), life())
 
 
 @cache
@@ -108,6 +109,12 @@ def layers() -> "Layers":
     from segue.services.layers import Layers
 
     return Layers(_experiments())
+
+
+@cache
+def life() -> Life:
+    """What ``functions/ab_report`` calls to ship an arm."""
+    return Life(_experiments(), _archive(), SystemClock())
 
 
 @cache

@@ -26,8 +26,11 @@ class Clock(Protocol):
 class SessionStore(Protocol):
     """Listening events, by user and time. Raises StoreUnavailable."""
 
-    def events(self, user_id: str, window: Window) -> list[Event]:
-        """The user's events in the window, in no particular order; empty for an unknown user."""
+    def events(self, user_id: str, window: Window, *, fresh: bool = True) -> list[Event]:
+        """The user's events in the window, in no particular order; empty for an unknown user.
+
+        Not ``fresh``: what was stored within the last second may be missing, at half the cost.
+        """
         ...
 
     def has_events(self, user_id: str) -> bool:

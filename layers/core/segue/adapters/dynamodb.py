@@ -40,11 +40,13 @@ class DynamoSessionStore:
         self._client = client
         self._table = table
 
-    def events(self, user_id: str, window: Window) -> list[Event]:
+    def events(self, user_id: str, window: Window, *, fresh: bool = True) -> list[Event]:
         """One Query with BETWEEN; further pages only beyond a megabyte. Raises StoreUnavailable."""
         # A session may stand in several items, and an event of it in more than one.
         stored = (
-            event for item in self._items(user_id, window) for event in _unpack(user_id, item)
+            event
+            for item in self._items(user_id, window, fresh)
+            for event in _unpack(user_id, item)
         )
         return distinct(event for event in stored if event.time in window)
 
@@ -79,6 +81,7 @@ class DynamoSessionStore:
     def delete(self, user_id: str) -> None:
         """Query the keys, then delete in batches. Raises StoreUnavailable."""
         keys = self._pages(
+            ConsistentRead=True,
             KeyConditionExpression="user_id = :user",
             ExpressionAttributeNames={"#start": "start"},
             ExpressionAttributeValues={":user": {"S": user_id}},
@@ -138,8 +141,10 @@ class DynamoSessionStore:
                 raise
         return True
 
-    def _items(self, user_id: str, window: Window) -> Iterator[Any]:
+    def _items(self, user_id: str, window: Window, fresh: bool = True) -> Iterator[Any]:
         return self._pages(
+            # What was appended a moment ago has to be seen: by a recommendation, and by a retry.
+            ConsistentRead=fresh,
             KeyConditionExpression="user_id = :user AND #start BETWEEN :from AND :to",
             ExpressionAttributeNames={
                 "#start": "start",
@@ -157,8 +162,7 @@ class DynamoSessionStore:
         )
 
     def _pages(self, **query: Any) -> Iterator[Any]:
-        # What was appended a moment ago has to be seen: by a recommendation, and by a retry.
-        query |= {"TableName": self._table, "ConsistentRead": True}
+        query["TableName"] = self._table
         while True:
             with translated("Sessions"):
                 answer = self._client.query(**query)

@@ -124,6 +124,14 @@ class ShipBody(Struct, forbid_unknown_fields=True, omit_defaults=True):
     despite: Annotated[str, Meta(min_length=1, max_length=500)] | None = None
 
 
+class ShippedAnswer(Struct):
+    """Everybody gets the model of the group that was shipped from now on."""
+
+    name: str
+    state: State
+    shipped: str | None
+
+
 class LayerBody(Struct, forbid_unknown_fields=True):
     """The share of a layer's users who are in no experiment."""
 
@@ -183,7 +191,7 @@ class ExperimentRow(Struct):
 
 
 class ChangeRow(Struct):
-    """A change of an experiment: when, by whom, of which fields, and what the epoch was then.
+    """A change of an experiment: when, by whom and why, of which fields, and the epoch then.
 
     ``figures``: of each side of the epoch before, each group's successes and users, as far as
     settled and archived.
@@ -191,6 +199,7 @@ class ChangeRow(Struct):
 
     at: str
     by: str
+    reason: str
     epoch: int
     changed: list[str]
     figures: dict[str, dict[str, tuple[int, int]]]
@@ -400,6 +409,7 @@ def _change_row(before: Epoch | None, after: Epoch) -> ChangeRow:
     return ChangeRow(
         at=format_time(change.at),
         by=change.by,
+        reason=change.reason,
         epoch=after.number,
         changed=[field for field in changed if field != "slots"],
         figures={side: dict(counts) for side, counts in change.figures.items()},

@@ -30,6 +30,8 @@ from segue.api.experiments import (
     ResultRow,
     ResultsAnswer,
     ResultsQuery,
+    ShipBody,
+    ShippedAnswer,
     SideQuery,
     StopQuery,
     TestBody,
@@ -77,6 +79,7 @@ from segue.domain.errors import (
     InvalidRequest,
     MalformedRequest,
     ModelFailed,
+    NotReadyToShip,
     RequestTooLarge,
     SegueError,
     StaleVersion,
@@ -484,7 +487,7 @@ ROUTES = (
                 ExperimentAnswer,
                 ExperimentAnswer(
                     **asdict(_EXPERIMENT),
-                    log=[ChangeRow("2022-09-01T00:00:00.000Z", "", 1, [], {})],
+                    log=[ChangeRow("2022-09-01T00:00:00.000Z", "", "", 1, [], {})],
                 ),
                 headers=_TAG,
             )
@@ -532,6 +535,22 @@ ROUTES = (
         (*_BODY, UnknownModel, ExperimentStopped, *_MODELS),
         body=ExperimentBody,
         example=ExperimentBody([ArmBody("A", 1, 0.5), ArmBody("B", 3, 0.5)], window_days=14),
+    ),
+    Route(
+        "POST",
+        "/experiments/{name}/ship",
+        "shipExperiment",
+        "Stop an experiment, and let everybody have the winner's model",
+        {
+            200: Answer(
+                "It is shipped",
+                ShippedAnswer,
+                ShippedAnswer("hybrid", State.STOPPED, "B"),
+            )
+        },
+        (*_BODY, UnknownExperiment, ExperimentStopped, NotReadyToShip, StoreUnavailable),
+        body=ShipBody,
+        example=ShipBody("B"),
     ),
     Route(
         "GET",

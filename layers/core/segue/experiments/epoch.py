@@ -35,7 +35,7 @@ class EpochId:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change of an experiment: the how manieth, when, and by whom.
+    """A change of an experiment: the how manieth, when, by whom and, where it was said, why.
 
     ``at`` is in milliseconds since 1970 UTC. ``figures``: of each side of the epoch, what had been
     settled and archived by then: each group's successes and users.
@@ -44,6 +44,7 @@ class Change:
     number: int = 1
     at: int = 0
     by: str = ""
+    reason: str = ""
     figures: Mapping[str, Mapping[str, tuple[int, int]]] = field(default_factory=dict, hash=False)
 
 

@@ -4,7 +4,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from segue.domain.errors import StoreUnavailable, UnknownExperiment
+from segue.domain.errors import (
+    InvalidRequest,
+    NotReadyToShip,
+    StoreUnavailable,
+    UnknownExperiment,
+)
 from segue.experiments.epoch import Epoch, EpochId
 from segue.experiments.experiment import Mode
 from segue.experiments.records import Record
@@ -42,6 +47,18 @@ class Reports:
         # In this order: who is settled in between is in neither, and nobody in both.
         tally = self._tally(epoch.id)
         return document(epoch, tally, self._pending(epoch.id))
+
+    def check_ready(self, name: str, group: str, *, live: bool) -> None:
+        """Raises NotReadyToShip with every reason, InvalidRequest for no arm beside the control,
+        and otherwise as ``report``."""
+        found = {it["arm"]: it for it in self.report(name, live=live)["shipping"]}
+        if group not in found:
+            raise InvalidRequest(
+                f"must be one of {', '.join(found)}; to stay with the control, stop the experiment",
+                field="group",
+            )
+        if not found[group]["ready"]:
+            raise NotReadyToShip("; ".join(found[group]["reasons"]))
 
     def experiments(self) -> list[Document]:
         """What there is to report on: each running epoch, in replay and live, by name.

@@ -1,6 +1,6 @@
 """Experiments and their epochs: which run, and how one is changed without mixing results."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from segue.domain.errors import (
@@ -12,7 +12,7 @@ from segue.domain.errors import (
     UnknownExperiment,
     VersionNeeded,
 )
-from segue.experiments.epoch import Change, Epoch
+from segue.experiments.epoch import Epoch
 from segue.experiments.experiment import (
     DEFAULT,
     DEFAULT_NAME,
@@ -24,8 +24,9 @@ from segue.experiments.experiment import (
 )
 from segue.experiments.layers import ALL
 from segue.models.bundle import Bundle
-from segue.ports import Clock, ExperimentStore, ModelStore, ResultArchive
+from segue.ports import ExperimentStore, ModelStore, ResultArchive
 from segue.services.layers import Layers
+from segue.services.life import Life
 
 # In place of versions' tags: whichever version there is.
 ANY = "*"
@@ -65,13 +66,13 @@ class Epochs:
         experiments: ExperimentStore,
         archive: ResultArchive,
         layers: Layers,
-        clock: Clock,
+        life: Life,
     ) -> None:
         self._models = models
         self._experiments = experiments
         self._archive = archive
         self._layers = layers
-        self._clock = clock
+        self._life = life
 
     def running(self, name: str = DEFAULT_NAME) -> Epoch:
         """The epoch that runs; the default experiment is begun here where nobody has done so yet.
@@ -157,7 +158,7 @@ class Epochs:
                     f"ETag, which is {found[1]} now; to create one needs none"
                 )
             experiment = self._layers.admit(following.experiment)
-            following = self._noted(replace(following, experiment=experiment), found, by)
+            following = self._life.noted(replace(following, experiment=experiment), found, by)
             swapped = self._experiments.save(following, found[1] if found else None)
             # A swap that failed may have been ours, its answer lost: what is stored decides. Not
             # with If-None-Match: two that race with the same must not both believe they created it.
@@ -170,7 +171,7 @@ class Epochs:
         """Begin the next epoch, of the bundle that is served. Raises UnknownExperiment."""
         bundle = self._models.current(fresh=True)
         first = self._running(name)[0].number
-        self._change(
+        self._life.change(
             name, by, lambda it: it.following(bundle.version) if it.number == first else it
         )
 
@@ -179,59 +180,11 @@ class Epochs:
 
         ``archive``: for good, and let others of its layer have its users.
         """
-        wanted = State.ARCHIVED if archive else State.STOPPED
-
-        def stopped(epoch: Epoch) -> Epoch:
-            experiment = epoch.experiment
-            if experiment.state in (wanted, State.ARCHIVED):
-                return epoch
-            return replace(epoch, experiment=replace(experiment, state=wanted))
-
-        epoch = self._change(name, by, stopped)
-        if epoch.experiment.state is State.ARCHIVED:
+        self._running(name)
+        stopped = self._life.stop(name, archive=archive, by=by)
+        if stopped.state is State.ARCHIVED:
             # Not before: until then, its users are in it.
-            self._layers.release(epoch.experiment)
-
-    def ship(self, name: str, group: str, by: str = "") -> None:
-        """Stop the experiment, and let everybody have the group's model from now on.
-
-        Raises UnknownExperiment, ExperimentStopped for an archived one, and InvalidRequest for a
-        group that it does not have.
-        """
-
-        def shipped(epoch: Epoch) -> Epoch:
-            experiment = epoch.experiment
-            if experiment.state is State.ARCHIVED:
-                raise ExperimentStopped(f"experiment {name!r} is archived")
-            if group not in {arm.group for arm in experiment.arms}:
-                raise InvalidRequest(f"the experiment has no group {group!r}", field="group")
-            stopped = replace(experiment, state=State.STOPPED, shipped=group)
-            return replace(epoch, experiment=stopped)
-
-        self._change(name, by, shipped)
-
-    def _change(self, name: str, by: str, change: Callable[[Epoch], Epoch]) -> Epoch:
-        """Change the running epoch, whoever else does meanwhile; how it is then."""
-        while True:
-            found = self._running(name)
-            following = change(found[0])
-            # Also where an earlier try has done so, its answer lost.
-            if following == found[0]:
-                return following
-            noted = self._noted(following, found, by)
-            if self._experiments.save(noted, found[1]):
-                return noted
-
-    def _noted(self, following: Epoch, found: tuple[Epoch, str] | None, by: str) -> Epoch:
-        """With the change, and what the figures are."""
-        now = self._clock.now()
-        if found is None:
-            return replace(following, change=Change(1, now, by))
-        before = found[0]
-        figures = {
-            side.side.value: self._archive.read(side.id).tally.outcomes() for side in before.sides
-        }
-        return replace(following, change=Change(before.change.number + 1, now, by, figures))
+            self._layers.release(stopped)
 
     def _checked(self, wanted: Experiment, bundle: Bundle) -> tuple[Epoch, str] | None:
         """What is stored of the experiment, if it may be changed to be as wanted."""
@@ -256,7 +209,7 @@ class Epochs:
                 raise UnknownExperiment(f"there is no experiment {name!r}")
             # Whoever else is first makes the same experiment, or one that we then read.
             bundle = self._models.current(fresh=True)
-            self._experiments.save(self._noted(Epoch(DEFAULT, bundle.version), None, ""), None)
+            self._experiments.save(self._life.noted(Epoch(DEFAULT, bundle.version), None, ""), None)
 
 
 def _following(wanted: Experiment, before: Epoch | None, bundle: str) -> Epoch:

@@ -77,7 +77,7 @@ class Maintenance:
     def _settle_one(self, due: tuple[EpochId, Pending]) -> bool | str:
         """Whether it was settled, and not erased meanwhile; or what prevented it."""
         try:
-            return self._settlement.settle(*due) is not None
+            return self._settlement.settle(*due, fresh=False) is not None
         except StoreUnavailable as error:
             return str(error)
 
