@@ -135,6 +135,9 @@ class MemoryExperimentStore:
     def all_running(self) -> list[tuple[Epoch, str]]:
         return [found for name in self.epochs if (found := self.running(name))]
 
+    def all_epochs(self) -> list[Epoch]:
+        return [epoch for epochs in self.epochs.values() for epoch in epochs]
+
     def save(self, epoch: Epoch, replaces: str | None) -> bool:
         found = self.running(epoch.experiment.name)
         if (found[1] if found else None) != replaces:

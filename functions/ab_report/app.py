@@ -7,7 +7,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from segue import bootstrap
 from segue.api.app import create_app, create_handler, logger, metrics
-from segue.api.report.response import report_response
+from segue.api.report.response import overview_response, report_response
 from segue.api.telemetry import observe_mismatches
 
 app = create_app()
@@ -18,6 +18,11 @@ bootstrap.snapshot_reports()
 @app.get("/ab_test/report")
 def report() -> Response[str]:
     return report_response(reports, app.current_event)
+
+
+@app.get("/ab_test/overview")
+def overview() -> Response[str]:
+    return overview_response(reports, app.current_event)
 
 
 answer = create_handler(app)

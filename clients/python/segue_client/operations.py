@@ -315,6 +315,12 @@ def report_page(
     return Call("GET", "/ab_test/report", str, query)
 
 
+def overview(*, limit: int | None = None, next: str | None = None) -> Call[dict[str, Any]]:
+    """A page of all epochs that ever began, and which verdicts hold among all of them."""
+    query = _given(limit=limit, next=next, format="json")
+    return Call("GET", "/ab_test/overview", dict[str, Any], query)
+
+
 def experiments() -> Call[Experiments]:
     """Every experiment."""
     return Call("GET", "/experiments", Experiments)

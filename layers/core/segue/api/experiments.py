@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
 from segue.api.http import (
+    MAX_LIST,
     MAX_PAGE,
     EpochNumber,
     ExperimentName,
@@ -77,6 +78,14 @@ class SideQuery(Struct):
     experiment: ExperimentName = DEFAULT_NAME
     live: Live = False
     epoch: EpochNumber | None = None
+    format: Annotated[Literal["json", "html"], _GOES_BEFORE] | None = None
+
+
+class OverviewQuery(Struct):
+    """A page of all epochs that ever began."""
+
+    limit: Annotated[int, Meta(ge=1, le=MAX_LIST, description="Most epochs on a page")] = 20
+    next: Position | None = None
     format: Annotated[Literal["json", "html"], _GOES_BEFORE] | None = None
 
 

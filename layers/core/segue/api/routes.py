@@ -25,6 +25,7 @@ from segue.api.experiments import (
     LayerRow,
     LayersAnswer,
     OutcomeAnswer,
+    OverviewQuery,
     PendingAnswer,
     PlanAnswer,
     ResultRow,
@@ -464,6 +465,15 @@ ROUTES = (
         {200: Answer("As JSON or as a page", dict[str, Any], None, (_JSON, _HTML))},
         (InvalidRequest, UnknownExperiment, StoreUnavailable),
         query=SideQuery,
+    ),
+    Route(
+        "GET",
+        "/ab_test/overview",
+        "overview",
+        "Every epoch that ever began, and which verdicts hold among all of them",
+        {200: Answer("As JSON or as a page", dict[str, Any], None, (_JSON, _HTML))},
+        (InvalidRequest, StoreUnavailable),
+        query=OverviewQuery,
     ),
     Route(
         "GET",

@@ -13,7 +13,16 @@ from segue.experiments.experiment import Experiment, Mode
 from segue.experiments.tally import Tally
 from segue.models.names import NAMES
 from segue.reporting.details import breakdowns, check_guardrails, covariate, off_policy
-from segue.reporting.pairs import Pair, Ruling, courses, densities, rule
+from segue.reporting.pairs import (
+    Pair,
+    Ruling,
+    courses,
+    densities,
+    lost_users,
+    pairs_of,
+    rule,
+    weigh,
+)
 from segue.statistics.comparison import compare
 from segue.statistics.confidence import Interval
 from segue.statistics.counts import Counts
@@ -46,13 +55,11 @@ def document(
         counts.users + pending.get(arm.group, 0)
         for arm, counts in zip(experiment.arms, arms, strict=True)
     ]
-    stakes = tally.stakes()
-    pairs = [
-        Pair(experiment.mode, experiment.arms[0], arm, arms[0], counts, stakes.get(arm.group, ()))
-        for arm, counts in zip(experiment.arms[1:], arms[1:], strict=True)
+    pairs = pairs_of(experiment, tally)
+    rulings = rule(shares, assigned, pairs, weigh(pairs))
+    verdicts = [
+        verdict(*each) for each in zip(pairs, rulings, lost_users(pairs, rulings), strict=True)
     ]
-    rulings = rule(shares, assigned, pairs)
-    verdicts = [_verdict(pair, ruling) for pair, ruling in zip(pairs, rulings, strict=True)]
     over_time, lifts = courses(pairs, tally, rulings[0].decisive)
     always = {
         "verdicts": verdicts,
@@ -101,7 +108,8 @@ def summary(epoch: Epoch, tally: Tally) -> Document:
     }
 
 
-def _verdict(pair: Pair, ruling: Ruling) -> Document:
+def verdict(pair: Pair, ruling: Ruling, lost: int | None) -> Document:
+    """Which arm is better, and how safely: ``lost`` users would overturn it."""
     return {
         **pair.names,
         "decision": ruling.decision,
@@ -110,6 +118,7 @@ def _verdict(pair: Pair, ruling: Ruling) -> Document:
         "evidence": finite_exp(ruling.log_evidence),
         "log_evidence": ruling.log_evidence,
         "p_anytime": min(1.0, finite_exp(-ruling.log_evidence)),
+        "lost_users": lost,
     }
 
 

@@ -61,7 +61,7 @@ def page(report: Document, experiments: Sequence[Document] = ()) -> str:
         f"{_facts(shown)}{_attempts(shown['epoch'])}{_notes(report)}{downloads}</header>"
         f'<div class="grid2">{content}</div>{_footer(shown)}'
     )
-    return _document(f"{_headline(report)} - {escape(shown['name'])}", body)
+    return page_of(f"{_headline(report)} - {escape(shown['name'])}", body)
 
 
 def no_report(reason: str, experiments: Sequence[Document]) -> str:
@@ -76,10 +76,11 @@ def no_report(reason: str, experiments: Sequence[Document]) -> str:
     )
     choices = f"<section>{_choices(experiments)}</section>" if experiments else ""
     header = f'<h1 class="wait">{_sentence(reason)}</h1><p class="lead">{advice}</p>'
-    return _document("No report", f"<header>{header}</header>{choices}")
+    return page_of("No report", f"<header>{header}</header>{choices}")
 
 
-def _document(title: str, body: str) -> str:
+def page_of(title: str, body: str) -> str:
+    """A page in the style of the report, of HTML."""
     # A number and its unit stay in one line.
     return markup.document(title, _STYLE, body.replace(" %", f"{NO_BREAK}%"))
 
@@ -107,7 +108,7 @@ def _choices(experiments: Sequence[Document], shown: Document | None = None) -> 
 
 
 def _choice(experiment: Document, *, current: bool) -> str:
-    link = markup.link(f"?{_query(experiment)}", _progress(experiment), current=current)
+    link = markup.link(report_address(experiment), _progress(experiment), current=current)
     return f"<span>{experiment['side']}: {link}</span>"
 
 
@@ -120,17 +121,24 @@ def _progress(experiment: Document) -> str:
     return f"{count(users)} user{'s' if users > 1 else ''}, {days}"
 
 
-def _query(experiment: Document, **others: str | int) -> str:
+def report_address(experiment: Document, route: str = "", **others: str | int) -> str:
+    """Of the side of the experiment at a route of ``/ab_test``; by default the one of the page."""
     live = "true" if experiment["side"] == "live" else "false"
-    return escape(urlencode({"experiment": experiment["name"], "live": live, **others}))
+    query = urlencode({"experiment": experiment["name"], "live": live, **others})
+    return f"{route}?{escape(query)}"
 
 
 def _downloads(experiment: Document) -> str:
-    report = markup.link(f"?{_query(experiment, format='json')}", "This report as JSON")
-    address = f"results?{_query(experiment, format='csv', limit=MAX_PAGE)}"
+    report = markup.link(report_address(experiment, format="json"), "This report as JSON")
+    results = report_address(experiment, "results", format="csv", limit=MAX_PAGE)
     users = experiment["users"]
     some = f" (the first {MAX_PAGE:,})" if users > MAX_PAGE else ""
-    return f'<p class="downloads">{report} {markup.link(address, f"Results as CSV{some}")}</p>'
+    links = (
+        report,
+        markup.link(results, f"Results as CSV{some}"),
+        markup.link("overview", "Every epoch that ever began"),
+    )
+    return f'<p class="downloads">{" ".join(links)}</p>'
 
 
 def _headline(report: Document) -> str:
@@ -219,7 +227,7 @@ def _advice(verdict: Document, report: Document) -> str:
     if verdict["better"]:
         return (
             f"You may act on this: {reason}, and of tests of equal arms at most 1 in 20 ever gets "
-            "there."
+            f"there.{_safety(verdict, report)}"
         )
     if is_withheld(report):
         return f"{_sentence(verdict['reason'])}."
@@ -229,6 +237,17 @@ def _advice(verdict: Document, report: Document) -> str:
         counted = f": users count once their window of {window} has passed" if window else ""
         return f"Not both arms have an outcome{counted}."
     return f"This may still be chance: {reason}. Let the test run on."
+
+
+def _safety(verdict: Document, report: Document) -> str:
+    """How few lost users would overturn it."""
+    lost = verdict["lost_users"]
+    if lost is None:
+        return ""
+    if report["experiment"]["mode"] == "interleave":
+        return f" It would take {count(lost)} lost lists to overturn it, all won by the other arm."
+    users = "1 lost user" if lost == 1 else f"{count(lost)} lost users"
+    return f" It would take {users} to overturn it, if every one spoke against it."
 
 
 def _window(experiment: Document) -> str:
