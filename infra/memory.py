@@ -136,7 +136,8 @@ class MemoryExperimentStore:
         return [found for name in self.epochs if (found := self.running(name))]
 
     def all_epochs(self) -> list[Epoch]:
-        return [epoch for epochs in self.epochs.values() for epoch in epochs]
+        latest = {epoch.id: epoch for epochs in self.epochs.values() for epoch in epochs}
+        return [*latest.values()]
 
     def save(self, epoch: Epoch, replaces: str | None) -> bool:
         found = self.running(epoch.experiment.name)

@@ -338,6 +338,7 @@ def save_experiment(
     owner: str | None = None,
     traffic: float | None = None,
     layer: str | None = None,
+    paired: bool | None = None,
     if_match: str | None = None,
     if_none_match: str | None = None,
 ) -> Call[Experiment]:
@@ -356,6 +357,7 @@ def save_experiment(
         owner=owner,
         traffic=traffic,
         layer=layer,
+        paired=paired,
     )
     headers = _given(**{"If-Match": if_match, "If-None-Match": if_none_match})
     path = _path("experiments", name)
@@ -374,6 +376,7 @@ def plan_experiment(
     owner: str | None = None,
     traffic: float | None = None,
     layer: str | None = None,
+    paired: bool | None = None,
 ) -> Call[ExperimentPlan]:
     """What ``save_experiment`` would change, and how many users it would move."""
     body = save_experiment(
@@ -387,6 +390,7 @@ def plan_experiment(
         owner=owner,
         traffic=traffic,
         layer=layer,
+        paired=paired,
     ).body
     return Call("POST", _path("experiments", name, "dry_run"), ExperimentPlan, body=body)
 

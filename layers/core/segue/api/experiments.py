@@ -152,6 +152,7 @@ class ExperimentBody(Struct, forbid_unknown_fields=True, omit_defaults=True):
     owner: Annotated[str, Meta(max_length=200)] = ""
     traffic: Annotated[float, Meta(gt=0, le=1)] = 1.0
     layer: Annotated[str, Meta(description="Its name")] | None = None
+    paired: bool = False
 
 
 class ArmRow(Struct):
@@ -185,6 +186,7 @@ class ExperimentRow(Struct):
     layer: str | None
     state: State
     shipped: str | None
+    paired: bool
     epoch: int
     salt: str
     bundle: str
@@ -322,6 +324,7 @@ def parse_experiment(name: str, event: APIGatewayProxyEvent) -> Experiment:
         owner=body.owner,
         traffic=body.traffic,
         layer=body.layer,
+        paired=body.paired,
     )
 
 
@@ -389,6 +392,7 @@ def experiment_row(epoch: Epoch, tag: str) -> ExperimentRow:
         layer=experiment.layer,
         state=experiment.state,
         shipped=experiment.shipped,
+        paired=experiment.paired,
         epoch=epoch.number,
         salt=epoch.id.salt,
         bundle=epoch.bundle,

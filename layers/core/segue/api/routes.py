@@ -178,6 +178,7 @@ _EXPERIMENT = ExperimentRow(
     layer=None,
     state=State.RUNNING,
     shipped=None,
+    paired=False,
     epoch=1,
     salt="hybrid:1",
     bundle="aaee7d83c4a4",

@@ -32,6 +32,7 @@ def judge(epoch: EpochId, pending: Pending, events: Iterable[Event], settled_at:
     plays = label_plays(events)
     hits = _hits(epoch, pending, plays, _sources(events))
     exposure = pending.exposure
+    completed = {play.track_id for play in plays if play.completed}
     owned = Counter(hit.owner for hit in hits)
     return Record(
         exposure,
@@ -42,6 +43,9 @@ def judge(epoch: EpochId, pending: Pending, events: Iterable[Event], settled_at:
         later=pending.later,
         positions=tuple(sorted(hit.position for hit in hits)),
         reported=tuple(sorted(hit.position for hit in hits if hit.is_reported)),
+        successes={
+            group: not completed.isdisjoint(tracks) for group, tracks in exposure.lists.items()
+        },
     )
 
 

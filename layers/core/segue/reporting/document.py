@@ -13,6 +13,7 @@ from segue.experiments.experiment import Experiment, Mode
 from segue.experiments.tally import Tally
 from segue.models.names import NAMES
 from segue.reporting.details import breakdowns, check_guardrails, covariate, off_policy
+from segue.reporting.paired import paired
 from segue.reporting.pairs import (
     Pair,
     Ruling,
@@ -21,12 +22,12 @@ from segue.reporting.pairs import (
     lost_users,
     pairs_of,
     rule,
+    verdict,
     weigh,
 )
 from segue.statistics.comparison import compare
 from segue.statistics.confidence import Interval
 from segue.statistics.counts import Counts
-from segue.statistics.evalue import finite_exp
 from segue.statistics.fixed_horizon import wilson
 from segue.statistics.power import detectable_difference, progress
 from segue.statistics.sample_ratio import SampleRatio, check_sample_ratio
@@ -58,7 +59,8 @@ def document(
     pairs = pairs_of(experiment, tally)
     rulings = rule(shares, assigned, pairs, weigh(pairs))
     verdicts = [
-        verdict(*each) for each in zip(pairs, rulings, lost_users(pairs, rulings), strict=True)
+        verdict(pair, ruling) | {"lost_users": lost}
+        for pair, ruling, lost in zip(pairs, rulings, lost_users(pairs, rulings), strict=True)
     ]
     over_time, lifts = courses(pairs, tally, rulings[0].decisive)
     always = {
@@ -89,6 +91,7 @@ def _fixed(
         "guardrails": check_guardrails(experiment, tally),
         "breakdowns": [it for pair in pairs for it in breakdowns(pair, tally)],
         "covariate": [it for pair in pairs for it in covariate(pair, tally)],
+        "paired": paired(pairs, tally),
     }
 
 
@@ -105,20 +108,6 @@ def summary(epoch: Epoch, tally: Tally) -> Document:
         "users": tally.users,
         "first_settled": format_time(times[0]) if times else None,
         "last_settled": format_time(times[-1] + tally.step) if times else None,
-    }
-
-
-def verdict(pair: Pair, ruling: Ruling, lost: int | None) -> Document:
-    """Which arm is better, and how safely: ``lost`` users would overturn it."""
-    return {
-        **pair.names,
-        "decision": ruling.decision,
-        "better": ruling.better,
-        "reason": ruling.reason,
-        "evidence": finite_exp(ruling.log_evidence),
-        "log_evidence": ruling.log_evidence,
-        "p_anytime": min(1.0, finite_exp(-ruling.log_evidence)),
-        "lost_users": lost,
     }
 
 

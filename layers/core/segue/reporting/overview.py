@@ -13,8 +13,8 @@ from typing import Any
 
 from segue.experiments.epoch import Epoch
 from segue.experiments.tally import Tally
-from segue.reporting.document import Document, summary, verdict
-from segue.reporting.pairs import Pair, Ruling, lost_users, pairs_of, rule, weigh
+from segue.reporting.document import Document, summary
+from segue.reporting.pairs import Pair, Ruling, lost_users, pairs_of, rule, verdict, weigh
 from segue.statistics.evalue import DECISIVE
 from segue.statistics.multiplicity import decisive_together
 
@@ -74,7 +74,8 @@ def _judge(sides: Sequence[tuple[Epoch, Tally]]) -> list[_Judged]:
 def _row(side: _Judged, decisive: float, lost: Iterator[int | None]) -> dict[str, Any]:
     return summary(side.epoch, side.tally) | {
         "verdicts": [
-            verdict(pair, ruling, next(lost)) | {"discovery": _is_discovery(ruling, decisive)}
+            verdict(pair, ruling)
+            | {"lost_users": next(lost), "discovery": _is_discovery(ruling, decisive)}
             for pair, ruling in zip(side.pairs, side.rulings, strict=True)
         ]
     }

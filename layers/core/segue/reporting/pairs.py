@@ -15,6 +15,7 @@ from segue.statistics.counts import Counts
 from segue.statistics.evalue import (
     EValue,
     evidence_at,
+    finite_exp,
     log_evidence,
     log_mean,
 )
@@ -134,16 +135,30 @@ def rule(
     else:
         verdicts = [decide(value, decisive) for value in values]
     return [
-        _ruling(pair, verdict, value.log_deciding, decisive)
+        ruling(pair, verdict, value.log_deciding, decisive)
         for pair, verdict, value in zip(pairs, verdicts, values, strict=True)
     ]
 
 
-def _ruling(pair: Pair, verdict: Verdict, log_evidence: float, decisive: float) -> Ruling:
+def ruling(pair: Pair, verdict: Verdict, log_evidence: float, decisive: float) -> Ruling:
+    """A verdict in terms of the pair's groups."""
     winners = {Decision.A: pair.control.group, Decision.B: pair.arm.group}
     better = winners.get(verdict.decision)
     words = f"{better} is better" if better else str(verdict.decision)
     return Ruling(words, better, verdict.reason, log_evidence, decisive)
+
+
+def verdict(pair: Pair, ruling: Ruling) -> dict[str, Any]:
+    """Which arm is better, and on what evidence, as the report tells it."""
+    return {
+        **pair.names,
+        "decision": ruling.decision,
+        "better": ruling.better,
+        "reason": ruling.reason,
+        "evidence": finite_exp(ruling.log_evidence),
+        "log_evidence": ruling.log_evidence,
+        "p_anytime": min(1.0, finite_exp(-ruling.log_evidence)),
+    }
 
 
 def lost_users(pairs: Sequence[Pair], rulings: Sequence[Ruling]) -> list[int | None]:

@@ -4,7 +4,6 @@ One document without scripts, fonts or anything else from another address. Its l
 a deployed stage has a path of its own.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from itertools import groupby
@@ -14,7 +13,7 @@ from urllib.parse import urlencode
 
 from segue.api.http import MAX_PAGE
 from segue.api.report import markup
-from segue.api.report.numerals import NO_BREAK, count, extent, percent1, points, relative
+from segue.api.report.numerals import NO_BREAK, count, extent, percent1, points, powers, relative
 from segue.api.report.sections import (
     beliefs,
     breakdown,
@@ -25,6 +24,7 @@ from segue.api.report.sections import (
     is_withheld,
     off_policy,
     one_look,
+    paired,
     power,
     rates,
     sample_ratio,
@@ -223,7 +223,7 @@ def _extent(comparison: Document | None, report: Document) -> str:
 
 def _advice(verdict: Document, report: Document) -> str:
     """Whether one may act on it."""
-    reason = re.sub(r"10\^([\d,]+)", r"10<sup>\1</sup>", escape(verdict["reason"]))
+    reason = powers(escape(verdict["reason"]))
     if verdict["better"]:
         return (
             f"You may act on this: {reason}, and of tests of equal arms at most 1 in 20 ever gets "
@@ -303,6 +303,8 @@ def _sections(report: Document) -> Iterator[str]:
         yield difference(course, comparison, report)
         yield evidence(course, report)
     yield guardrails(report)
+    for found in report.get("paired", ()):
+        yield paired(found)
     for found in report.get("breakdowns", ()):
         yield breakdown(found, report)
     yield sample_ratio(report)
