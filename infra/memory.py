@@ -135,6 +135,10 @@ class MemoryExperimentStore:
     def all_running(self) -> list[tuple[Epoch, str]]:
         return [found for name in self.epochs if (found := self.running(name))]
 
+    def all_epochs(self) -> list[Epoch]:
+        latest = {epoch.id: epoch for epochs in self.epochs.values() for epoch in epochs}
+        return [*latest.values()]
+
     def save(self, epoch: Epoch, replaces: str | None) -> bool:
         found = self.running(epoch.experiment.name)
         if (found[1] if found else None) != replaces:

@@ -9,7 +9,7 @@ from segue import bootstrap
 from segue.api.app import create_app, create_handler, logger, metrics
 from segue.api.experiments import ShipBody, ShippedAnswer, caller
 from segue.api.http import json_response, read_body, read_segment
-from segue.api.report.response import report_response
+from segue.api.report.response import overview_response, report_response
 from segue.api.telemetry import observe_mismatches
 from segue.experiments.epoch import Side
 
@@ -31,6 +31,11 @@ def ship(name: str) -> Response[str]:
         reports.check_ready(name, body.group, live=body.side is Side.LIVE)
     shipped = life.ship(name, body.group, caller(app.current_event), body.despite or "")
     return json_response(ShippedAnswer(name, shipped.state, shipped.shipped))
+
+
+@app.get("/ab_test/overview")
+def overview() -> Response[str]:
+    return overview_response(reports, app.current_event)
 
 
 answer = create_handler(app)

@@ -45,6 +45,7 @@ def test_an_experiment_that_was_never_saved_does_not_run(store: S3ExperimentStor
     assert store.running("default") is None
     assert store.epoch("default", 1) is None
     assert store.all_running() == []
+    assert store.all_epochs() == []
 
 
 def test_every_epoch_that_ran_is_found_as_it_was(store: S3ExperimentStore) -> None:
@@ -58,6 +59,14 @@ def test_every_epoch_that_ran_is_found_as_it_was(store: S3ExperimentStore) -> No
         None,
     ]
     assert store.epoch("another", 1) is None
+
+
+def test_every_epoch_of_every_experiment_is_listed_once(store: S3ExperimentStore) -> None:
+    another = replace(FIRST, experiment=replace(DEFAULT, name="another"))
+    saved(store, FIRST, SECOND, THIRD)
+    assert store.save(another, None)
+    found = store.all_epochs()
+    assert sorted(found, key=lambda epoch: epoch.id) == [another, FIRST, SECOND, THIRD]
 
 
 def test_all_running_are_listed_without_what_else_lies_beside_them(

@@ -902,12 +902,15 @@ class TestCost:
     """A write of up to 1,024 bytes is one unit, a read of up to 4,096."""
 
     USER = "6f1c1f0e-8a55-4d0c-9c86-0b7a1a6f2e11"
+    TRACKS = tuple(random_id(place) for place in range(40))
+    # Of paired lists as many tracks are kept once more; with ids as long, that is a second unit.
+    SHORT = tuple(track[:10] for track in TRACKS)
     PLAIN = Exposure(
         USER,
         "A",
         "autoencoder",
         "20240901T101112Z-3fa8c1d2e4b5",
-        tuple(random_id(place) for place in range(20)),
+        TRACKS[:20],
         NOW,
         NOW + 12_345,
         before=0.34782608695652173,
@@ -926,8 +929,9 @@ class TestCost:
                 seen={"A": (12_345, 23_456), "B": (13_579, 24_680)},
             ),
             replace(PLAIN, tracks=(), error="the classifier gave up: an error of some length"),
+            replace(PLAIN, tracks=SHORT[:20], lists={"A": SHORT[:20], "B": SHORT[20:]}),
         ],
-        ids=["fixed", "interleaved", "adaptive", "failed"],
+        ids=["fixed", "interleaved", "adaptive", "failed", "paired"],
     )
     def test_a_result_of_twenty_tracks_is_written_as_one_unit(
         self, aws: Aws, made: Exposure
@@ -941,7 +945,9 @@ class TestCost:
             "added_success": 1.0,
             "skip_rate": 0.2857142857142857,
         }
-        outcome = Record(made, True, NOW, dict.fromkeys(made.owners, 10), figures)
+        successes = dict.fromkeys(made.lists, True)
+        credit = dict.fromkeys(made.owners, 10)
+        outcome = Record(made, True, NOW, credit, figures, successes=successes)
         results.settle(EPOCH, outcome)
         sizes.append(size_of(raw(aws, self.USER)))
         results.note_archived(EPOCH, [outcome], 12_345)

@@ -207,6 +207,7 @@ def _ask_everything(deployment: Deployment, track: str) -> None:
         deployment.leave_pending(f"waiting {number}")
         deployment.invoke("MaintenanceFunction", SCHEDULED)
     deployment.ask(sample("report"))
+    deployment.ask(sample("overview"))
     deployment.invoke("AbReportFunction", SCHEDULED)
     for name in ("explorer", "asset", "docs", "openapi"):
         deployment.ask(sample(name))

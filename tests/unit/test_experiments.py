@@ -58,6 +58,7 @@ def test_the_default_one_is_autoencoder_against_classifier(ab_test: Function, wo
         "layer": None,
         "state": "running",
         "shipped": None,
+        "paired": False,
         "epoch": 1,
         "salt": "default:1",
         "bundle": world.bundle.version,
@@ -352,6 +353,8 @@ def test_a_swap_that_somebody_else_won_is_tried_on_what_they_made_of_it(
         ("guardrails", {"guardrails": [LATENCY] * 2}),
         ("guardrails", {"guardrails": [LATENCY], "mode": "thompson", "arms": WITHOUT_SHARES}),
         ("guardrails", {"guardrails": [LATENCY], "mode": "interleave", "arms": WITHOUT_SHARES}),
+        ("paired", {"paired": True, "mode": "thompson", "arms": WITHOUT_SHARES}),
+        ("paired", {"paired": True, "mode": "interleave", "arms": WITHOUT_SHARES}),
         ("salt", {"salt": "mine"}),
     ],
 )

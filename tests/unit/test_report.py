@@ -108,6 +108,30 @@ class TestVerdict:
         assert report["verdicts"][0]["decision"] == "decision withheld"
         assert report["sample_ratio"]["off"]
 
+    @pytest.mark.parametrize(
+        ("mode", "said"),
+        [
+            (Mode.FIXED, "It would take 85 lost users to overturn it, if every one spoke against"),
+            (Mode.INTERLEAVE, "lost lists to overturn it, all won by the other arm"),
+        ],
+    )
+    def test_it_is_told_how_few_lost_users_would_overturn_it(self, mode: Mode, said: str) -> None:
+        tally = {
+            Mode.FIXED: counted(A=(60, 200), B=(140, 200)),
+            Mode.INTERLEAVE: counted(A=(40, 40), B=(90, 90)),
+        }[mode]
+        lost = verdict(tally, mode=mode)["lost_users"]
+        html = page(document(epoch(mode=mode), tally))
+        assert said in html
+        assert f"It would take {lost} lost" in html
+
+    def test_what_is_not_decided_cannot_be_overturned(self) -> None:
+        assert verdict(counted(A=(6, 20), B=(14, 20)))["lost_users"] is None
+        assert verdict(counted(A=(60, 200), B=(280, 400)))["lost_users"] is None
+        tally = Tally.of(adaptive(800, lambda _: (0.3, 0.6)))
+        found = verdict(tally, mode=Mode.THOMPSON)
+        assert (found["decision"], found["lost_users"]) == ("B is better", None)
+
     def test_of_more_arms_each_is_judged_against_the_control(self) -> None:
         report = document(epoch(THREE), counted(A=(120, 400), B=(140, 200), C=(62, 200)))
         assert [it["decision"] for it in report["verdicts"]] == ["B is better", "no decision yet"]
@@ -506,11 +530,12 @@ class TestPage:
             "?experiment=spring&live=true",
             "?experiment=spring&live=true&format=json",
             "results?experiment=spring&live=true&format=csv&limit=1000",
+            "overview",
         ]
         assert ["current" in attributes for _, attributes, _ in links] == [
             *[False] * 3,
             True,
-            *[False] * 2,
+            *[False] * 3,
         ]
         assert links[0][2] == "no outcome yet"
 

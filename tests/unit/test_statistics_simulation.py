@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infra.simulations import adaptive, guardrails, intervals, peeking, power
+from infra.simulations import adaptive, guardrails, intervals, paired, peeking, power
 from infra.simulations.adaptive import Adaptive
 from infra.simulations.experiments import (
     NEVER,
@@ -243,6 +243,25 @@ def test_guardrails_tell_arms_that_fail_from_equal_ones() -> None:
     failing, equal = (guardrails.run(it, 50, 1, lambda *_: None) for it in scenarios)
     assert failing.held.count <= 3
     assert equal.held.count == 50
+
+
+def test_pairs_take_fewer_users_where_the_arms_are_alike_for_most() -> None:
+    scenario = paired.Scenario(0.2, 0.02, 0.2, 1_000)
+    found = paired.run(scenario, 20, 1, lambda *_: None)
+    assert found.paired.b.count == found.unpaired.b.count == 20
+    assert found.paired.median_users
+    assert found.unpaired.median_users
+    assert found.paired.median_users < found.unpaired.median_users
+
+
+def test_the_command_of_pairs_prints_its_table_and_repeats_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenarios = (paired.Scenario(0.1, 0.1, 0.3, 600), paired.Scenario(0.2, 0.0, 0.0, 100))
+    monkeypatch.setattr(paired, "SCENARIOS", scenarios)
+    for run in repeated(paired.main, tmp_path, "--experiments", "20"):
+        assert "| 0.2 / 0.4 | 40% | 600 | 100.0%" in run.printed
+        assert "| 0.2 / 0.2 | 0% | 100 | 0.0% (0.0% to 16.1%) | 0.0%" in run.printed
 
 
 def test_the_guardrails_command_prints_its_table_and_repeats_itself(

@@ -74,6 +74,7 @@ class TestReader:
             ("GET", "/users/{user_id}/export", "EventsFunction"),
             ("DELETE", "/users/{user_id}", "EventsFunction"),
             ("GET", "/ab_test/report", "AbReportFunction"),
+            ("GET", "/ab_test/overview", "AbReportFunction"),
             ("GET", "/", "PagesFunction"),
             ("GET", "/assets/{file}", "PagesFunction"),
             ("GET", "/docs", "PagesFunction"),

@@ -325,6 +325,7 @@ class Experiment(Struct, frozen=True):
     layer: str | None
     state: str
     shipped: str | None
+    paired: bool
     epoch: int
     salt: str
     bundle: str

@@ -316,6 +316,12 @@ def report_page(
     return Call("GET", "/ab_test/report", str, query)
 
 
+def overview(*, limit: int | None = None, next: str | None = None) -> Call[dict[str, Any]]:
+    """A page of all epochs that ever began, and which verdicts hold among all of them."""
+    query = _given(limit=limit, next=next, format="json")
+    return Call("GET", "/ab_test/overview", dict[str, Any], query)
+
+
 def experiments() -> Call[Experiments]:
     """Every experiment."""
     return Call("GET", "/experiments", Experiments)
@@ -333,6 +339,7 @@ def save_experiment(
     owner: str | None = None,
     traffic: float | None = None,
     layer: str | None = None,
+    paired: bool | None = None,
     if_match: str | None = None,
     if_none_match: str | None = None,
 ) -> Call[Experiment]:
@@ -351,6 +358,7 @@ def save_experiment(
         owner=owner,
         traffic=traffic,
         layer=layer,
+        paired=paired,
     )
     headers = _given(**{"If-Match": if_match, "If-None-Match": if_none_match})
     path = _path("experiments", name)
@@ -369,6 +377,7 @@ def plan_experiment(
     owner: str | None = None,
     traffic: float | None = None,
     layer: str | None = None,
+    paired: bool | None = None,
 ) -> Call[ExperimentPlan]:
     """What ``save_experiment`` would change, and how many users it would move."""
     body = save_experiment(
@@ -382,6 +391,7 @@ def plan_experiment(
         owner=owner,
         traffic=traffic,
         layer=layer,
+        paired=paired,
     ).body
     return Call("POST", _path("experiments", name, "dry_run"), ExperimentPlan, body=body)
 

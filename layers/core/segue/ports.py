@@ -132,6 +132,10 @@ class ExperimentStore(Protocol):
         """Every experiment's."""
         ...
 
+    def all_epochs(self) -> list[Epoch]:
+        """Every epoch of every experiment that runs or ever ran."""
+        ...
+
     def save(self, epoch: Epoch, replaces: str | None) -> bool:
         """Let the epoch run if what is stored still bears the tag ``replaces`` (None: if nothing
         is stored). False where somebody else was faster; nothing is changed then.

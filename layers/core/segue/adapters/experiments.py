@@ -46,6 +46,11 @@ class S3ExperimentStore:
         found = (self.running(name) for name in names if "." not in name)
         return [each for each in found if each]
 
+    def all_epochs(self) -> list[Epoch]:
+        """A listing, another one an experiment, and one GetObject an epoch."""
+        running = [epoch for epoch, _ in self.all_running()]
+        return running + self._all([key for epoch in running for key in self._past_keys(epoch)])
+
     def save(self, epoch: Epoch, replaces: str | None) -> bool:
         """One PutObject; where it replaces a version, also a GetObject and another PutObject."""
         name = epoch.experiment.name
@@ -92,6 +97,13 @@ class S3ExperimentStore:
         key = f"{_versions(name)}{epoch.number:06}-{epoch.change.number:06}.json"
         self._objects.put(key, msgspec.json.encode(epoch), JSON)
         return True
+
+    def _past_keys(self, running: Epoch) -> list[str]:
+        """Of each epoch before this one, the latest version."""
+        prefix = _versions(running.experiment.name)
+        latest = {key.removeprefix(prefix)[:6]: key for key in self._keys(prefix)}
+        latest.pop(f"{running.number:06}", None)
+        return list(latest.values())
 
     def _keys(self, prefix: str) -> list[str]:
         keys: list[str] = []

@@ -96,6 +96,7 @@ class _Outcome(msgspec.Struct, omit_defaults=True):
     figures: dict[str, float]
     positions: tuple[int, ...] = ()
     reported: tuple[int, ...] = ()
+    successes: dict[str, bool] = {}
 
 
 class DynamoResultStore:
@@ -457,6 +458,7 @@ def _outcome(epoch: EpochId, record: Record) -> _Item:
         dict(record.figures),
         record.positions,
         record.reported,
+        dict(record.successes),
     )
     return {
         "outcome": {"B": msgspec.json.encode(outcome)},

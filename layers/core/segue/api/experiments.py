@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
 from segue.api.http import (
+    MAX_LIST,
     MAX_PAGE,
     EpochNumber,
     ExperimentName,
@@ -77,6 +78,14 @@ class SideQuery(Struct):
     experiment: ExperimentName = DEFAULT_NAME
     live: Live = False
     epoch: EpochNumber | None = None
+    format: Annotated[Literal["json", "html"], _GOES_BEFORE] | None = None
+
+
+class OverviewQuery(Struct):
+    """A page of all epochs that ever began."""
+
+    limit: Annotated[int, Meta(ge=1, le=MAX_LIST, description="Most epochs on a page")] = 20
+    next: Position | None = None
     format: Annotated[Literal["json", "html"], _GOES_BEFORE] | None = None
 
 
@@ -151,6 +160,7 @@ class ExperimentBody(Struct, forbid_unknown_fields=True, omit_defaults=True):
     owner: Annotated[str, Meta(max_length=200)] = ""
     traffic: Annotated[float, Meta(gt=0, le=1)] = 1.0
     layer: Annotated[str, Meta(description="Its name")] | None = None
+    paired: bool = False
 
 
 class ArmRow(Struct):
@@ -184,6 +194,7 @@ class ExperimentRow(Struct):
     layer: str | None
     state: State
     shipped: str | None
+    paired: bool
     epoch: int
     salt: str
     bundle: str
@@ -322,6 +333,7 @@ def parse_experiment(name: str, event: APIGatewayProxyEvent) -> Experiment:
         owner=body.owner,
         traffic=body.traffic,
         layer=body.layer,
+        paired=body.paired,
     )
 
 
@@ -389,6 +401,7 @@ def experiment_row(epoch: Epoch, tag: str) -> ExperimentRow:
         layer=experiment.layer,
         state=experiment.state,
         shipped=experiment.shipped,
+        paired=experiment.paired,
         epoch=epoch.number,
         salt=epoch.id.salt,
         bundle=epoch.bundle,

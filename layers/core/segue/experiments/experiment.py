@@ -113,7 +113,8 @@ class Experiment:
     ``window`` is how long after the recommendation a play counts, in milliseconds; ``k`` the length
     of the lists, None being the mean of the user's sessions. ``traffic``: the share of all users
     who take part live; ``slots``, which these are, of their ``layer`` or of all. ``shipped``: the
-    group whose model everybody gets since it was stopped; None: the control's.
+    group whose model everybody gets since it was stopped; None: the control's. ``paired``: in
+    replay, every arm makes a list for every user, so that each user compares the arms.
     """
 
     name: str
@@ -122,6 +123,7 @@ class Experiment:
     k: int | None = None
     mode: Mode = Mode.FIXED
     guardrails: tuple[Guardrail, ...] = ()
+    paired: bool = False
     description: str = ""
     owner: str = ""
     traffic: float = 1.0
@@ -142,7 +144,7 @@ class Experiment:
 
 
 # What results depend on: records before and after a change of these must not be counted together.
-FROZEN = frozenset({"arms", "window", "k", "mode"})
+FROZEN = frozenset({"arms", "window", "k", "mode", "paired"})
 
 
 # There from the start: autoencoder against classifier, half and half.
@@ -168,8 +170,7 @@ def check(experiment: Experiment, models: Container[int]) -> None:
     arms = experiment.arms
     if not FEWEST_ARMS <= len(arms) <= MOST_ARMS:
         raise InvalidRequest(f"there must be {FEWEST_ARMS} to {MOST_ARMS} arms", field="arms")
-    if experiment.mode is Mode.INTERLEAVE and len(arms) != 2:
-        raise InvalidRequest("mode interleave takes exactly 2 arms", field="arms")
+    _check_mode(experiment)
     for place, arm in enumerate(arms):
         _check_arm(arm, f"arms[{place}]", models)
     if not math.isclose(sum(arm.share for arm in arms), 1, abs_tol=1e-9):
@@ -186,6 +187,16 @@ def check(experiment: Experiment, models: Container[int]) -> None:
         raise InvalidRequest("must be from 1 to 365 days", field="window_days")
     _check_traffic(experiment)
     _check_guardrails(experiment)
+
+
+def _check_mode(experiment: Experiment) -> None:
+    mode = experiment.mode
+    if mode is Mode.INTERLEAVE and len(experiment.arms) != 2:
+        raise InvalidRequest("mode interleave takes exactly 2 arms", field="arms")
+    if experiment.paired and mode is not Mode.FIXED:
+        raise InvalidRequest(
+            f"mode {mode} compares no pairs; leave it out, or use mode fixed", field="paired"
+        )
 
 
 def _check_arm(arm: Arm, field: str, models: Container[int]) -> None:

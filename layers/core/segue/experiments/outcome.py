@@ -38,6 +38,7 @@ def judge(epoch: EpochId, pending: Pending, events: Iterable[Event], settled_at:
     past, window = _split(events, pending.exposure.as_of)
     plays = label_plays(window)
     hits = _hits(epoch, pending, plays, _sources(window))
+    completed = {play.track_id for play in plays if play.completed}
     owned = Counter(hit.owner for hit in hits)
     return Record(
         pending.exposure,
@@ -54,6 +55,10 @@ def judge(epoch: EpochId, pending: Pending, events: Iterable[Event], settled_at:
         later=pending.later,
         positions=tuple(sorted(hit.position for hit in hits)),
         reported=tuple(sorted(hit.position for hit in hits if hit.is_reported)),
+        successes={
+            group: not completed.isdisjoint(tracks)
+            for group, tracks in pending.exposure.lists.items()
+        },
     )
 
 

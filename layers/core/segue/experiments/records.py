@@ -45,6 +45,8 @@ class Exposure:
     ``figures``: what guardrails watch of the recommendation. ``owners``: of an interleaved list,
     the group that each track came from. ``propensities``: where allocation adapts, each group's
     probability at that moment, and ``seen``, the successes and users that it followed from.
+    ``lists``: of a paired replay, what each arm would have recommended, the control first; nothing
+    where its model failed.
     """
 
     user_id: str
@@ -62,6 +64,7 @@ class Exposure:
     figures: Mapping[str, float] = field(default_factory=dict, hash=False)
     propensities: Mapping[str, float] = field(default_factory=dict, hash=False)
     seen: Mapping[str, tuple[int, int]] = field(default_factory=dict, hash=False)
+    lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
 
     @property
     def failed(self) -> bool:
@@ -109,6 +112,7 @@ class Record:
     ``later``: other lists than the exposure's that the user was shown.
     ``positions``: where in their lists the tracks stood that were fully played, from 1 on, and
     ``reported``, those of plays that were sent with the list's ``recommendation_id``.
+    ``successes``: of a paired replay, whether each arm's list was a success, the control's first.
     """
 
     exposure: Exposure
@@ -119,6 +123,7 @@ class Record:
     later: tuple[Impression, ...] = ()
     positions: tuple[int, ...] = ()
     reported: tuple[int, ...] = ()
+    successes: Mapping[str, bool] = field(default_factory=dict, hash=False)
 
     @property
     def winner(self) -> str | None:

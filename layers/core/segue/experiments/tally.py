@@ -16,6 +16,8 @@ from segue.experiments.records import Record
 MINUTE = 60 * SECOND
 # What would take more steps than this is told in steps twice as long.
 MOST_STEPS = 256
+# Whether the control and the arm succeeded, in the order of Pairs.
+_PAIRS = ((True, True), (True, False), (False, True), (False, False))
 
 
 # Successes and users, as in 14/20.
@@ -27,6 +29,8 @@ Moments = tuple[int, float, float]
 ByGroup = Mapping[str, Outcomes]
 # The logarithm of what each of the bettors of ``bets.log_bets`` owns.
 Bets = tuple[float, ...]
+# Users for whom both the control and an arm succeeded, the control alone, the arm alone, neither.
+Pairs = tuple[int, int, int, int]
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -46,6 +50,8 @@ class Tally:
     ``positions[position][group]``: the full plays of tracks that stood there in their lists, from 1
     on, and how many of them were sent with the list's ``recommendation_id``.
     ``bets[start][group]``: those on and against an arm in adaptive allocation, in the same steps.
+    ``paired[group]``: of paired replays, for whom both the control and that arm succeeded, the
+    control alone, the arm alone, and neither.
     """
 
     step: int = MINUTE
@@ -57,6 +63,7 @@ class Tally:
     bets: Mapping[int, Mapping[str, Bets]] = field(default_factory=dict)
     draws: int = 0
     positions: Mapping[int, Mapping[str, Hits]] = field(default_factory=dict)
+    paired: Mapping[str, Pairs] = field(default_factory=dict)
 
     @classmethod
     def of(cls, records: Iterable[Record]) -> "Tally":
@@ -75,6 +82,7 @@ class Tally:
                 sums.bets,
                 sums.draws,
                 sums.positions,
+                sums.paired,
             )
         )
 
@@ -119,6 +127,7 @@ class Tally:
                 _sum(_in_steps(self.bets, step), _in_steps(other.bets, step), sign),
                 self.draws + sign * other.draws,
                 _sum(self.positions, other.positions, sign),
+                _sum(self.paired, other.paired, sign),
             )
         )
 
@@ -137,6 +146,7 @@ class _Sums:
         self.bets: dict[int, dict[str, Bets]] = defaultdict(dict)
         self.draws = 0
         self.positions: dict[int, dict[str, Hits]] = defaultdict(dict)
+        self.paired: dict[str, Pairs] = {}
 
     def add(self, record: Record) -> None:
         exposure, start = record.exposure, record.settled_at // MINUTE * MINUTE
@@ -165,6 +175,7 @@ class _Sums:
             reward = record.successful / probability if other == group else 0.0
             _measure(self.earned, other, reward)
         self._add_bets(record, self.bets[start])
+        self._add_pairs(record)
 
     def _add_bets(self, record: Record, bets: dict[str, Bets]) -> None:
         """Every other arm beside the control, which the propensities name first."""
@@ -175,6 +186,14 @@ class _Sums:
                 of_two = probability / (control[1] + probability)
                 bet = log_bets(of_two, in_arm=group == arm, success=success)
                 bets[arm] = _sum(bets.get(arm), bet, 1)
+
+    def _add_pairs(self, record: Record) -> None:
+        """Every other arm beside the control, whose success the record names first."""
+        control, *others = record.successes.items() or [("", False)]
+        for arm, success in others:
+            place = _PAIRS.index((control[1], success))
+            one = tuple(int(place == it) for it in range(len(_PAIRS)))
+            self.paired[arm] = _sum(self.paired.get(arm), one, 1)
 
 
 def _measure(cells: dict[str, Moments], key: str, value: float) -> None:

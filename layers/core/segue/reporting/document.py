@@ -14,12 +14,22 @@ from segue.experiments.tally import Tally
 from segue.models.names import NAMES
 from segue.reporting.details import breakdowns, check_guardrails, covariate, off_policy
 from segue.reporting.metrics import metrics
-from segue.reporting.pairs import Pair, Ruling, courses, densities, rule
+from segue.reporting.paired import paired
+from segue.reporting.pairs import (
+    Pair,
+    Ruling,
+    courses,
+    densities,
+    lost_users,
+    pairs_of,
+    rule,
+    verdict,
+    weigh,
+)
 from segue.reporting.shipping import shipping
 from segue.statistics.comparison import compare
 from segue.statistics.confidence import Interval
 from segue.statistics.counts import Counts
-from segue.statistics.evalue import finite_exp
 from segue.statistics.fixed_horizon import wilson
 from segue.statistics.power import detectable_difference, progress
 from segue.statistics.sample_ratio import SampleRatio, check_sample_ratio
@@ -48,13 +58,12 @@ def document(
         counts.users + pending.get(arm.group, 0)
         for arm, counts in zip(experiment.arms, arms, strict=True)
     ]
-    stakes = tally.stakes()
-    pairs = [
-        Pair(experiment.mode, experiment.arms[0], arm, arms[0], counts, stakes.get(arm.group, ()))
-        for arm, counts in zip(experiment.arms[1:], arms[1:], strict=True)
+    pairs = pairs_of(experiment, tally)
+    rulings = rule(shares, assigned, pairs, weigh(pairs))
+    verdicts = [
+        verdict(pair, ruling) | {"lost_users": lost}
+        for pair, ruling, lost in zip(pairs, rulings, lost_users(pairs, rulings), strict=True)
     ]
-    rulings = rule(shares, assigned, pairs)
-    verdicts = [_verdict(pair, ruling) for pair, ruling in zip(pairs, rulings, strict=True)]
     over_time, lifts = courses(pairs, tally, rulings[0].decisive)
     always = {
         "verdicts": verdicts,
@@ -90,6 +99,7 @@ def _fixed(
         "guardrails": check_guardrails(experiment, tally),
         "breakdowns": [it for pair in pairs for it in breakdowns(pair, tally)],
         "covariate": [it for pair in pairs for it in covariate(pair, tally, decisive)],
+        "paired": paired(pairs, tally),
     }
 
 
@@ -106,18 +116,6 @@ def summary(epoch: Epoch, tally: Tally) -> Document:
         "users": tally.users,
         "first_settled": format_time(times[0]) if times else None,
         "last_settled": format_time(times[-1] + tally.step) if times else None,
-    }
-
-
-def _verdict(pair: Pair, ruling: Ruling) -> Document:
-    return {
-        **pair.names,
-        "decision": ruling.decision,
-        "better": ruling.better,
-        "reason": ruling.reason,
-        "evidence": finite_exp(ruling.log_evidence),
-        "log_evidence": ruling.log_evidence,
-        "p_anytime": min(1.0, finite_exp(-ruling.log_evidence)),
     }
 
 

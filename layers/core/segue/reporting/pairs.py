@@ -14,18 +14,21 @@ from segue.statistics.confidence import Interval, confidence_limits
 from segue.statistics.counts import Counts
 from segue.statistics.evalue import (
     EValue,
-    evidence,
     evidence_at,
+    finite_exp,
     log_evidence,
     log_mean,
 )
 from segue.statistics.multiplicity import decisive_together
+from segue.statistics.overturn import lists_to_overturn, users_to_overturn
 from segue.statistics.sample_ratio import check_sample_ratio
 from segue.statistics.verdict import Decision, Verdict, decide, judge
 
 # Of a course over time: as many as a chart has use for; and of all pairs' courses together.
 MOST_POINTS, MOST_POINTS_OF_ALL = 60, 120
 _DENSITY_POINTS = 200
+# How many lost users would overturn a verdict, where the counts decide.
+_TO_OVERTURN = {Mode.FIXED: users_to_overturn, Mode.INTERLEAVE: lists_to_overturn}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +59,7 @@ class Pair:
         return self.arm.share_beside(self.control)
 
     def evidence(self) -> EValue:
-        """The e-value that this mode of allocation leaves valid."""
-        if self.mode is Mode.FIXED:
-            return evidence(self.a, self.b)
+        """The e-value that this mode of allocation leaves valid; of fixed shares, see ``weigh``."""
         if self.mode is Mode.INTERLEAVE:
             # A coin decides who picks first: of equal arms, either wins as many lists.
             return evidence_at(self.a, self.b, 0.5)
@@ -76,6 +77,17 @@ class Pair:
         return Pair(self.mode, self.control, self.arm, a, b, placed)
 
 
+def pairs_of(experiment: Experiment, tally: Tally) -> list[Pair]:
+    """Each arm beside the control, as counted."""
+    outcomes, stakes = tally.outcomes(), tally.stakes()
+    control, *arms = experiment.arms
+    a, *others = (Counts(*outcomes.get(arm.group, (0, 0))) for arm in experiment.arms)
+    return [
+        Pair(experiment.mode, control, arm, a, b, stakes.get(arm.group, ()))
+        for arm, b in zip(arms, others, strict=True)
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class Ruling:
     """A verdict in terms of the groups; ``better`` is the group that won, None without one.
@@ -90,9 +102,29 @@ class Ruling:
     decisive: float
 
 
-def rule(shares: Sequence[float], assigned: Sequence[int], pairs: Sequence[Pair]) -> list[Ruling]:
-    """The verdict on each pair, all of them together; ``assigned`` are all users of each arm."""
-    values = [pair.evidence() for pair in pairs]
+def weigh(pairs: Sequence[Pair]) -> list[EValue]:
+    """The evidence of each pair. Of many at once it takes hardly longer than of one."""
+    fixed = [pair for pair in pairs if pair.mode is Mode.FIXED]
+    logs = log_evidence(
+        [pair.a.successes for pair in fixed],
+        [pair.a.failures for pair in fixed],
+        [pair.b.successes for pair in fixed],
+        [pair.b.failures for pair in fixed],
+    )
+    of_fixed = iter(EValue(*each) for each in zip(*(log.tolist() for log in logs), strict=True))
+    return [next(of_fixed) if pair.mode is Mode.FIXED else pair.evidence() for pair in pairs]
+
+
+def rule(
+    shares: Sequence[float],
+    assigned: Sequence[int],
+    pairs: Sequence[Pair],
+    values: Sequence[EValue],
+) -> list[Ruling]:
+    """The verdict on each pair of an experiment, all of them together.
+
+    ``assigned`` are all users of each arm; ``values`` the evidence of each pair.
+    """
     decisive = decisive_together([value.log_deciding for value in values])
     if pairs[0].mode is Mode.FIXED:
         ratio = check_sample_ratio(assigned, shares)
@@ -103,16 +135,51 @@ def rule(shares: Sequence[float], assigned: Sequence[int], pairs: Sequence[Pair]
     else:
         verdicts = [decide(value, decisive) for value in values]
     return [
-        _ruling(pair, verdict, value.log_deciding, decisive)
+        ruling(pair, verdict, value.log_deciding, decisive)
         for pair, verdict, value in zip(pairs, verdicts, values, strict=True)
     ]
 
 
-def _ruling(pair: Pair, verdict: Verdict, log_evidence: float, decisive: float) -> Ruling:
+def ruling(pair: Pair, verdict: Verdict, log_evidence: float, decisive: float) -> Ruling:
+    """A verdict in terms of the pair's groups."""
     winners = {Decision.A: pair.control.group, Decision.B: pair.arm.group}
     better = winners.get(verdict.decision)
     words = f"{better} is better" if better else str(verdict.decision)
     return Ruling(words, better, verdict.reason, log_evidence, decisive)
+
+
+def verdict(pair: Pair, ruling: Ruling) -> dict[str, Any]:
+    """Which arm is better, and on what evidence, as the report tells it."""
+    return {
+        **pair.names,
+        "decision": ruling.decision,
+        "better": ruling.better,
+        "reason": ruling.reason,
+        "evidence": finite_exp(ruling.log_evidence),
+        "log_evidence": ruling.log_evidence,
+        "p_anytime": min(1.0, finite_exp(-ruling.log_evidence)),
+    }
+
+
+def lost_users(pairs: Sequence[Pair], rulings: Sequence[Ruling]) -> list[int | None]:
+    """How few lost users would overturn each verdict, with the evidence of all others as it is.
+
+    None without a verdict, and in adaptive allocation, where it is not the counts that decide.
+    """
+    found: list[int | None] = [None] * len(pairs)
+    for mode, to_overturn in _TO_OVERTURN.items():
+        of_mode = [n for n, pair in enumerate(pairs) if pair.mode is mode and rulings[n].better]
+        if of_mode:
+            arms = [_winner_first(pairs[n], rulings[n]) for n in of_mode]
+            decisive = [rulings[n].decisive for n in of_mode]
+            numbers = to_overturn([it for it, _ in arms], [it for _, it in arms], decisive)
+            for n, number in zip(of_mode, numbers, strict=True):
+                found[n] = number
+    return found
+
+
+def _winner_first(pair: Pair, ruling: Ruling) -> tuple[Counts, Counts]:
+    return (pair.b, pair.a) if ruling.better == pair.arm.group else (pair.a, pair.b)
 
 
 def courses(

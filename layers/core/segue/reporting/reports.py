@@ -9,6 +9,7 @@ from segue.domain.errors import (
     NotReadyToShip,
     StoreUnavailable,
     UnknownExperiment,
+    UnknownPosition,
 )
 from segue.experiments.epoch import Epoch, EpochId
 from segue.experiments.experiment import Mode
@@ -16,9 +17,10 @@ from segue.experiments.records import Record
 from segue.experiments.tally import Tally
 from segue.ports import Archived, ExperimentStore, ResultArchive, ResultStore
 from segue.reporting.document import Document, document, summary
+from segue.reporting.overview import overview
 from segue.statistics.sample_ratio import check_sample_ratio
 
-# Experiments that are read at the same time.
+# Epochs that are read at the same time.
 _AT_ONCE = 8
 # How often one reads anew because records have been archived meanwhile.
 _TRIES = 8
@@ -69,6 +71,25 @@ class Reports:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             tallies = pool.map(lambda epoch: self._tally(epoch.id), epochs)
             return [summary(epoch, tally) for epoch, tally in zip(epochs, tallies, strict=True)]
+
+    def overview(self, *, limit: int, after: str | None = None) -> Document:
+        """Every epoch that ever began, in replay and live, up to ``limit`` behind ``after``.
+
+        By name and number. It counts what is archived, and costs a request for each side of every
+        epoch, those that are not listed included: every verdict is judged among all of them.
+        Raises StoreUnavailable, and UnknownPosition for one that no page of this list gave.
+        """
+        epochs = [side for epoch in self._experiments.all_epochs() for side in epoch.sides]
+        epochs.sort(key=lambda epoch: epoch.id)
+        positions = [_position(epoch.id) for epoch in epochs]
+        if after is not None and after not in positions:
+            raise UnknownPosition
+        start = 0 if after is None else positions.index(after) + 1
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            tallies = [it.tally for it in pool.map(lambda it: self._archive.read(it.id), epochs)]
+        found = overview(list(zip(epochs, tallies, strict=True)), start, limit)
+        more = start + limit < len(epochs)
+        return found | {"next": positions[start + limit - 1] if more else None}
 
     def mismatches(self) -> list[Document]:
         """Running epochs, in replay and live, whose arms did not get their shares of users.
@@ -138,3 +159,8 @@ class Reports:
         at a cost that does not grow.
         """
         return Counter(pending.exposure.group for pending in self._results.pending(epoch))
+
+
+def _position(epoch: EpochId) -> str:
+    """The place behind it in the list of all epochs."""
+    return f"{epoch.experiment}/{epoch.number}/{epoch.side}"

@@ -12,7 +12,7 @@ from segue.domain.plays import Play, label_plays
 from segue.domain.times import Window
 from segue.experiments.assignment import assign, choose, seed
 from segue.experiments.bandit import propensities
-from segue.experiments.epoch import Epoch
+from segue.experiments.epoch import Epoch, Side
 from segue.experiments.experiment import Arm, Figure, Mode
 from segue.experiments.interleaving import team_draft
 from segue.experiments.records import Exposure, Impression, Pending
@@ -86,6 +86,7 @@ class Exposer:
             figures={Figure.LATENCY: latency} | _diversity(made.tracks, bundle),
             propensities=made.propensities,
             seen=made.seen,
+            lists=self._lists(epoch, bundle, query, made),
         )
         return Pending(exposure, as_of + experiment.window)
 
@@ -113,6 +114,19 @@ class Exposer:
         if epoch.experiment.mode is Mode.THOMPSON:
             return self._sampled(epoch, bundle, query)
         return self._of(assign(epoch, query.user_id), bundle, query)
+
+    def _lists(
+        self, epoch: Epoch, bundle: Bundle, query: Query, made: _List
+    ) -> dict[str, tuple[str, ...]]:
+        """Of a paired replay, every arm's list; nobody is shown more than one, so not of live."""
+        if not epoch.experiment.paired or epoch.side is Side.LIVE:
+            return {}
+        return {
+            arm.group: (
+                made.tracks if arm.group == made.group else self._of(arm, bundle, query).tracks
+            )
+            for arm in epoch.experiment.arms
+        }
 
     def _sampled(self, epoch: Epoch, bundle: Bundle, query: Query) -> _List:
         # The archive's counts, which are one request; what was settled since counts next time.

@@ -11,6 +11,7 @@ failures are the same bet, placed the other way round.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Context
 
@@ -141,9 +142,14 @@ def log_evidence(
     """
     a, b = (successes_a, failures_a), (successes_b, failures_b)
     return (
-        infimum(log_bet_on_b, *a, *b, reach=_SHARES),
-        infimum(log_bet_on_b, *b, *a, reach=_SHARES),
+        least_over_shares(log_bet_on_b, *a, *b),
+        least_over_shares(log_bet_on_b, *b, *a),
     )
+
+
+def least_over_shares(log_bet: Callable[..., Floats], *counts: ArrayLike) -> Floats:
+    """The least that ``log_bet(share, *counts)`` leaves, whatever constant share came to B."""
+    return infimum(log_bet, *counts, reach=_SHARES)
 
 
 def log_bet_on_b(

@@ -3,6 +3,7 @@
 Differences of rates are in percentage points (pp), lifts in percent of the control's rate.
 """
 
+import re
 from collections.abc import Callable, Sequence
 
 NO_BREAK = "\u00a0"
@@ -61,6 +62,11 @@ def ratio(counts: Sequence[int]) -> str:
 def power_of_ten(exponent: float) -> str:
     """What stands at a place of a logarithmic axis."""
     return f"{10**exponent:,g}" if -3 <= exponent <= 4 else f"1e{exponent:.0f}"
+
+
+def powers(text: str) -> str:
+    """HTML of a text in which powers are written ``10^12``."""
+    return re.sub(r"10\^([\d,]+)", r"10<sup>\1</sup>", text)
 
 
 def p_value(value: float | None) -> str:

@@ -4,7 +4,6 @@ One document without scripts, fonts or anything else from another address. Its l
 a deployed stage has a path of its own.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from itertools import groupby
@@ -14,7 +13,7 @@ from urllib.parse import urlencode
 
 from segue.api.http import MAX_PAGE
 from segue.api.report import markup
-from segue.api.report.numerals import NO_BREAK, count, extent, percent1, points, relative
+from segue.api.report.numerals import NO_BREAK, count, extent, percent1, points, powers, relative
 from segue.api.report.sections import (
     beliefs,
     breakdown,
@@ -26,6 +25,7 @@ from segue.api.report.sections import (
     metrics,
     off_policy,
     one_look,
+    paired,
     power,
     rates,
     sample_ratio,
@@ -63,7 +63,7 @@ def page(report: Document, experiments: Sequence[Document] = ()) -> str:
         f"{_facts(shown)}{_attempts(shown['epoch'])}{_notes(report)}{downloads}</header>"
         f'<div class="grid2">{content}</div>{_footer(shown)}'
     )
-    return _document(f"{_headline(report)} - {escape(shown['name'])}", body)
+    return page_of(f"{_headline(report)} - {escape(shown['name'])}", body)
 
 
 def no_report(reason: str, experiments: Sequence[Document]) -> str:
@@ -78,10 +78,11 @@ def no_report(reason: str, experiments: Sequence[Document]) -> str:
     )
     choices = f"<section>{_choices(experiments)}</section>" if experiments else ""
     header = f'<h1 class="wait">{_sentence(reason)}</h1><p class="lead">{advice}</p>'
-    return _document("No report", f"<header>{header}</header>{choices}")
+    return page_of("No report", f"<header>{header}</header>{choices}")
 
 
-def _document(title: str, body: str) -> str:
+def page_of(title: str, body: str) -> str:
+    """A page in the style of the report, of HTML."""
     # A number and its unit stay in one line.
     return markup.document(title, _STYLE, body.replace(" %", f"{NO_BREAK}%"))
 
@@ -109,7 +110,7 @@ def _choices(experiments: Sequence[Document], shown: Document | None = None) -> 
 
 
 def _choice(experiment: Document, *, current: bool) -> str:
-    link = markup.link(f"?{_query(experiment)}", _progress(experiment), current=current)
+    link = markup.link(report_address(experiment), _progress(experiment), current=current)
     return f"<span>{experiment['side']}: {link}</span>"
 
 
@@ -122,17 +123,24 @@ def _progress(experiment: Document) -> str:
     return f"{count(users)} user{'s' if users > 1 else ''}, {days}"
 
 
-def _query(experiment: Document, **others: str | int) -> str:
+def report_address(experiment: Document, route: str = "", **others: str | int) -> str:
+    """Of the side of the experiment at a route of ``/ab_test``; by default the one of the page."""
     live = "true" if experiment["side"] == "live" else "false"
-    return escape(urlencode({"experiment": experiment["name"], "live": live, **others}))
+    query = urlencode({"experiment": experiment["name"], "live": live, **others})
+    return f"{route}?{escape(query)}"
 
 
 def _downloads(experiment: Document) -> str:
-    report = markup.link(f"?{_query(experiment, format='json')}", "This report as JSON")
-    address = f"results?{_query(experiment, format='csv', limit=MAX_PAGE)}"
+    report = markup.link(report_address(experiment, format="json"), "This report as JSON")
+    results = report_address(experiment, "results", format="csv", limit=MAX_PAGE)
     users = experiment["users"]
     some = f" (the first {MAX_PAGE:,})" if users > MAX_PAGE else ""
-    return f'<p class="downloads">{report} {markup.link(address, f"Results as CSV{some}")}</p>'
+    links = (
+        report,
+        markup.link(results, f"Results as CSV{some}"),
+        markup.link("overview", "Every epoch that ever began"),
+    )
+    return f'<p class="downloads">{" ".join(links)}</p>'
 
 
 def _headline(report: Document) -> str:
@@ -224,11 +232,14 @@ def _extent(comparison: Document | None, report: Document) -> str:
 
 def _advice(verdict: Document, report: Document) -> str:
     """Whether one may act on it."""
-    reason = re.sub(r"10\^([\d,]+)", r"10<sup>\1</sup>", escape(verdict["reason"]))
+    reason = powers(escape(verdict["reason"]))
     if verdict["better"]:
         held_back = _is_held_back(verdict["better"], report)
         start = "This is hardly chance" if held_back else "You may act on this"
-        return f"{start}: {reason}, and of tests of equal arms at most 1 in 20 ever gets there."
+        return (
+            f"{start}: {reason}, and of tests of equal arms at most 1 in 20 ever gets there."
+            f"{_safety(verdict, report)}"
+        )
     if is_withheld(report):
         return f"{_sentence(verdict['reason'])}."
     pair = (verdict["control"], verdict["arm"])
@@ -253,6 +264,17 @@ def _shipping(verdict: Document, report: Document) -> str:
         against = f"<b>Do not ship {arm}{'' if broken else ' yet'}.</b>"
         return " ".join([against, *(f"{_sentence(reason)}." for reason in found["reasons"])])
     return ""
+
+
+def _safety(verdict: Document, report: Document) -> str:
+    """How few lost users would overturn it."""
+    lost = verdict["lost_users"]
+    if lost is None:
+        return ""
+    if report["experiment"]["mode"] == "interleave":
+        return f" It would take {count(lost)} lost lists to overturn it, all won by the other arm."
+    users = "1 lost user" if lost == 1 else f"{count(lost)} lost users"
+    return f" It would take {users} to overturn it, if every one spoke against it."
 
 
 def _window(experiment: Document) -> str:
@@ -309,6 +331,8 @@ def _sections(report: Document) -> Iterator[str]:
         yield evidence(course, report)
         yield metrics(course, comparison, report)
     yield guardrails(report)
+    for found in report.get("paired", ()):
+        yield paired(found)
     for found in report.get("breakdowns", ()):
         yield breakdown(found, report)
     yield sample_ratio(report)

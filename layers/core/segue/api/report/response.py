@@ -6,9 +6,10 @@ from typing import Any, Protocol
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
-from segue.api.experiments import parse_side
-from segue.api.http import json_response, negotiate
+from segue.api.experiments import OverviewQuery, parse_side
+from segue.api.http import json_response, negotiate, read_query
 from segue.api.problems import problem
+from segue.api.report.overview import overview_page
 from segue.api.report.page import no_report, page
 from segue.domain.errors import InvalidRequest, UnknownExperiment
 
@@ -32,6 +33,8 @@ class Reports(Protocol):
 
     def experiments(self) -> Sequence[Document]: ...
 
+    def overview(self, *, limit: int, after: str | None) -> Document: ...
+
 
 def report_response(reports: Reports, event: APIGatewayProxyEvent) -> Response[str]:
     """The report that is asked for, as JSON, or as a page with all experiments to choose from.
@@ -48,6 +51,18 @@ def report_response(reports: Reports, event: APIGatewayProxyEvent) -> Response[s
         status = problem(error, "").status_code
         reason = f"{error.field} {error}" if isinstance(error, InvalidRequest) else str(error)
         return _html(status, no_report(reason, experiments))
+
+
+def overview_response(reports: Reports, event: APIGatewayProxyEvent) -> Response[str]:
+    """All epochs that ever began, as JSON or as a page.
+
+    Raises InvalidRequest, MalformedRequest and StoreUnavailable.
+    """
+    asked = read_query(event, OverviewQuery)
+    found = reports.overview(limit=asked.limit, after=asked.next)
+    if negotiate(event, _FORMATS) == "json":
+        return json_response(found, headers=_VARY)
+    return _html(200, overview_page(found, asked.limit))
 
 
 def _report(reports: Reports, event: APIGatewayProxyEvent) -> Document:

@@ -26,6 +26,7 @@ from segue.api.report.numerals import (
     percent1,
     points,
     power_of_ten,
+    powers,
     ratio,
     relative,
     signed,
@@ -380,6 +381,39 @@ def covariate(found: Document) -> str:
         "plays.",
         table(title, ["figure", "value"], rows),
         looks=EVERY_LOOK_OF_MANY,
+    )
+
+
+def paired(found: Document) -> str:
+    """The paired test of a replay: what users say who compared both arms."""
+    control, arm = escape(found["control"]), escape(found["arm"])
+    title = f"Both arms for every user: {arm} against {control}"
+    rows = [
+        ["both arms", count(found["both"])],
+        [f"{control} alone", count(found["control_only"])],
+        [f"{arm} alone", count(found["arm_only"])],
+        ["neither", count(found["neither"])],
+    ]
+    verdict = f"{found['decision']}: {found['reason']}"
+    reach = interval(found["interval"], points)
+    sentences = (
+        f"{powers(escape(verdict[0].upper() + verdict[1:]))}.",
+        "Evidence are the users for whom one arm succeeded and not the other.",
+        f"The difference is {points(found['difference'])} (95 % interval {reach}).",
+        _unpaired(found),
+    )
+    content = table(title, ["succeeded with", "users"], rows)
+    return section(title, " ".join(filter(None, sentences)), content, looks=EVERY_LOOK)
+
+
+def _unpaired(found: Document) -> str:
+    """What the same would take with one arm for each user."""
+    needed = found["users_needed_unpaired"]
+    if needed is None:
+        return ""
+    return (
+        f"There are {count(found['users'])} users; with one arm for each, it would take "
+        f"{count(needed)} to find a difference as large as this (power 80 %)."
     )
 
 
