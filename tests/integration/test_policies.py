@@ -184,35 +184,33 @@ def deployment(request: pytest.FixtureRequest, bundle: Bundle) -> Iterator[Deplo
 
 
 def _ask_everything(deployment: Deployment, track: str) -> None:
-    for name in ("save_profile", "add_events", "profile", "list_events"):
-        deployment.ask(sample(name))
-    deployment.ask({**sample("add_events"), "path": "/users/newcomer/events"})
-    for name in ("export_user", "health", "models", "predict"):
-        deployment.ask(sample(name))
-    deployment.ask({**sample("save_availability"), "path": f"/tracks/{track}"})
-    back = {"body": json.dumps({"available": True})}
-    deployment.ask({**sample("save_availability"), "path": f"/tracks/{track}", **back})
-    deployment.ask({**sample("similar"), "path": f"/tracks/{track}/similar"})
-    deployment.ask({**sample("track"), "path": f"/tracks/{track}"})
-    for name in ("search_tracks", "genres", "search_users"):
-        deployment.ask(sample(name))
-    deployment.ask({**sample("search_users"), "queryStringParameters": None})
-    for name in ("save_experiment", "experiments", "recommendations", "perform_ab_test", "results"):
-        deployment.ask(sample(name))
-    deployment.ask({**sample("recommendations"), "path": "/users/newcomer/recommendations"})
+    def ask(*names: str, **changed: Any) -> None:
+        for name in names:
+            deployment.ask({**sample(name), **changed})
+
+    ask("save_profile", "add_events", "profile", "list_events")
+    ask("add_events", path="/users/newcomer/events")
+    ask("export_user", "health", "models", "predict")
+    ask("save_availability", path=f"/tracks/{track}")
+    ask("save_availability", path=f"/tracks/{track}", body=json.dumps({"available": True}))
+    ask("similar", path=f"/tracks/{track}/similar")
+    ask("track", path=f"/tracks/{track}")
+    ask("search_tracks", "genres", "search_users")
+    ask("search_users", queryStringParameters=None)
+    ask("save_experiment", "plan_experiment", "experiment", "experiments")
+    ask("recommendations", "perform_ab_test", "results")
+    ask("recommendations", path="/users/newcomer/recommendations")
     deployment.leave_pending("waiting")
-    deployment.ask({**sample("perform_ab_test"), "body": json.dumps({"user_id": "waiting"})})
+    ask("perform_ab_test", body=json.dumps({"user_id": "waiting"}))
     # As many batches as the archive merges.
     for number in range(8):
         deployment.leave_pending(f"waiting {number}")
         deployment.invoke("MaintenanceFunction", SCHEDULED)
-    deployment.ask(sample("report"))
-    deployment.ask(sample("overview"))
+    ask("report", "overview")
     deployment.invoke("AbReportFunction", SCHEDULED)
-    for name in ("explorer", "asset", "docs", "openapi"):
-        deployment.ask(sample(name))
-    for name in ("erase_user", "delete_results"):
-        deployment.ask(sample(name))
+    ask("explorer", "asset", "docs", "openapi")
+    ask("ship_experiment", "stop_experiment", "save_layer", "layers")
+    ask("erase_user", "delete_results")
 
 
 def grants(deployment: Deployment, function_id: str) -> list[Grant]:

@@ -264,6 +264,15 @@ def ab_test(world: World, monkeypatch: pytest.MonkeyPatch) -> Function:
 
 
 @pytest.fixture
+def ab_report(world: World, monkeypatch: pytest.MonkeyPatch) -> Function:
+    """functions/ab_report over the world."""
+    function = load_function("ab_report", monkeypatch)
+    for name in ("reports", "life"):
+        monkeypatch.setattr(function.module, name, getattr(world, name))
+    return function
+
+
+@pytest.fixture
 def events(world: World, monkeypatch: pytest.MonkeyPatch) -> Function:
     """functions/events over the world."""
     function = load_function("events", monkeypatch)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from segue.domain.times import DAY
+from segue.experiments.records import Exposure, Record
 from tests.unit.conftest import Function, World
 from tests.unit.test_experiments import NAME, TWO, arm, put
 
@@ -168,6 +169,83 @@ class TestShipping:
         assert (row["state"], row["shipped"], row["epoch"]) == ("running", None, 1)
 
 
+class TestAskingToShip:
+    """POST /experiments/{name}/ship."""
+
+    SHIP = f"{NAME}/ship"
+
+    @pytest.fixture(autouse=True)
+    def experiment(self, ab_test: Function) -> None:
+        put(ab_test)
+
+    def settle(self, world: World, a: int, b: int, of: int = 700) -> None:
+        """Live outcomes: so many successes of either arm's users."""
+        epoch = world.epochs.running("test").live
+        for group, successes in (("A", a), ("B", b)):
+            for n in range(of):
+                user = f"{group}{n}"
+                exposure = Exposure(user, group, "m", epoch.bundle, ("t",), 0, 0)
+                world.results.add(epoch.id, Record(exposure, n < successes, world.clock.time))
+
+    def test_what_has_won_is_shipped(
+        self, ab_report: Function, ab_test: Function, world: World
+    ) -> None:
+        self.settle(world, 140, 420)
+        for _ in range(2):
+            status, _, body = ab_report.call("POST", self.SHIP, {"group": "B"})
+            assert (status, body["state"], body["shipped"]) == (200, "stopped", "B")
+        row = get(ab_test)
+        assert (row["state"], row["shipped"]) == ("stopped", "B")
+        assert [it["changed"] for it in row["log"]] == [["state", "shipped"], []]
+
+    def test_what_has_not_is_not_and_the_reasons_are_told(
+        self, ab_report: Function, ab_test: Function, world: World
+    ) -> None:
+        self.settle(world, 140, 140)
+        status, _, problem = ab_report.call("POST", self.SHIP, {"group": "B"})
+        assert (status, problem["title"]) == (409, "Not ready to be shipped")
+        assert "no decision yet" in problem["detail"]
+        assert get(ab_test)["state"] == "running"
+
+    def test_a_winner_that_breaks_a_guardrail_is_not(
+        self, ab_report: Function, ab_test: Function, world: World
+    ) -> None:
+        put(ab_test, guardrails=[{"figure": "latency", "margin": 5}])
+        self.settle(world, 140, 420)
+        problem = ab_report.call("POST", self.SHIP, {"group": "B"})[2]
+        assert "guardrail latency" in problem["detail"]
+
+    def test_each_side_has_a_report_of_its_own(self, ab_report: Function, world: World) -> None:
+        self.settle(world, 140, 420)
+        assert ab_report.call("POST", self.SHIP, {"group": "B", "side": "replay"})[0] == 409
+
+    def test_a_reason_ships_it_all_the_same_and_is_logged(
+        self, ab_report: Function, ab_test: Function
+    ) -> None:
+        body = {"group": "B", "despite": "it costs less"}
+        assert ab_report.call("POST", self.SHIP, body)[0] == 200
+        assert get(ab_test)["log"][0]["reason"] == "it costs less"
+
+    @pytest.mark.parametrize("group", ["A", "C"])
+    def test_there_must_be_such_an_arm_beside_the_control(
+        self, ab_report: Function, group: str
+    ) -> None:
+        status, _, problem = ab_report.call("POST", self.SHIP, {"group": group})
+        assert (status, problem["field"]) == (422, "group")
+
+    def test_an_archived_one_stays_as_it_is(self, ab_report: Function, ab_test: Function) -> None:
+        ab_test.call("DELETE", NAME, query={"archive": "true"})
+        body = {"group": "B", "despite": "of all"}
+        assert ab_report.call("POST", self.SHIP, body)[0] == 409
+
+
+def test_the_reports_list_has_no_archived_experiment(ab_test: Function, world: World) -> None:
+    put(ab_test)
+    assert {it["name"] for it in world.reports.experiments()} == {"test"}
+    ab_test.call("DELETE", NAME, query={"archive": "true"})
+    assert world.reports.experiments() == []
+
+
 class TestLog:
     def test_says_who_changed_what_and_what_the_figures_were(
         self, ab_test: Function, world: World
@@ -184,7 +262,7 @@ class TestLog:
         assert (stopped["epoch"], stopped["changed"]) == (2, ["state"])
         assert made["at"] < changed["at"] == stopped["at"]
         (counts,) = changed["figures"]["replay"].values()
-        assert counts[1] == 1
+        assert counts["users"] == 1
         assert stopped["figures"] == {"replay": {}, "live": {}}
 
     def test_names_who_signed_the_request(self, world: World) -> None:

@@ -16,7 +16,7 @@ from segue.experiments.records import Exposure, Record
 from segue.experiments.tally import Outcomes, Tally
 from segue.reporting.document import document
 from segue.reporting.overview import overview
-from tests.unit.conftest import Function, World, load_function
+from tests.unit.conftest import Function, World
 
 OVERVIEW = "/ab_test/overview"
 TWO = (Arm("A", 1, 0.5), Arm("B", 2, 0.5))
@@ -192,12 +192,9 @@ class TestPage:
 
 
 class TestFunction:
-    @pytest.fixture
-    def ab_report(self, world: World, monkeypatch: pytest.MonkeyPatch) -> Function:
-        function = load_function("ab_report", monkeypatch)
-        monkeypatch.setattr(function.module, "reports", world.reports)
+    @pytest.fixture(autouse=True)
+    def experiment(self, world: World) -> None:
         world.stored_experiments.save(epoch(), None)
-        return function
 
     def test_a_program_is_given_json(self, ab_report: Function) -> None:
         status, headers, body = ab_report.call("GET", OVERVIEW, query={"limit": "1"})

@@ -27,7 +27,7 @@ from segue.reporting.document import document
 from segue.reporting.pairs import MOST_POINTS, MOST_POINTS_OF_ALL
 from segue.statistics.adjustment import adjusted_difference
 from tests.unit.arms import ORACLES, at_a_known_share
-from tests.unit.conftest import Function, World, load_function
+from tests.unit.conftest import Function, World
 
 REPORT = "/ab_test/report"
 MINUTE = 60_000
@@ -603,12 +603,6 @@ class TestPage:
 
 
 class TestFunction:
-    @pytest.fixture
-    def ab_report(self, world: World, monkeypatch: pytest.MonkeyPatch) -> Function:
-        function = load_function("ab_report", monkeypatch)
-        monkeypatch.setattr(function.module, "reports", world.reports)
-        return function
-
     def test_a_program_is_given_json(self, ab_report: Function, world: World) -> None:
         world.experiments.clear()
         status, headers, body = ab_report.call("GET", REPORT)

@@ -65,6 +65,11 @@ class TestReader:
             ("GET", "/users/{user_id}/recommendations", "AbTestFunction"),
             ("GET", "/experiments", "AbTestFunction"),
             ("PUT", "/experiments/{name}", "AbTestFunction"),
+            ("GET", "/experiments/{name}", "AbTestFunction"),
+            ("DELETE", "/experiments/{name}", "AbTestFunction"),
+            ("POST", "/experiments/{name}/dry_run", "AbTestFunction"),
+            ("GET", "/layers", "AbTestFunction"),
+            ("PUT", "/layers/{name}", "AbTestFunction"),
             ("GET", "/users", "EventsFunction"),
             ("PUT", "/tracks/{track_id}", "EventsFunction"),
             ("POST", "/users/{user_id}/events", "EventsFunction"),
@@ -74,6 +79,7 @@ class TestReader:
             ("GET", "/users/{user_id}/export", "EventsFunction"),
             ("DELETE", "/users/{user_id}", "EventsFunction"),
             ("GET", "/ab_test/report", "AbReportFunction"),
+            ("POST", "/experiments/{name}/ship", "AbReportFunction"),
             ("GET", "/ab_test/overview", "AbReportFunction"),
             ("GET", "/", "PagesFunction"),
             ("GET", "/assets/{file}", "PagesFunction"),
@@ -340,6 +346,10 @@ class TestStack:
                 {
                     ("DELETE", "/ab_test/results"),
                     ("PUT", "/experiments/{name}"),
+                    ("DELETE", "/experiments/{name}"),
+                    ("POST", "/experiments/{name}/dry_run"),
+                    ("POST", "/experiments/{name}/ship"),
+                    ("PUT", "/layers/{name}"),
                     ("DELETE", "/users/{user_id}"),
                     ("PUT", "/tracks/{track_id}"),
                 },
@@ -373,7 +383,8 @@ class TestStack:
             for it in single
         }
         assert limited == {route for route in routes if route[0] == "DELETE"} | {
-            ("PUT", "/experiments/{name}")
+            ("PUT", "/experiments/{name}"),
+            ("PUT", "/layers/{name}"),
         }
 
     def test_the_access_log_names_requests_and_callers_and_no_listener(

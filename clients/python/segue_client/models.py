@@ -105,7 +105,8 @@ class Recommendation(TrackList, frozen=True):
     """What a listener is shown, and by which arm of which experiment.
 
     ``recommendation_id`` names the list, for the events of what is played from it. It and
-    ``settles_at`` are None where the list is no part of the experiment.
+    ``settles_at`` are None where the list is no part of the experiment; ``group``, too, where
+    the listener takes no part.
     """
 
     recommendation_id: str | None
@@ -113,7 +114,7 @@ class Recommendation(TrackList, frozen=True):
     experiment: str
     side: str
     epoch: int
-    group: str
+    group: str | None
     model: str
     as_of: datetime
     settles_at: datetime | None
@@ -332,6 +333,13 @@ class Experiment(Struct, frozen=True):
     etag: str
 
 
+class ArmFigures(Struct, frozen=True):
+    """What came of a group: how many of its users were successes."""
+
+    successes: int
+    users: int
+
+
 class ExperimentChange(Struct, frozen=True):
     """A change of an experiment: when, by whom and why, and of which fields. ``figures``: of each
     side of the epoch before, each group's successes and users."""
@@ -341,7 +349,7 @@ class ExperimentChange(Struct, frozen=True):
     reason: str
     epoch: int
     changed: list[str]
-    figures: dict[str, dict[str, tuple[int, int]]]
+    figures: dict[str, dict[str, ArmFigures]]
 
 
 class ExperimentWithLog(Experiment, frozen=True):

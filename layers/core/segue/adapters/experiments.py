@@ -41,10 +41,11 @@ class S3ExperimentStore:
 
     def all_running(self) -> list[tuple[Epoch, str]]:
         """One listing, and one GetObject an experiment."""
-        names = (folder.split("/")[1] for folder in self._objects.folders("ab/"))
+        folders = (folder.split("/")[1] for folder in self._objects.folders("ab/"))
         # The dot is of a live side's archive, or of the layers.
-        found = (self.running(name) for name in names if "." not in name)
-        return [each for each in found if each]
+        names = [name for name in folders if "." not in name]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return [each for each in pool.map(self.running, names) if each]
 
     def all_epochs(self) -> list[Epoch]:
         """A listing, another one an experiment, and one GetObject an epoch."""

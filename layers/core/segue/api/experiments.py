@@ -201,6 +201,13 @@ class ExperimentRow(Struct):
     etag: str
 
 
+class FiguresRow(Struct):
+    """What came of a group: how many of its users were successes."""
+
+    successes: int
+    users: int
+
+
 class ChangeRow(Struct):
     """A change of an experiment: when, by whom and why, of which fields, and the epoch then.
 
@@ -213,7 +220,7 @@ class ChangeRow(Struct):
     reason: str
     epoch: int
     changed: list[str]
-    figures: dict[str, dict[str, tuple[int, int]]]
+    figures: dict[str, dict[str, FiguresRow]]
 
 
 class ExperimentAnswer(ExperimentRow):
@@ -425,7 +432,10 @@ def _change_row(before: Epoch | None, after: Epoch) -> ChangeRow:
         reason=change.reason,
         epoch=after.number,
         changed=[field for field in changed if field != "slots"],
-        figures={side: dict(counts) for side, counts in change.figures.items()},
+        figures={
+            side: {group: FiguresRow(*counts) for group, counts in groups.items()}
+            for side, groups in change.figures.items()
+        },
     )
 
 

@@ -12,7 +12,7 @@ from segue.domain.errors import (
     UnknownPosition,
 )
 from segue.experiments.epoch import Epoch, EpochId
-from segue.experiments.experiment import Mode
+from segue.experiments.experiment import Mode, State
 from segue.experiments.records import Record
 from segue.experiments.tally import Tally
 from segue.ports import Archived, ExperimentStore, ResultArchive, ResultStore
@@ -22,6 +22,8 @@ from segue.statistics.sample_ratio import check_sample_ratio
 
 # Epochs that are read at the same time.
 _AT_ONCE = 8
+# Of those that a page lets one choose from: each is read.
+_MOST_EXPERIMENTS = 50
 # How often one reads anew because records have been archived meanwhile.
 _TRIES = 8
 
@@ -65,9 +67,14 @@ class Reports:
     def experiments(self) -> list[Document]:
         """What there is to report on: each running epoch, in replay and live, by name.
 
-        Of each, when outcomes were settled, and of how many users. Raises StoreUnavailable.
+        Of each, when outcomes were settled, and of how many users. Without experiments that were
+        archived; of very many, those that were changed last. Raises StoreUnavailable.
         """
-        epochs = self._running()
+        found = [epoch for epoch, _ in self._experiments.all_running()]
+        kept = [it for it in found if it.experiment.state is not State.ARCHIVED]
+        latest = sorted(kept, key=lambda it: it.change.at)[-_MOST_EXPERIMENTS:]
+        latest.sort(key=lambda it: it.experiment.name)
+        epochs = [side for epoch in latest for side in epoch.sides]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             tallies = pool.map(lambda epoch: self._tally(epoch.id), epochs)
             return [summary(epoch, tally) for epoch, tally in zip(epochs, tallies, strict=True)]
