@@ -186,6 +186,7 @@ class TestAskingToShip:
                 user = f"{group}{n}"
                 exposure = Exposure(user, group, "m", epoch.bundle, ("t",), 0, 0)
                 world.results.add(epoch.id, Record(exposure, n < successes, world.clock.time))
+        world.maintenance.run(lambda: True)
 
     def test_what_has_won_is_shipped(
         self, ab_report: Function, ab_test: Function, world: World
