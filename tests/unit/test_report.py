@@ -438,6 +438,7 @@ class TestList:
         for user, day in enumerate((0, 3)):
             settled = replace(record(user, "A", successful=True), settled_at=day * DAY)
             world.results.add(epoch().id, settled)
+        world.maintenance.run(lambda: True)
         replay, live = world.reports.experiments()
         assert (replay["users"], live["users"]) == (2, 0)
         assert replay["first_settled"].startswith("1970-01-01")

@@ -24,7 +24,7 @@ from segue.experiments.layers import Layer
 # No experiment's name has a dot.
 _LAYERS = "ab/.layers/"
 _MOST_VERSIONS = 100
-_AT_ONCE = 8
+_AT_ONCE = 32
 
 T = TypeVar("T")
 
@@ -48,7 +48,7 @@ class S3ExperimentStore:
             return [each for each in pool.map(self.running, names) if each]
 
     def all_epochs(self) -> list[Epoch]:
-        """A listing, another one an experiment, and one GetObject an epoch."""
+        """A listing, another one of each experiment with past epochs, and one GetObject an epoch."""
         running = [epoch for epoch, _ in self.all_running()]
         return running + self._all([key for epoch in running for key in self._past_keys(epoch)])
 
@@ -101,6 +101,8 @@ class S3ExperimentStore:
 
     def _past_keys(self, running: Epoch) -> list[str]:
         """Of each epoch before this one, the latest version."""
+        if running.number == 1:
+            return []
         prefix = _versions(running.experiment.name)
         latest = {key.removeprefix(prefix)[:6]: key for key in self._keys(prefix)}
         latest.pop(f"{running.number:06}", None)

@@ -21,7 +21,7 @@ from segue.reporting.overview import overview
 from segue.statistics.sample_ratio import check_sample_ratio
 
 # Epochs that are read at the same time.
-_AT_ONCE = 8
+_AT_ONCE = 32
 # Of those that a page lets one choose from: each is read.
 _MOST_EXPERIMENTS = 50
 # How often one reads anew because records have been archived meanwhile.
@@ -67,17 +67,19 @@ class Reports:
     def experiments(self) -> list[Document]:
         """What there is to report on: each running epoch, in replay and live, by name.
 
-        Of each, when outcomes were settled, and of how many users. Without experiments that were
-        archived; of very many, those that were changed last. Raises StoreUnavailable.
+        Of each, when outcomes were settled, and of how many users, as far as archived. Without
+        experiments that were archived; of very many, those that were changed last. Raises
+        StoreUnavailable.
         """
         found = [epoch for epoch, _ in self._experiments.all_running()]
         kept = [it for it in found if it.experiment.state is not State.ARCHIVED]
         latest = sorted(kept, key=lambda it: it.change.at)[-_MOST_EXPERIMENTS:]
         latest.sort(key=lambda it: it.experiment.name)
         epochs = [side for epoch in latest for side in epoch.sides]
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            tallies = pool.map(lambda epoch: self._tally(epoch.id), epochs)
-            return [summary(epoch, tally) for epoch, tally in zip(epochs, tallies, strict=True)]
+        return [
+            summary(epoch, tally)
+            for epoch, tally in zip(epochs, self._tallies(epochs), strict=True)
+        ]
 
     def overview(self, *, limit: int, after: str | None = None) -> Document:
         """Every epoch that ever began, in replay and live, up to ``limit`` behind ``after``.
@@ -92,9 +94,7 @@ class Reports:
         if after is not None and after not in positions:
             raise UnknownPosition
         start = 0 if after is None else positions.index(after) + 1
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            tallies = [it.tally for it in pool.map(lambda it: self._archive.read(it.id), epochs)]
-        found = overview(list(zip(epochs, tallies, strict=True)), start, limit)
+        found = overview(list(zip(epochs, self._tallies(epochs), strict=True)), start, limit)
         more = start + limit < len(epochs)
         return found | {"next": positions[start + limit - 1] if more else None}
 
@@ -136,6 +136,11 @@ class Reports:
                 "p": ratio.p_value,
                 "E": ratio.e_value,
             }
+
+    def _tallies(self, epochs: Sequence[Epoch]) -> list[Tally]:
+        """The counts of each epoch's archive."""
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return [it.tally for it in pool.map(lambda it: self._archive.read(it.id), epochs)]
 
     def _tally(self, epoch: EpochId) -> Tally:
         """The counts of all records, the unarchived included: all of them, or some thousand."""

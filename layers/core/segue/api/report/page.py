@@ -101,12 +101,24 @@ def _picker(experiments: Sequence[Document], shown: Document) -> str:
 
 def _choices(experiments: Sequence[Document], shown: Document | None = None) -> str:
     """Every experiment with links to its reports, which say how far each has come."""
-    here = shown and (shown["name"], shown["side"])
+    here = shown and _side(shown)
     items = []
     for name, sides in groupby(experiments, lambda experiment: experiment["name"]):
-        links = (_choice(side, current=(name, side["side"]) == here) for side in sides)
+        links = (
+            # The report counts what is not archived yet, too.
+            _choice(shown if shown and _is_same(side, shown) else side, current=_side(side) == here)
+            for side in sides
+        )
         items.append(f"<li><b>{escape(name)}</b>{''.join(links)}</li>")
     return f'<ul class="choices">{"".join(items)}</ul>'
+
+
+def _side(experiment: Document) -> tuple[str, str]:
+    return experiment["name"], experiment["side"]
+
+
+def _is_same(one: Document, other: Document) -> bool:
+    return (*_side(one), one["epoch"]) == (*_side(other), other["epoch"])
 
 
 def _choice(experiment: Document, *, current: bool) -> str:
