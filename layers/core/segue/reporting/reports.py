@@ -76,10 +76,7 @@ class Reports:
         latest = sorted(kept, key=lambda it: it.change.at)[-_MOST_EXPERIMENTS:]
         latest.sort(key=lambda it: it.experiment.name)
         epochs = [side for epoch in latest for side in epoch.sides]
-        return [
-            summary(epoch, tally)
-            for epoch, tally in zip(epochs, self._tallies(epochs), strict=True)
-        ]
+        return [summary(*each) for each in zip(epochs, self._tallies(epochs), strict=True)]
 
     def overview(self, *, limit: int, after: str | None = None) -> Document:
         """Every epoch that ever began, in replay and live, up to ``limit`` behind ``after``.
