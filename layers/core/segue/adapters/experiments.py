@@ -48,7 +48,7 @@ class S3ExperimentStore:
             return [each for each in pool.map(self.running, names) if each]
 
     def all_epochs(self) -> list[Epoch]:
-        """A listing, another one of each experiment with past epochs, and one GetObject an epoch."""
+        """A listing, one more for each that had several epochs, and one GetObject an epoch."""
         running = [epoch for epoch, _ in self.all_running()]
         return running + self._all([key for epoch in running for key in self._past_keys(epoch)])
 
