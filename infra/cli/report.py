@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from infra.cli.options import STATE, Json, read_pairs
-from infra.cli.output import console, extent, write_json
+from infra.cli.output import console, count, extent, write_json
+from infra.cli.overview import ask_for_overview, show_overview
 from segue.experiments.experiment import DEFAULT_NAME
 
 if TYPE_CHECKING:
@@ -44,6 +45,14 @@ def report(
         ),
     ] = None,
     live: Live = False,
+    all_epochs: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="Of every epoch that ever began, in replay and live: its verdict, and whether it "
+            "holds among all of them.",
+        ),
+    ] = False,
     exposures: Annotated[
         Path | None,
         typer.Option(
@@ -103,6 +112,16 @@ def report(
     json_file: Json = None,
 ) -> None:
     """Say what an A/B test has shown so far: the verdict, and what it rests on."""
+    if all_epochs:
+        of_one = (experiment, live, exposures, outcomes, window_days, columns, control, shares)
+        if any(of_one) or html:
+            raise typer.BadParameter(
+                "--all is of every experiment, and takes --url and --json only"
+            )
+        overview = ask_for_overview(url)
+        show_overview(overview, console(json_file))
+        write_json(json.dumps(overview, indent=2), json_file)
+        return
     document: Document
     if exposures:
         if live:
@@ -157,12 +176,24 @@ def _shares(text: str) -> dict[str, float] | None:
 def show(document: Document, terminal: "Console") -> None:
     """Print a report, the verdicts first."""
     for verdict in document["verdicts"]:
-        terminal.print(f"{_beside(document, verdict)}{verdict['decision']}: {verdict['reason']}")
+        terminal.print(f"{_verdict(document, verdict)}{_lost_users(document, verdict)}")
     for note in document.get("notes", ()):
         terminal.print(note)
     terminal.print(_arms(document))
     for line in _lines(document):
         terminal.print(line)
+
+
+def _verdict(document: Document, part: Document) -> str:
+    return f"{_beside(document, part)}{part['decision']}: {part['reason']}"
+
+
+def _lost_users(document: Document, verdict: Document) -> str:
+    """How few of them would overturn it, where that is known."""
+    if verdict["lost_users"] is None:
+        return ""
+    noun = "list" if document["experiment"]["mode"] == "interleave" else "user"
+    return f"; {count(verdict['lost_users'], f'lost {noun}')} would overturn it"
 
 
 def _beside(document: Document, part: Document) -> str:
@@ -208,6 +239,7 @@ def _lines(document: Document) -> Iterator[str]:
         names = f"{it['arm']} - {it['control']}"
         at_any_time = "withheld" if withheld else extent(it["cs"])
         yield f"{names}: {_difference(it)}, at any time {at_any_time}"
+    yield from _paired(document)
     if ratio := document.get("sample_ratio"):
         state = "OFF: users are being lost" if ratio["off"] else "as allotted"
         yield f"sample ratio: {state} (p = {ratio['p']:.2g}, E = {ratio['E']:.3g})"
@@ -230,6 +262,19 @@ def _difference(comparison: Document) -> str:
     if comparison["rate_A"] is None or comparison["rate_B"] is None:
         return _ABSENT
     return f"{comparison['rate_B'] - comparison['rate_A']:+.3f}"
+
+
+def _paired(document: Document) -> Iterator[str]:
+    """The verdict of users who compared both arms, and what it rests on."""
+    for it in document.get("paired", ()):
+        yield f"both arms for every user: {_verdict(document, it)}"
+        needed = it["users_needed_unpaired"]
+        unpaired = f"; with one arm for each, it would take {needed:,.0f} users" if needed else ""
+        yield (
+            f"of {count(it['users'], 'user')}, {it['arm_only']:,} succeeded with {it['arm']} "
+            f"alone, {it['control_only']:,} with {it['control']} alone: "
+            f"{it['difference']:+.3f}, at any time {extent(it['interval'])}{unpaired}"
+        )
 
 
 def _metric(metric: Document) -> str:

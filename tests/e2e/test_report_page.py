@@ -88,7 +88,13 @@ def record(user: int, chance: random.Random) -> Record:
         Figure.LISTENING_TIME: chance.expovariate(1 / 90),
         Figure.SKIP_RATE: chance.betavariate(3, 7),
     }
-    return Record(exposure, successful, CUTOFF + 30 * DAY + user * 60 * SECOND, figures=figures)
+    return Record(
+        exposure,
+        successful,
+        CUTOFF + 30 * DAY + user * 60 * SECOND,
+        figures=figures,
+        positions=(1 + user % 12,) if successful else (),
+    )
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,15 @@
 """A second opinion: every figure of a report on a fixed experiment, from the archive's files alone.
 
 It imports nothing of Segue. Formulas are those of docs/statistics.md, computed by other means than
-there: beta functions and tail probabilities in place of saddle points and continued fractions, a
-grid and golden sections in place of Chandrupatla's method, bisection for ends of intervals,
-quadrature by QUADPACK. ``SECTIONS`` has a function for each part of the report.
+there: beta functions and tail probabilities in place of saddle points and continued fractions,
+ever finer grids in place of Chandrupatla's method, bisection for ends of intervals, quadrature by
+QUADPACK, and users one by one in place of sums. ``SECTIONS`` has a function for each part of the
+report but ``shipping``, which is put together from other parts.
 """
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from scipy import integrate, special, stats
+from scipy import integrate, linalg, optimize, special, stats
 
 Floats = NDArray[np.float64]
 Json = dict[str, Any]
@@ -71,11 +73,8 @@ class Archive:
 
     @cached_property
     def decisive(self) -> float:
-        """What evidence has to reach: e-BH over all arms (Wang & Ramdas 2022)."""
-        values = sorted((pair.log_evidence for pair in self.pairs), reverse=True)
-        thresholds = [DECISIVE * len(values) / k for k in range(1, len(values) + 1)]
-        passed = [at for at, value in zip(thresholds, values, strict=True) if value >= math.log(at)]
-        return min(passed, default=thresholds[0])
+        """What the evidence of every pair has to reach."""
+        return e_bh([deciding(pair.log_bets) for pair in self.pairs])
 
     @cached_property
     def sample_ratio(self) -> Json:
@@ -130,11 +129,6 @@ class Pair:
         plus, minus = log_evidence(*(np.array([count], dtype=float) for count in self.counts))
         return float(plus[0]), float(minus[0])
 
-    @property
-    def log_evidence(self) -> float:
-        """Of the half of the stake that decides."""
-        return max(self.log_bets) - math.log(2)
-
 
 def read(objects: Mapping[str, bytes], name: str, *, live: bool) -> Archive:
     """The running epoch of an experiment, from the bucket's objects by key."""
@@ -149,7 +143,8 @@ def read(objects: Mapping[str, bytes], name: str, *, live: bool) -> Archive:
 
 def recompute(archive: Archive) -> Json:
     """The whole report."""
-    return {name: section(archive) for name, section in SECTIONS.items()}
+    report = {name: section(archive) for name, section in SECTIONS.items()}
+    return report | {"shipping": shipping(report)}
 
 
 # Parts of the report
@@ -157,11 +152,15 @@ def recompute(archive: Archive) -> Json:
 
 def verdicts(archive: Archive) -> list[Json]:
     """Of a test whose users are shared out as they were to be, with outcomes in all arms."""
-    return [_verdict(pair, archive.decisive) for pair in archive.pairs]
+    return [
+        _verdict(pair, pair.log_bets, archive.decisive)
+        | {"lost_users": lost_users(pair, archive.decisive)}
+        for pair in archive.pairs
+    ]
 
 
-def _verdict(pair: Pair, decisive: float) -> Json:
-    log_evidence, (plus, minus) = pair.log_evidence, pair.log_bets
+def _verdict(pair: Pair, log_bets: tuple[float, float], decisive: float) -> Json:
+    log_evidence, (plus, minus) = deciding(log_bets), log_bets
     better = None
     if log_evidence >= math.log(decisive):
         better = pair.groups[1] if plus > minus else pair.groups[0]
@@ -175,6 +174,27 @@ def _verdict(pair: Pair, decisive: float) -> Json:
         "log_evidence": log_evidence,
         "p_anytime": min(1.0, 1 / evidence),
     }
+
+
+def lost_users(pair: Pair, decisive: float) -> int | None:
+    """The fewest who take the verdict back, shared out over both arms in every way there is."""
+    if deciding(pair.log_bets) < math.log(decisive):
+        return None
+    other, winner = pair.counts if pair.log_bets[0] > pair.log_bets[1] else pair.counts[::-1]
+
+    def is_overturned(users: int) -> bool:
+        failures = np.arange(users + 1)
+        left_other = np.stack([other[0] + users - failures, np.full(users + 1, other[1])], axis=1)
+        left_winner = np.stack([np.full(users + 1, winner[0]), winner[1] + failures], axis=1)
+        return bool(log_evidence_for_b(left_other, left_winner).min() < math.log(2 * decisive))
+
+    too_few, enough = 0, 1
+    while not is_overturned(enough):
+        too_few, enough = enough, 2 * enough
+    while enough - too_few > 1:
+        middle = (too_few + enough) // 2
+        too_few, enough = (too_few, middle) if is_overturned(middle) else (middle, enough)
+    return enough
 
 
 def in_words(evidence: float) -> str:
@@ -290,6 +310,19 @@ def densities(archive: Archive) -> Json:
     return {"rates": list(rates), "groups": groups}
 
 
+def positions(archive: Archive) -> list[Json]:
+    """Full plays by the place in the list, and how many of them named their list."""
+    plays, reported = (
+        Counter((place, it["exposure"]["group"]) for it in archive.records for place in it[places])
+        for places in ("positions", "reported")
+    )
+    at: dict[int, list[Json]] = {}
+    for place, group in sorted(plays | reported):
+        counts = {"full_plays": plays[place, group], "reported": reported[place, group]}
+        at.setdefault(place, []).append({"group": group, **counts})
+    return [{"position": place, "arms": counts} for place, counts in at.items()]
+
+
 def off_policy(_: Archive) -> list[Json]:
     """There is none where allocation is fixed."""
     return []
@@ -309,7 +342,7 @@ def _comparison(pair: Pair, decisive: float) -> Json:
     against_share = log_bet_on_b(1 - pair.share, *map(_one, (b, a)))[0]
     rows = (_one(a), _one(b), np.array([plus]), np.array([minus]), decisive)
     low, high = interval(*rows)
-    lift_low, lift_high = interval(*rows, relative=True)
+    lift = interval(*rows, relative=True)
     rate_a, rate_b = a[0] / n_a, b[0] / n_b
     return {
         **pair.names,
@@ -324,11 +357,11 @@ def _comparison(pair: Pair, decisive: float) -> Json:
         "E_at_share": (math.exp(at_share) + math.exp(against_share)) / 2,
         "E_plus_at_share": math.exp(at_share),
         "E_minus_at_share": math.exp(against_share),
-        "evidence": math.exp(pair.log_evidence),
-        "p_anytime": min(1.0, math.exp(-pair.log_evidence)),
+        "evidence": math.exp(deciding(pair.log_bets)),
+        "p_anytime": min(1.0, math.exp(-deciding(pair.log_bets))),
         "cs": [low[0], high[0]],
         "lift": rate_b / rate_a - 1,
-        "lift_cs": [end if math.isfinite(end) else None for end in (lift_low[0], lift_high[0])],
+        "lift_cs": [end if math.isfinite(end) else None for (end,) in lift],
         "E0": evidence_of_rates(a, b),
         "fisher_p": fisher(a, b),
         "boschloo_p": None,
@@ -386,19 +419,64 @@ def guardrails(archive: Archive) -> list[Json]:
     ]
 
 
+def metrics(archive: Archive) -> list[Json]:
+    """What else the arms do to listeners, as far as records have it."""
+    return [
+        _metric(pair, figure, archive.decisive)
+        for figure in ("added_success", "full_plays", "listening_time", "skip_rate")
+        if any(figure in it["figures"] for it in archive.records)
+        for pair in archive.pairs
+    ]
+
+
+def _metric(pair: Pair, figure: str, decisive: float) -> Json:
+    unit, better, _ = FIGURES[figure]
+    a, b = (_values(pair.archive, group, figure) for group in pair.groups)
+    if figure == "added_success":
+        difference, lift = _of_rates(*(_one((x.sum(), (1 - x).sum())) for x in (a, b)), decisive)
+    else:
+        difference = list(asymptotic(a, b, 1 / decisive))
+        lift = list(asymptotic_lift(a, b, 1 / decisive))
+    return {
+        **pair.names,
+        "metric": figure,
+        "unit": unit,
+        "better": better,
+        "users": a.size + b.size,
+        "mean_control": a.mean(),
+        "mean_arm": b.mean(),
+        "difference": b.mean() - a.mean(),
+        "interval": difference,
+        "lift": b.mean() / a.mean() - 1,
+        "lift_interval": lift,
+        "asymptotic": figure != "added_success",
+    }
+
+
+def _of_rates(a: Floats, b: Floats, decisive: float) -> tuple[list[float], list[float]]:
+    """The intervals of a difference and of a lift that are known at both ends."""
+    rows = (a, b, *log_evidence(a, b), decisive)
+    ends = [[end for (end,) in interval(*rows, relative=relative)] for relative in (False, True)]
+    assert np.isfinite(ends).all(), "a lift that has no highest value is not recomputed"
+    return ends[0], ends[1]
+
+
 # Of a figure: its unit, which way it should go, and its highest value.
 FIGURES: Mapping[str, tuple[str, str, float]] = {
     "failed_calls": ("", "lower", 1.0),
     "skip_rate": ("", "lower", 1.0),
     "diversity": ("", "higher", 2.0),
     "latency": ("ms", "lower", 25_000.0),
+    "added_success": ("", "higher", 1.0),
+    "full_plays": ("", "higher", math.inf),
+    "listening_time": ("min", "higher", math.inf),
 }
 
 
 def _guardrail(pair: Pair, figure: str, margin: float) -> Json:
     unit, better, highest = FIGURES[figure]
     a, b = (_values(pair.archive, group, figure) for group in pair.groups)
-    if figure == "latency":
+    if highest > 10:
         low, high = asymptotic(a, b)
     else:
         low, high = (highest * end for end in exact(a / highest, b / highest))
@@ -471,41 +549,84 @@ def _segments(pair: Pair, trait: str) -> dict[str, tuple[Counts, Counts]]:
 
 
 def covariate(archive: Archive) -> list[Json]:
-    """CUPED by the share of plays that were completed before, to the next 5 %; Welch's test."""
-    return [_covariate(pair) for pair in archive.pairs]
+    """By the share of plays that were completed before, to the next 5 %."""
+    return [_covariate(pair, archive.decisive) for pair in archive.pairs]
 
 
-def _covariate(pair: Pair) -> Json:
+def _covariate(pair: Pair, decisive: float) -> Json:
+    """Lin 2013: each arm's regression, as it foretells all users of both."""
     (y_a, x_a), (y_b, x_b) = (_foretold(pair.archive, group) for group in pair.groups)
-    y, x = np.concatenate([y_a, y_b]), np.concatenate([x_a, x_b])
-    slope = ((x - x.mean()) @ (y - y.mean())) / ((x - x.mean()) @ (x - x.mean()))
-    z_a, z_b = y_a - slope * (x_a - x.mean()), y_b - slope * (x_b - x.mean())
-    parts = [z.var(ddof=1) / z.size for z in (z_a, z_b)]
-    variance = sum(parts)
-    degrees = variance**2 / sum(
-        part**2 / (z.size - 1) for part, z in zip(parts, (z_a, z_b), strict=True)
-    )
-    difference, error = z_b.mean() - z_a.mean(), math.sqrt(variance)
-    reach = stats.t.ppf(0.975, degrees) * error
+    of_all = np.concatenate([x_a, x_b])
+    slopes, unexplained = [], 0.0
+    for y, x in ((y_a, x_a), (y_b, x_b)):
+        slope, *_ = linalg.lstsq(x, y)
+        slopes.append(slope)
+        unexplained += ((y - x @ slope) ** 2).mean() / (y.size - x.shape[1])
+    gains = of_all @ (slopes[1] - slopes[0])
+    difference, users = gains.mean(), gains.size
+    variance = gains.var() / users + unexplained
+    reach = math.sqrt(variance * widening(users, 1 / decisive))
     return {
         **pair.names,
-        "users": y.size,
+        "users": users,
+        "without_past": int(of_all[:, 2].sum()),
         "difference": difference,
         "interval": [difference - reach, difference + reach],
-        "p": 2 * stats.t.cdf(-abs(difference) / error, degrees),
+        "asymptotic": True,
         "variance_left": variance / (y_a.var(ddof=1) / y_a.size + y_b.var(ddof=1) / y_b.size),
     }
 
 
 def _foretold(archive: Archive, group: str) -> tuple[Floats, Floats]:
-    """(users,) outcomes and covariate of those of the group who have one."""
-    rows = [
-        (it["successful"], round(20 * it["exposure"]["before"]) / 20)
-        for it in archive.records
-        if it["exposure"]["group"] == group and it["exposure"]["before"] is not None
+    """(users,) outcomes of the group, and (users, 3): 1, what was known, whether nothing was."""
+    outcomes, known = [], []
+    for record in archive.records:
+        if record["exposure"]["group"] == group:
+            before = record["exposure"]["before"]
+            outcomes.append(record["successful"])
+            known.append((1, 0, 1) if before is None else (1, round(20 * before) / 20, 0))
+    return np.array(outcomes, dtype=float), np.array(known, dtype=float)
+
+
+def paired(archive: Archive) -> list[Json]:
+    """Of a replay in which every arm made a list for every user."""
+    if not archive.epoch["experiment"]["paired"]:
+        return []
+    counts = [
+        Counter(tuple(it["successes"][group] for group in pair.groups) for it in archive.records)
+        for pair in archive.pairs
     ]
-    outcomes, before = np.array(rows, dtype=float).T
-    return outcomes, before
+    bets = [log_bets_of_pairs(it[True, False], it[False, True]) for it in counts]
+    decisive = e_bh(list(map(deciding, bets)))
+    return [_paired(*each, decisive) for each in zip(archive.pairs, counts, bets, strict=True)]
+
+
+def _paired(
+    pair: Pair, counts: Counter[tuple[bool, ...]], bets: tuple[float, float], decisive: float
+) -> Json:
+    users = counts.total()
+    both, neither = counts[True, True], counts[False, False]
+    a_only, b_only = counts[True, False], counts[False, True]
+    # Either interval is right in 39 of 40 tests.
+    ends = [
+        apart * (2 * for_b - 1)
+        for apart in rate_sequence(a_only + b_only, users, 2 * DECISIVE)
+        for for_b in rate_sequence(b_only, a_only + b_only, 2 * DECISIVE)
+    ]
+    worse, better, share = (both + a_only) / users, (both + b_only) / users, pair.share
+    if better < worse:
+        worse, better, share = better, worse, 1 - share
+    return {
+        **_verdict(pair, bets, decisive),
+        "users": users,
+        "both": both,
+        "control_only": a_only,
+        "arm_only": b_only,
+        "neither": neither,
+        "difference": (b_only - a_only) / users,
+        "interval": [min(ends), max(ends)],
+        "users_needed_unpaired": users_needed(worse, better, share, decisive),
+    }
 
 
 SECTIONS: Mapping[str, Callable[[Archive], Any]] = {
@@ -514,14 +635,37 @@ SECTIONS: Mapping[str, Callable[[Archive], Any]] = {
     "arms": arms,
     "course": course,
     "densities": densities,
+    "positions": positions,
     "off_policy": off_policy,
     "comparisons": comparisons,
     "sample_ratio": sample_ratio,
     "power": power,
+    "metrics": metrics,
     "guardrails": guardrails,
     "breakdowns": breakdowns,
     "covariate": covariate,
+    "paired": paired,
 }
+
+
+def shipping(report: Json) -> list[Json]:
+    """Each arm that is better, and whose guardrails are all held, may be shipped."""
+    found = []
+    for verdict in report["verdicts"]:
+        arm, reasons = verdict["arm"], []
+        if verdict["better"] != arm:
+            reasons.append(f"{verdict['decision']}: {verdict['reason']}")
+        for rail in report["guardrails"]:
+            if rail["arm"] == arm and rail["state"] != "held":
+                known = {
+                    "broken": "is broken: it is",
+                    "not known yet": "is not known yet: it may be",
+                }
+                name = rail["figure"].replace("_", " ")
+                by = f"{rail['margin']:g} {rail['unit']}".rstrip()
+                reasons.append(f"guardrail {name} {known[rail['state']]} worse by more than {by}")
+        found.append({"arm": arm, "ready": not reasons, "reasons": reasons})
+    return found
 
 
 # Formulas of the evidence and its intervals
@@ -576,29 +720,45 @@ def _log_mean(logarithms: Floats) -> Floats:
 
 
 def log_evidence(a: Floats, b: Floats) -> tuple[Floats, Floats]:
-    """``log E+`` and ``log E-`` of rows of counts: the least over shares from 1e-6 to 1 - 1e-6."""
+    """``log E+`` and ``log E-`` of rows of counts."""
+    return log_evidence_for_b(a, b), log_evidence_for_b(b, a)
+
+
+def log_evidence_for_b(a: Floats, b: Floats) -> Floats:
+    """``log E+`` of rows of counts: the least over shares from 1e-6 to 1 - 1e-6."""
     reach = float(special.logit(1 - 1e-6))
-    return (
-        least(lambda logit: log_bet_on_b(special.expit(logit), a[:, None], b[:, None]), reach),
-        least(lambda logit: log_bet_on_b(special.expit(logit), b[:, None], a[:, None]), reach),
-    )
+    return least(lambda logit: log_bet_on_b(special.expit(logit), a[:, None], b[:, None]), reach)
+
+
+def deciding(log_bets: tuple[float, float]) -> float:
+    """The logarithm of the evidence that decides: half of the stake is on either arm."""
+    return max(log_bets) - math.log(2)
+
+
+def e_bh(log_evidence: Sequence[float]) -> float:
+    """What each of them has to reach among all (Wang & Ramdas 2022)."""
+    values = sorted(log_evidence, reverse=True)
+    thresholds = [DECISIVE * len(values) / k for k in range(1, len(values) + 1)]
+    passed = [at for at, value in zip(thresholds, values, strict=True) if value >= math.log(at)]
+    return min(passed, default=thresholds[0])
 
 
 def least(f: Callable[[Floats], Floats], reach: float) -> Floats:
     """(rows,) the least of f on [-reach, reach]; f takes places (rows or 1, n) to (rows, n).
 
-    The best of 81 places, then golden sections between its neighbours.
+    The best of 41 places, and then of 9 between its neighbours, ever again.
     """
-    grid = np.linspace(-reach, reach, 81)
-    place = f(grid[None]).argmin(axis=1)
-    low, high = grid[np.maximum(place - 1, 0)], grid[np.minimum(place + 1, grid.size - 1)]
-    part = (math.sqrt(5) - 1) / 2
-    for _ in range(32):
-        inner = np.stack([high - part * (high - low), low + part * (high - low)], axis=1)
-        values = f(inner)
-        falls = values[:, 0] > values[:, 1]
-        low, high = np.where(falls, inner[:, 0], low), np.where(falls, high, inner[:, 1])
-    found: Floats = f(np.stack([low, high], axis=1)).min(axis=1)
+    places = np.linspace(-reach, reach, 41)[None]
+    for _ in range(13):
+        values = f(places)
+        best = values.argmin(axis=1)[:, None]
+        places = np.broadcast_to(places, values.shape)
+        low, high = (
+            np.take_along_axis(places, np.clip(best + step, 0, places.shape[1] - 1), axis=1)
+            for step in (-1, 1)
+        )
+        places = low + (high - low) * np.linspace(0, 1, 9)
+    found: Floats = values.min(axis=1)
     return found
 
 
@@ -656,6 +816,24 @@ def log_bet_beyond(d: Floats, a: Floats, b: Floats, relative: bool) -> Floats:
         return _log_mean(higher + log_bet_above(a[:, None, 1], a[:, None, 0], 1 - rate_a, 0.5))
 
     return least(log_bet, 20.0)
+
+
+def log_bets_of_pairs(a_only: int, b_only: int) -> tuple[float, float]:
+    """Of users who succeeded with one arm alone: each arm is as likely to be the one."""
+    a, b = np.array([a_only, 0.0]), np.array([b_only, 0.0])
+    return float(log_bet_on_b(0.5, a, b)), float(log_bet_on_b(0.5, b, a))
+
+
+def rate_sequence(successes: int, users: int, decisive: float) -> tuple[float, float]:
+    """The rates beside which Jeffreys' mixture of rates is not ``decisive`` times as likely."""
+    mixture = stats.betabinom.logpmf(successes, users, 0.5, 0.5)
+
+    def excess(rate: float) -> float:
+        return float(mixture - stats.binom.logpmf(successes, users, rate) - math.log(decisive))
+
+    observed = successes / users
+    low, high = (optimize.bisect(excess, observed, end, xtol=1e-13) for end in (1e-9, 1 - 1e-9))
+    return low, high
 
 
 def evidence_of_rates(a: Counts, b: Counts) -> float:
@@ -782,37 +960,51 @@ def first(values: Floats, log_e: Floats, decisive: float) -> float:
 # Formulas of guardrails
 
 
-def asymptotic(a: Floats, b: Floats) -> tuple[float, float]:
+def asymptotic(a: Floats, b: Floats, level: float = 0.05) -> tuple[float, float]:
     """Waudby-Smith et al. 2024, equation 9, narrowest at 5,000 users."""
-    level, users = 0.05, a.size + b.size
-    variance = a.var(ddof=1) / a.size + b.var(ddof=1) / b.size
-    tuning = (-2 * math.log(level) + math.log(-2 * math.log(level) + 1)) / 5_000
-    scaled = users * tuning
-    reach = math.sqrt(
-        variance * 2 * (scaled + 1) / scaled * math.log(math.sqrt(scaled + 1) / level)
-    )
+    assert min(a.size, b.size) >= 100, "intervals of fewer users are not recomputed"
+    reach = math.sqrt((_variance(a) + _variance(b)) * widening(a.size + b.size, level))
     difference = b.mean() - a.mean()
     return difference - reach, difference + reach
 
 
+def asymptotic_lift(a: Floats, b: Floats, level: float) -> tuple[float, float]:
+    """Fieller 1954: the ratios r at which the interval of ``mean B - r mean A`` holds 0."""
+    wide = widening(a.size + b.size, level)
+    ends = np.roots(
+        [
+            a.mean() ** 2 - wide * _variance(a),
+            -2 * a.mean() * b.mean(),
+            b.mean() ** 2 - wide * _variance(b),
+        ]
+    )
+    return max(ends.min(), 0.0) - 1, ends.max() - 1
+
+
+def _variance(values: Floats) -> float:
+    """Of their mean."""
+    return float(values.var(ddof=1) / values.size)
+
+
+def widening(users: int, level: float) -> float:
+    """The square of the standard errors that an interval reaches."""
+    tuning = (-2 * math.log(level) + math.log(-2 * math.log(level) + 1)) / 5_000
+    scaled = users * tuning
+    return 2 * (scaled + 1) / scaled * math.log(math.sqrt(scaled + 1) / level)
+
+
 def exact(a: Floats, b: Floats) -> tuple[float, float]:
     """Of values in [0, 1]: the differences at which (U + V) / 2 stays below 20."""
-    observed = b.mean() - a.mean()
-    against = evidence_against(a, b)
-    low, high = (_end(against, observed, border) for border in (-1.0, 1.0))
+    observed, against = float(b.mean() - a.mean()), evidence_against(a, b)
+
+    def excess(d: float) -> float:
+        return against(d) - math.log(DECISIVE)
+
+    low, high = (
+        optimize.brentq(excess, observed, border, xtol=1e-10) if excess(border) > 0 else border
+        for border in (-1.0, 1.0)
+    )
     return low, high
-
-
-def _end(against: Callable[[float], float], inside: float, outside: float) -> float:
-    if against(outside) < math.log(DECISIVE):
-        return outside
-    for _ in range(40):
-        middle = (inside + outside) / 2
-        if against(middle) < math.log(DECISIVE):
-            inside = middle
-        else:
-            outside = middle
-    return outside
 
 
 def evidence_against(a: Floats, b: Floats) -> Callable[[float], float]:
@@ -834,12 +1026,9 @@ def evidence_against(a: Floats, b: Floats) -> Callable[[float], float]:
         return float(np.logaddexp(u, v) - math.log(2))
 
     def against(d: float) -> float:
-        low, high = max(0.0, -d), min(1.0, 1 - d)
-        part = (math.sqrt(5) - 1) / 2
-        for _ in range(60):
-            left, right = high - part * (high - low), low + part * (high - low)
-            low, high = (left, high) if at(left, d) > at(right, d) else (low, right)
-        return min(at(low, d), at(high, d))
+        ends = max(0.0, -d), min(1.0, 1 - d)
+        inside = optimize.minimize_scalar(at, bounds=ends, args=(d,), options={"xatol": 1e-9})
+        return min(inside.fun, *(at(p, d) for p in ends))
 
     return against
 

@@ -1,6 +1,7 @@
 """``segue report`` and ``segue simulate`` at the terminal, and how a service is asked."""
 
 import json
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from segue.experiments.experiment import Arm, Experiment, Mode
 from segue.experiments.records import Exposure, Record
 from segue.experiments.tally import Tally
 from segue.reporting.document import document
+from segue.reporting.overview import overview
 from segue_client import Client, Problem
 
 HALVES = (Arm("control", 0, 0.5), Arm("treatment", 3, 0.5))
@@ -86,6 +88,36 @@ class TestReport:
     def test_begins_with_the_verdict(self, monkeypatch: pytest.MonkeyPatch) -> None:
         lines = printed(monkeypatch, report(HALVES, (30, 100), (70, 100)))
         assert lines[0].startswith("treatment is better: the evidence is ")
+
+    @pytest.mark.parametrize(
+        ("mode", "counts", "said"),
+        [
+            (Mode.FIXED, ((60, 200), (140, 200)), "; 85 lost users would overturn it"),
+            (Mode.INTERLEAVE, ((40, 40), (90, 90)), "; 11 lost lists would overturn it"),
+            (Mode.FIXED, ((6, 20), (14, 20)), "; a decision takes 20"),
+        ],
+    )
+    def test_says_how_few_lost_users_would_overturn_the_verdict(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        mode: Mode,
+        counts: tuple[tuple[int, int], tuple[int, int]],
+        said: str,
+    ) -> None:
+        assert printed(monkeypatch, report(HALVES, *counts, mode=mode))[0].endswith(said)
+
+    def test_shows_the_paired_test_where_every_user_had_both_arms(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        outcomes = {"control": (60, 150), "treatment": (88, 150)}
+        tally = Tally(course={0: outcomes}, paired={"treatment": (100, 20, 80, 100)})
+        epoch = Epoch(Experiment("spring", HALVES, paired=True), "bundle-1")
+        lines = printed(monkeypatch, document(epoch, tally))
+        (verdict,) = (n for n, it in enumerate(lines) if it.startswith("both arms for every user"))
+        assert "treatment is better: the evidence is" in lines[verdict]
+        assert lines[verdict + 1].startswith(
+            "of 300 users, 80 succeeded with treatment alone, 20 with control alone: +0.200, "
+        )
 
     def test_shows_arms_with_rates_and_intervals(self, monkeypatch: pytest.MonkeyPatch) -> None:
         lines = printed(monkeypatch, report(HALVES, (6, 20), (14, 20)))
@@ -169,6 +201,52 @@ class TestReport:
         result = run("report", "--url", "https://abc123.execute-api.eu-west-1.amazonaws.com/prod")
         assert result.exit_code == 1
         assert result.stderr.startswith("segue: there are no AWS credentials")
+
+
+class TestAll:
+    def overview(self, *counts: tuple[tuple[int, int], tuple[int, int]]) -> dict[str, Any]:
+        """The service's on an experiment for each pair of counts."""
+        sides = [
+            (
+                Epoch(Experiment(f"e{n}", HALVES), "bundle-1"),
+                Tally(course={0: dict(zip(("control", "treatment"), pair, strict=True))}),
+            )
+            for n, pair in enumerate(counts)
+        ]
+        found = overview(sides, 0, len(sides)) | {"next": None}
+        return dict(json.loads(json.dumps(found)))
+
+    def test_tells_which_verdicts_hold_among_all(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("COLUMNS", "120")
+        undecided = [((6, 20), (14, 20))] * 8
+        found = self.overview(((60, 200), (140, 200)), ((300, 1_000), (374, 1_000)), *undecided)
+        answering(monkeypatch, (200, json.dumps(found)))
+        result = run("report", "--all")
+        assert result.exit_code == 0, result.stderr
+        lines = result.stdout.splitlines()
+        assert lines[0].startswith("10 verdicts on epochs with outcomes: 2 decided, 1 of them hold")
+        rows = [re.split(r"\s{2,}", it.strip()) for it in lines if it.strip().startswith("e")][1:]
+        assert [row[3] for row in rows] == ["holds", "does not", *["-"] * 8]
+        assert rows[0][:5] == [
+            "e0 1, replay", "treatment beside control", "treatment is better", "holds", "85",
+        ]  # fmt: skip
+
+    def test_asks_for_every_page(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        whole = self.overview(((6, 20), (14, 20)), ((8, 20), (13, 20)))
+        first, second = (whole | {"epochs": [epoch]} for epoch in whole["epochs"])
+        pages = [(200, json.dumps(it)) for it in (first | {"next": "e0/1/replay"}, second)]
+        service = answering(monkeypatch, *pages)
+        assert run("report", "--all", "--json", tmp_path / "all.json").exit_code == 0
+        assert [it.url.params.get("next") for it in service.requests] == [None, "e0/1/replay"]
+        assert json.loads((tmp_path / "all.json").read_text()) == whole
+
+    @pytest.mark.parametrize(
+        "option", [("--live",), ("--experiment", "x"), ("--html", "x"), ("--control", "x")]
+    )
+    def test_refuses_what_is_of_one_report(self, option: tuple[str, ...]) -> None:
+        result = run("report", "--all", *option)
+        assert result.exit_code == 2
+        assert "--all is of every experiment" in result.stderr
 
 
 class TestSimulate:

@@ -80,6 +80,10 @@ def verdict(tally: Tally, **settings: Any) -> Mapping[str, Any]:
     return dict(found)
 
 
+def page_of(tally: Tally, **settings: Any) -> str:
+    return page(document(epoch(**settings), tally))
+
+
 class TestVerdict:
     def test_evidence_of_a_difference_decides(self) -> None:
         found = verdict(counted(A=(60, 200), B=(140, 200)))
@@ -539,6 +543,36 @@ class TestPage:
             *[False] * 3,
         ]
         assert links[0][2] == "no outcome yet"
+
+    def test_full_plays_are_told_by_their_position_in_the_list(self) -> None:
+        positions = {1: {"A": (30, 20), "B": (45, 15)}, 3: {"B": (10, 0)}}
+        tally = replace(counted(A=(90, 300), B=(120, 300)), positions=positions)
+        (found,) = re.findall("<section><[^>]*><h2>Positions .*?</section>", page_of(tally))
+        cells = [re.findall("<t[hd].*?>(.*?)</t[hd]>", row) for row in found.split("<tr>")[2:]]
+        assert cells == [
+            ["1", "30 (20)", "45 (15)"],
+            ["2", "0 (0)", "0 (0)"],
+            ["3", "0 (0)", "10 (0)"],
+        ]
+        assert "In brackets: those that named their list" in found
+        assert len(re.findall('<path class="line', found)) == 2
+
+    def test_plays_far_down_the_list_are_told_together(self) -> None:
+        positions = {place: {"A": (3, 0)} for place in (1, 10, 11, 40)}
+        html = page_of(replace(counted(A=(9, 300), B=(12, 300)), positions=positions))
+        assert '<th scope="row">11 to 40</th><td>6</td>' in html
+        assert "In brackets" not in html
+
+    def test_interleaved_lists_have_positions_of_both_arms_together(self) -> None:
+        tally = replace(counted(A=(30, 30), B=(40, 40)), positions={1: {"A+B": (50, 9)}})
+        html = page_of(tally, mode=Mode.INTERLEAVE)
+        assert '<span class="key s1"></span>A+B</th>' in html
+        assert "<td>50 (9)</td>" in html
+
+    @pytest.mark.parametrize("positions", [{}, {1: {"A": (0, 0)}}])
+    def test_without_full_plays_there_are_no_positions(self, positions: Any) -> None:
+        html = page_of(replace(counted(A=(0, 300), B=(0, 300)), positions=positions))
+        assert "Positions in the list" not in html
 
     def test_where_there_is_nothing_to_choose_it_says_how_to_begin(self) -> None:
         assert "PUT /experiments/{name}" in no_report("there is no experiment 'default'", [])

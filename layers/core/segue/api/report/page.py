@@ -26,6 +26,7 @@ from segue.api.report.sections import (
     off_policy,
     one_look,
     paired,
+    positions,
     power,
     rates,
     sample_ratio,
@@ -347,6 +348,7 @@ def _sections(report: Document) -> Iterator[str]:
         yield paired(found)
     for found in report.get("breakdowns", ()):
         yield breakdown(found, report)
+    yield positions(report)
     yield sample_ratio(report)
     for found in report.get("power", ()):
         yield power(found)

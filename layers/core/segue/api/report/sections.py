@@ -4,7 +4,7 @@ A section that the report has no figures for is an empty text.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -38,6 +38,8 @@ Document = Mapping[str, Any]
 _SHARES = ("failed_calls", "skip_rate", "added_success")
 # What is further from 0 is drawn up to here: one wide interval would flatten all others.
 _LARGEST_LIFT = 0.5
+# Positions in a list that have a row of their own; those behind share one.
+_MOST_POSITIONS = 10
 
 
 def rates(report: Document) -> str:
@@ -415,6 +417,70 @@ def _unpaired(found: Document) -> str:
         f"There are {count(found['users'])} users; with one arm for each, it would take "
         f"{count(needed)} to find a difference as large as this (power 80 %)."
     )
+
+
+def positions(report: Document) -> str:
+    """Full plays by the position in the list, and how many of them named their list."""
+    hits = _hits_by_position(report["positions"])
+    # Interleaved lists are those of both arms, and have the colour of the second.
+    series = dict.fromkeys(hits, 1) | {
+        arm["group"]: place for place, arm in enumerate(report["arms"])
+    }
+    groups = sorted(hits, key=series.__getitem__)
+    plays, named = (sum(it[n] for group in groups for it in hits[group]) for n in (0, 1))
+    if not plays:
+        return ""
+    title = "Positions in the list"
+    heads = [f'<span class="key s{series[group]}"></span>{escape(group)}' for group in groups]
+    rows = [
+        [label, *(_plays(hits[group][places], with_named=named > 0) for group in groups)]
+        for label, places in _position_rows(len(hits[groups[0]]))
+    ]
+    brackets = " In brackets: those that named their list, and so were surely played from it."
+    return section(
+        title,
+        "Full plays of recommended tracks by where they stood in the list. The chart has each "
+        f"position's share of them.{brackets if named else ''}",
+        _positions_chart([(series[group], hits[group]) for group in groups]),
+        table(title, ["position", *heads], rows),
+    )
+
+
+def _hits_by_position(places: Sequence[Document]) -> dict[str, list[tuple[int, int]]]:
+    """Of each group, full plays and those that named their list, at each position from 1 on."""
+    last = max((place["position"] for place in places), default=0)
+    hits: dict[str, list[tuple[int, int]]] = {}
+    for place in places:
+        for arm in place["arms"]:
+            of_group = hits.setdefault(arm["group"], [(0, 0)] * last)
+            of_group[place["position"] - 1] = (arm["full_plays"], arm["reported"])
+    return hits
+
+
+def _position_rows(last: int) -> Iterator[tuple[str, slice]]:
+    """What the rows of the table are called, and which positions each sums up."""
+    for position in range(min(last, _MOST_POSITIONS)):
+        yield str(position + 1), slice(position, position + 1)
+    if last > _MOST_POSITIONS:
+        yield f"{_MOST_POSITIONS + 1} to {last}", slice(_MOST_POSITIONS, last)
+
+
+def _plays(hits: Sequence[tuple[int, int]], *, with_named: bool) -> str:
+    plays, named = (sum(each) for each in zip(*hits, strict=True))
+    return f"{count(plays)} ({count(named)})" if with_named else count(plays)
+
+
+def _positions_chart(groups: Sequence[tuple[int, Sequence[tuple[int, int]]]]) -> str:
+    """The share of a group's full plays at each position; none of a single position."""
+    drawn = []
+    for series, hits in groups:
+        total = sum(plays for plays, _ in hits) or 1
+        shares = [(position, plays / total) for position, (plays, _) in enumerate(hits, start=1)]
+        drawn.append(Line(series, shares))
+    if len(drawn[0].points) < 2:
+        return ""
+    axes = Axes("position", count, percent, mark=0.0, x_least_step=1.0)
+    return lines("The share of full plays at each position", axes, drawn)
 
 
 def off_policy(report: Document) -> str:
