@@ -1,5 +1,6 @@
 """A running service, asked by its Python client; on AWS every request is signed."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -66,9 +67,11 @@ class Service:
         self._client = connect(url)
         self._patient_client = connect(url, timeout=_LONG, retry=_ONCE)
 
-    def call(self, method: str, path: str, body: Any = None) -> Any:
+    def call(
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> Any:
         """The parsed answer; ``path`` with its query string, ``body`` as JSON has it."""
-        return self._client.send(Call(method, path, Any, body=body))
+        return self._client.send(Call(method, path, Any, body=body, headers=headers or {}))
 
     def maintain(self) -> bool:
         """Have outcomes settled that are due; False where a schedule alone does that.

@@ -12,8 +12,8 @@ from infra.cli.report import LOCAL_URL, Url, show
 from segue.domain.errors import SegueError
 
 
-class MiscountError(SegueError):
-    """The service counts otherwise than its listeners do."""
+class MismatchError(SegueError):
+    """The service counts or does otherwise than it has to, by what its listeners know."""
 
 
 def simulate(
@@ -34,6 +34,15 @@ def simulate(
             "and all of it once more after the end."
         ),
     ] = None,
+    scenario: Annotated[
+        Literal["ramped", "fresh", "layers", "drift", "ship"] | None,
+        typer.Option(
+            help="ramped: traffic grows while listeners ask. fresh: they ask again after more "
+            "listening. layers: two experiments and a holdout share a layer. drift: Thompson "
+            "sampling, while both arms do better and better. ship: what the verdict names is "
+            "shipped. Not together with --fault."
+        ),
+    ] = None,
     json_file: Json = None,
 ) -> None:
     """Let listeners of known taste use a running service, and check what it reports of them.
@@ -45,11 +54,20 @@ def simulate(
     """
     from infra.progress import progress_bars
     from infra.service import Service
-    from infra.simulator import Fault, Plan
+    from infra.simulator import Fault, Plan, Scenario
     from infra.simulator import simulate as play
 
+    if fault and scenario:
+        raise typer.BadParameter("take either --fault or --scenario")
     terminal = console(json_file)
-    plan = Plan(control, treatment, listeners, seed, Fault(fault) if fault else None)
+    plan = Plan(
+        control,
+        treatment,
+        listeners,
+        seed,
+        Fault(fault) if fault else None,
+        Scenario(scenario) if scenario else None,
+    )
     with progress_bars(terminal) as bars:
         answer = play(Service(url), data, plan, bars)
     show(answer["report"], terminal)
@@ -58,7 +76,9 @@ def simulate(
         terminal.print(line)
     write_json(json.dumps(answer, indent=2), json_file)
     if not answer["counts"]["exact"]:
-        raise MiscountError("the service's counts are not what its listeners did")
+        raise MismatchError("the service's counts are not what its listeners did")
+    if failed := [it["what"] for it in answer["checks"] if it["expected"] != it["found"]]:
+        raise MismatchError(f"otherwise than expected: {'; '.join(failed)}")
 
 
 def _lines(answer: Mapping[str, Any]) -> Iterator[str]:
@@ -71,3 +91,5 @@ def _lines(answer: Mapping[str, Any]) -> Iterator[str]:
     for group, (successes, users) in counts["listeners"].items():
         reported = "/".join(f"{count:,}" for count in counts["service"][group])
         yield f"Counts of {group}: {reported} reported, {successes:,}/{users:,} happened"
+    for check in answer["checks"]:
+        yield f"Check: {check['what']}: {check['expected']} expected, {check['found']} found"

@@ -34,6 +34,8 @@ PAST_DAYS = 14
 PATIENCE = 0.7
 # So far apart in time, in milliseconds, are the tracks of a list, and what happens to one of them.
 _TRACK, _LIKES_AFTER, _SKIPS_AFTER = 300 * SECOND, 60 * SECOND, 90 * SECOND
+# And so far apart are the answers to two lists.
+_VISIT = DAY_MS // 4
 _BEST_MATCH = MATCH_GENRE + MATCH_ARTIST + MATCH_SOUND
 _PAST, _ANSWER = 1, 2
 
@@ -125,9 +127,9 @@ class Crowd:
             like=like_chances(taste, matches),
         )
 
-    def chance_of(self, number: int) -> Rng:
-        """What the listener's answer to a list is drawn from."""
-        return stream(self._seed, number, _ANSWER)
+    def chance_of(self, number: int, visit: int = 0) -> Rng:
+        """What the listener's answer to a list is drawn from, at each visit anew."""
+        return stream(self._seed, number, _ANSWER + visit)
 
     def places(self, tracks: Sequence[str]) -> list[int]:
         """Where the truth has these tracks. Raises InvalidData for one that it has not."""
@@ -139,18 +141,28 @@ class Crowd:
             )
         return [self._places[track] for track in tracks]
 
-    def events(self, answer: Sequence[Heard]) -> list[Record]:
-        """What is sent of it: a session of its own, right after the recommendation."""
-        return [event for heard in answer for event in self._events_of(heard)]
+    def events(
+        self, answer: Sequence[Heard], visit: int = 0, source: str | None = None
+    ) -> list[Record]:
+        """What is sent of it: a session of its own, right after the recommendation.
 
-    def _events_of(self, heard: Heard) -> Iterator[Record]:
-        begun = self.moment + heard.place * _TRACK
+        ``visit``: of several answers, the how manieth; they come one after the other. ``source``:
+        the ``recommendation_id`` of the list, if the listener names it.
+        """
+        named = {"recommendation_id": source} if source else {}
+        session, begun = f"answer-{visit}", self.moment + visit * _VISIT
+        return [
+            record | named for heard in answer for record in self._events_of(heard, session, begun)
+        ]
+
+    def _events_of(self, heard: Heard, session: str, begun: int) -> Iterator[Record]:
+        played = begun + heard.place * _TRACK
         track = self._oracle.track_ids[heard.track]
-        yield _record("answer", begun, "PLAY", track)
+        yield _record(session, played, "PLAY", track)
         if heard.liked:
-            yield _record("answer", begun + _LIKES_AFTER, "LIKE", track)
+            yield _record(session, played + _LIKES_AFTER, "LIKE", track)
         if not heard.finished:
-            yield _record("answer", begun + _SKIPS_AFTER, "SKIP", track)
+            yield _record(session, played + _SKIPS_AFTER, "SKIP", track)
 
     def _past(self, taste: Taste, random: Rng) -> list[Record]:
         starts = session_starts(random, Presence.STEADY)

@@ -250,9 +250,11 @@ class TestAll:
 
 
 class TestSimulate:
-    @pytest.mark.parametrize(("exact", "code"), [(True, 0), (False, 1)])
-    def test_fails_where_the_service_counts_otherwise_than_its_listeners(
-        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, exact: bool, code: int
+    @pytest.mark.parametrize(
+        ("exact", "moved", "code"), [(True, 0, 0), (False, 0, 1), (True, 2, 1)]
+    )
+    def test_fails_where_the_service_does_otherwise_than_its_listeners_know(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, exact: bool, moved: int, code: int
     ) -> None:
         counts = {"control": [6, 20], "treatment": [14, 20]}
         answer = {
@@ -262,6 +264,7 @@ class TestSimulate:
                 "better": "treatment",
             },
             "counts": {"listeners": counts, "service": counts, "exact": exact},
+            "checks": [{"what": "listeners who moved", "expected": 0, "found": moved}],
             "right": None,
             "report": report(HALVES, (6, 20), (14, 20)),
         }
@@ -270,7 +273,14 @@ class TestSimulate:
         assert result.exit_code == code, result.stderr
         assert "Truth: control 0.300, treatment 0.700" in result.stdout
         assert "names none; in truth, treatment is better" in result.stdout
+        assert f"Check: listeners who moved: 0 expected, {moved} found" in result.stdout
         assert json.loads((tmp_path / "answer.json").read_text()) == answer
+
+    def test_takes_one_of_fault_and_scenario(self, tmp_path: Path) -> None:
+        options = ("--data", tmp_path, "--fault", "duplicates", "--scenario", "ship")
+        result = run("simulate", *options)
+        assert result.exit_code == 2
+        assert "--scenario" in result.stderr
 
 
 class TestService:
