@@ -790,7 +790,7 @@ def _lower_end(
     everything = log_bet_beyond(outside, a, b, relative) < limit
     nothing = log_bet_beyond(inside, a, b, relative) > limit
     outside = np.where(nothing, inside, outside)
-    for _ in range(32):
+    for _ in range(40):
         middle = (inside + outside) / 2
         is_left = log_bet_beyond(middle, a, b, relative) < limit
         inside, outside = np.where(is_left, middle, inside), np.where(is_left, outside, middle)

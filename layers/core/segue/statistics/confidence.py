@@ -42,7 +42,7 @@ ABOVE_ZERO = math.nextafter(0, 1)
 # Added to both parameters of a prior, so that it is none at rates of 0 and 1 that sees no others.
 _DOUBT = 0.5
 # Differences are told apart to this, and looked for up to this; so are logarithms of ratios.
-_PRECISION, _WHOLE, _LARGEST_RATIO = 1e-8, 1 - 1e-6, math.log(1e6)
+_PRECISION, _WHOLE, _LARGEST_RATIO = 1e-10, 1 - 1e-6, math.log(1e6)
 # Rates come as near to the ends of where they can lie as this, on the logit scale.
 _REACH = 20.0
 # In place of a rate of 0, of which there is no logarithm.

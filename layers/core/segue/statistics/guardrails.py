@@ -8,6 +8,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
+from scipy.optimize import elementwise
 
 from segue.experiments.experiment import Better, Guardrail
 from segue.statistics.asymptotic import LEVEL, Sample, difference_interval
@@ -18,8 +19,8 @@ _RATE_PRIOR = (0.5, 100.0)
 # The stakes of the bettor on steady values, for large differences and small ones.
 _STAKES = 0.8 * 0.5 ** np.arange(8)
 _PRICES = -np.log1p(-_STAKES) - _STAKES
-# Each step of a search for an interval's end leaves a 16th of where it can be.
-_STEPS, _SEARCH = np.linspace(0, 1, 17)[:, None], 5
+# An interval's ends are looked for up to this, in parts of the figure's range.
+_PRECISION = 1e-12
 # Each step of a search for a minimum leaves two thirds.
 _NARROWINGS = 45
 
@@ -72,14 +73,17 @@ def exact_interval(a: Sample, b: Sample, highest: float) -> tuple[float, float]:
     ).T
     means = totals / np.maximum(users, 1)
     # The evidence is convex in the difference, and there is none against the observed one.
-    inside, outside = np.full(2, means[1] - means[0]), np.array([-1.0, 1.0])
-    for _ in range(_SEARCH):
-        tried = inside + _STEPS * (outside - inside)
-        left = log_evidence(tried, users, totals, squares) < -math.log(LEVEL)
-        last = left.sum(axis=0) - 1
-        inside = tried[last, [0, 1]]
-        outside = tried[np.minimum(last + 1, len(tried) - 1), [0, 1]]
-    return float(outside[0] * highest), float(outside[1] * highest)
+    ends, none = np.array([-1.0, 1.0]), -math.log(LEVEL)
+    found = elementwise.find_root(
+        lambda difference: log_evidence(difference, users, totals, squares) - none,
+        (np.full(2, means[1] - means[0]), ends),
+        tolerances={"xatol": _PRECISION},
+    )
+    # Where there is no crossing, everything is left. Of the two differences that an end lies
+    # between, the further one.
+    further = np.minimum(*found.bracket)[0], np.maximum(*found.bracket)[1]
+    low, high = np.where(found.success, further, ends)
+    return float(low * highest), float(high * highest)
 
 
 def log_evidence(difference: ArrayLike, users: Floats, totals: Floats, squares: Floats) -> Floats:
