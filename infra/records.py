@@ -94,4 +94,8 @@ def _cell(value: Any, type_: pa.DataType) -> Any:
         return datetime.fromisoformat(value)
     if pa.types.is_map(type_):
         return list(value.items())
+    if pa.types.is_list(type_):
+        return [_cell(each, type_.value_type) for each in value]
+    if pa.types.is_struct(type_):
+        return {of.name: _cell(value[of.name], of.type) for of in type_}
     return str(value) if pa.types.is_string(type_) else value

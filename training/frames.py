@@ -144,7 +144,9 @@ def records(path: Path) -> pd.DataFrame:
         One row a user: ``created_at`` (datetime64[ms, UTC]), ``user_id``, ``group``, ``model``
         (str), ``recomm_successful`` (int8: 0 or 1), ``tracks`` (object: an array of str, best
         first), ``as_of``, ``settled_at`` (datetime64[ms, UTC]), ``bundle``, ``error`` (str, nan
-        where nothing failed), ``credits``, ``propensities`` (object: a dict by group, or None).
+        where nothing failed), ``credits``, ``propensities`` (object: a dict by group, or None),
+        ``later`` (object: an array of dicts, one for each further list, with ``shown_at`` and
+        ``tracks``), ``positions`` (object: an array of int, from 1 on).
 
     Raises
     ------

@@ -57,6 +57,8 @@ class Column:
     ERROR = "error"
     CREDITS = "credits"
     PROPENSITIES = "propensities"
+    LATER = "later"
+    POSITIONS = "positions"
 
 
 # One row a play.
@@ -129,5 +131,7 @@ RECORDS = pa.schema(
         Column.ERROR: pa.string(),
         Column.CREDITS: pa.map_(pa.string(), pa.int64()),
         Column.PROPENSITIES: pa.map_(pa.string(), pa.float64()),
+        Column.LATER: pa.list_(pa.struct({"shown_at": _TIME, Column.TRACKS: _TEXTS})),
+        Column.POSITIONS: pa.list_(pa.int64()),
     }
 )

@@ -134,13 +134,14 @@ def test_the_evaluation_asks_for_what_the_service_answers(
     workspace: Path, bundle: Bundle, data_path: Path
 ) -> None:
     with gzip.open(data_path / "sessions.jsonl.gz", "rt") as rows:
-        events = {parse_event(json.loads(row)) for row in rows}
+        sessions = MemorySessionStore()
+        sessions.put(parse_event(json.loads(row)) for row in rows)
     with connect(workspace) as connection:
         _, split = prepare(connection, load_schema(), CUTOFF)
         users, asked = read_users(connection), Asked(connection, bundle, split, K)
         lists = {number: asked.lists(number, silent) for number in asked.models}
     service = Recommender(
-        MemorySessionStore(events),
+        sessions,
         MemoryUserStore(dict(users)),
         MemoryModelStore(bundle),
         MemoryAvailability(),

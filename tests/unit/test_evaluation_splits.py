@@ -75,7 +75,7 @@ def load(connection: duckdb.DuckDBPyConnection, *events: tuple[str, int, EventTy
     """(user, time, type, track); a user has one session."""
     rows = [Event(user, user, time, kind, track) for user, time, kind, track in events]
     table = pa.Table.from_pylist(
-        [dict(zip(EVENTS.names, row, strict=True)) for row in rows], EVENTS
+        [dict(zip(EVENTS.names, row.identity, strict=True)) for row in rows], EVENTS
     )
     connection.register("events", table)
     connection.execute(f"CREATE OR REPLACE TEMP TABLE plays AS {read_sql('plays.sql')}")

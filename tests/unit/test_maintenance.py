@@ -49,9 +49,9 @@ def before_events(
     """From now on, do that with each user whose events are to be read."""
     events = world.sessions.events
 
-    def read(user_id: str, window: Window) -> list[Event]:
+    def read(user_id: str, window: Window, *, fresh: bool) -> list[Event]:
         act(user_id)
-        return events(user_id, window)
+        return events(user_id, window, fresh=fresh)
 
     monkeypatch.setattr(world.sessions, "events", read)
 

@@ -60,7 +60,7 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
 
 def load(connection: duckdb.DuckDBPyConnection, events: list[Event]) -> None:
     """Make ``events`` and, by plays.sql, ``plays`` of them."""
-    rows = [dict(zip(COLUMNS, event, strict=True)) for event in events]
+    rows = [dict(zip(COLUMNS, event.identity, strict=True)) for event in events]
     connection.register("events", pa.Table.from_pylist(rows, pa.schema(list(COLUMNS.items()))))
     connection.execute(f"CREATE OR REPLACE TEMP TABLE plays AS {read_sql('plays.sql')}")
 

@@ -195,7 +195,7 @@ class FakeService:
         return bool(self._get_ab_test("report", name, None)["verdicts"][0]["better"] == group)
 
     def records(self, name: str) -> list[Record]:
-        found = [result for (its, _), result in self.results.items() if its == name]
+        found = [result for (its, _), result in [*self.results.items()] if its == name]
         return [result for result in found if isinstance(result, Record)]
 
     def _get_users_export(self, user: str, _body: None) -> Any:

@@ -80,6 +80,8 @@ def row(user: int | str = 429, **changes: Any) -> dict[str, Any]:
         "error": None,
         "credits": None,
         "propensities": None,
+        "later": [],
+        "positions": [],
     } | changes
 
 
@@ -128,6 +130,20 @@ class TestExport:
         assert (second["credits"], second["propensities"]) == (
             {"A": 2, "B": 0}, {"A": 0.25, "B": 0.75},
         )  # fmt: skip
+
+    def test_has_the_lists_that_were_shown_later(
+        self, monkeypatch: pytest.MonkeyPatch, file: Path
+    ) -> None:
+        later = [{"shown_at": "2022-09-02T00:00:00.000Z", "tracks": ["t3"]}]
+        serve(monkeypatch, paged([row(later=later, positions=[1, 2])]))
+        assert export(file).exit_code == 0
+        ((_, found),) = frames.records(file).iterrows()
+        ((shown_at, tracks),) = (it.values() for it in found["later"])
+        assert (pd.Timestamp(shown_at), list(tracks)) == (
+            pd.Timestamp("2022-09-02", tz="UTC"),
+            ["t3"],
+        )
+        assert list(found["positions"]) == [1, 2]
         assert pq.read_schema(file) == RECORDS
 
     def test_json_lines_hold_what_the_api_answers(

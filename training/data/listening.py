@@ -69,7 +69,7 @@ def _stage_events(intake: Intake, path: Path) -> None:
             events, others = read_plain_events(batch)
             table.extend(events)
             for line, event in intake.accepted("sessions", others, _read_event):
-                table.append((line, *event))
+                table.append((line, *event.identity))
 
 
 def _read_event(row: Row) -> Event:
