@@ -7,8 +7,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from segue import bootstrap
 from segue.api.app import create_app, create_handler, logger, metrics
-from segue.api.experiments import ShipBody, ShippedAnswer, caller
-from segue.api.http import json_response, read_body, read_segment
+from segue.api.experiments import ShipBody, ShippedAnswer, caller, read_name
+from segue.api.http import json_response, read_body
 from segue.api.report.response import overview_response, report_response
 from segue.api.telemetry import observe_mismatches
 from segue.experiments.epoch import Side
@@ -26,7 +26,7 @@ def report() -> Response[str]:
 
 @app.post("/experiments/<name>/ship")
 def ship(name: str) -> Response[str]:
-    name, body = read_segment(name, "name"), read_body(app.current_event, ShipBody)
+    name, body = read_name(name), read_body(app.current_event, ShipBody)
     if body.despite is None:
         reports.check_ready(name, body.group, live=body.side is Side.LIVE)
     shipped = life.ship(name, body.group, caller(app.current_event), body.despite or "")

@@ -21,6 +21,7 @@ from segue.api.experiments import (
     parse_save,
     parse_test,
     plan_answer,
+    read_name,
     results_response,
     test_response,
 )
@@ -79,7 +80,7 @@ def list_experiments() -> Response[str]:
 
 @app.get("/experiments/<name>")
 def experiment(name: str) -> Response[str]:
-    found, tag, versions = epochs.history(read_segment(name, "name"))
+    found, tag, versions = epochs.history(read_name(name))
     return json_response(experiment_answer(found, tag, versions), headers={"ETag": tag})
 
 
@@ -98,7 +99,7 @@ def plan(name: str) -> Response[str]:
 @app.delete("/experiments/<name>")
 def stop(name: str) -> Response[str]:
     archive = read_query(app.current_event, StopQuery).archive
-    epochs.stop(read_segment(name, "name"), archive=archive, by=caller(app.current_event))
+    epochs.stop(read_name(name), archive=archive, by=caller(app.current_event))
     return Response(204)
 
 

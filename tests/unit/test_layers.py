@@ -111,6 +111,12 @@ class TestLayer:
             }
         ]
 
+    def test_can_hold_users_out_as_long_as_there_are_any_left(self, ab_test: Function) -> None:
+        put(ab_test, "/experiments/one", layer="home", traffic=0.5)
+        for holdout in (0.1, 0.5, 0.2):
+            status, _, row = ab_test.call("PUT", "/layers/home", {"holdout": holdout})
+            assert (status, row["free"]) == (200, pytest.approx(0.5 - holdout))
+
     def test_holds_nobody_out_who_is_in_an_experiment(self, ab_test: Function) -> None:
         put(ab_test, "/experiments/one", layer="home", traffic=0.95)
         status, _, body = ab_test.call("PUT", "/layers/home", {"holdout": 0.1})

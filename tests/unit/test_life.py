@@ -147,6 +147,16 @@ class TestStopping:
         assert (status, problem["title"]) == (409, "The experiment has been stopped")
         assert "archived" in problem["detail"]
 
+    @pytest.mark.parametrize("method", ["GET", "DELETE"])
+    @pytest.mark.parametrize("name", ["Test", "default.live", "a%2Fb", "%00", ".layers"])
+    def test_what_can_be_no_name_is_refused(
+        self, ab_test: Function, ab_report: Function, method: str, name: str
+    ) -> None:
+        status, _, body = ab_test.call(method, f"/experiments/{name}")
+        assert (status, body["field"]) == (422, "name")
+        path = f"/experiments/{name}/ship"
+        assert ab_report.call("POST", path, {"group": "B"})[0] == 422
+
     def test_what_is_not_there_is_not_found(self, ab_test: Function) -> None:
         assert ab_test.call("DELETE", NAME)[0] == 404
         assert ab_test.call("GET", NAME)[0] == 404

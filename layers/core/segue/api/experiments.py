@@ -365,6 +365,13 @@ def _guardrail(place: int, body: GuardrailBody) -> Guardrail:
     return Guardrail(figure, body.margin)
 
 
+def read_name(text: str) -> str:
+    """An experiment's name as it stands in the path. Raises MalformedRequest and InvalidRequest."""
+    name = read_segment(text, "name")
+    check_name(name)
+    return name
+
+
 def parse_experiment_name(event: APIGatewayProxyEvent) -> str:
     """Which experiment the query string names. Raises InvalidRequest."""
     return _checked(read_query(event, ExperimentQuery).experiment)

@@ -503,7 +503,7 @@ ROUTES = (
                 headers=_TAG,
             )
         },
-        (UnknownExperiment, *_MODELS),
+        (InvalidRequest, UnknownExperiment, *_MODELS),
     ),
     Route(
         "DELETE",

@@ -47,7 +47,8 @@ class Layer:
                 f"{size(free) / PARTS:g} are free, and the experiment has {size(own) / PARTS:g}",
                 field="traffic",
             )
-        return replace(self, taken={**self.taken, experiment: (*own, *first(free, missing))})
+        # From the other end than the holdout, which so has room to grow.
+        return replace(self, taken={**self.taken, experiment: (*own, *_last(free, missing))})
 
     def without(self, experiment: str) -> "Layer":
         """With the experiment's parts free again."""
@@ -84,6 +85,11 @@ def first(slots: Slots, count: int) -> Slots:
             found.append((start, min(end, start + count)))
             count -= end - start
     return tuple(found)
+
+
+def _last(slots: Slots, count: int) -> Slots:
+    mirrored = first(tuple((-end, -start) for start, end in reversed(slots)), count)
+    return tuple((-end, -start) for start, end in mirrored)
 
 
 def _outside(slots: Slots, taken: Slots) -> Iterator[tuple[int, int]]:
