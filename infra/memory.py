@@ -126,7 +126,7 @@ class MemoryExperimentStore:
     """Of each experiment, and of each layer, every version; the last is the one that stands."""
 
     epochs: dict[str, list[Epoch]] = field(default_factory=dict)
-    changes: dict[str, list[Layer]] = field(default_factory=dict)
+    layer_versions: dict[str, list[Layer]] = field(default_factory=dict)
 
     def running(self, name: str) -> tuple[Epoch, str] | None:
         epochs = self.epochs.get(name)
@@ -154,17 +154,17 @@ class MemoryExperimentStore:
         return [*self.epochs.get(name, ())]
 
     def layers(self) -> list[tuple[Layer, str]]:
-        return [found for name in sorted(self.changes) if (found := self.layer(name))]
+        return [found for name in sorted(self.layer_versions) if (found := self.layer(name))]
 
     def layer(self, name: str) -> tuple[Layer, str] | None:
-        layers = self.changes.get(name)
+        layers = self.layer_versions.get(name)
         return (layers[-1], f'"{len(layers)}"') if layers else None
 
     def save_layer(self, layer: Layer, replaces: str | None) -> bool:
         found = self.layer(layer.name)
         if (found[1] if found else None) != replaces:
             return False
-        self.changes.setdefault(layer.name, []).append(layer)
+        self.layer_versions.setdefault(layer.name, []).append(layer)
         return True
 
 

@@ -62,6 +62,19 @@ class _Body(BytesIO):
         yield self.read()
 
 
+@contextmanager
+def requests_of(client: "DynamoDBClient") -> Iterator[Counter[str]]:
+    """How many requests of each kind are sent meanwhile."""
+    counts: Counter[str] = Counter()
+
+    def note(model: Any, **_: Any) -> None:
+        counts[model.name] += 1
+
+    client.meta.events.register("before-call.dynamodb", note)
+    yield counts
+    client.meta.events.unregister("before-call.dynamodb", note)
+
+
 def emulated_dynamodb() -> "DynamoDBClient":
     """A client whose requests the emulator answers in this process, one at a time."""
     from ministack.services import dynamodb  # type: ignore[import-untyped]
@@ -131,25 +144,14 @@ class World:
         for user in range(_DUE):
             user_id = f"due {self.pending} {user}"
             self._results.add(_EPOCH.id, _exposure(user_id, settles_at=_NOW))
-        with self._counting() as to_settle:
+        with requests_of(self._dynamodb) as to_settle:
             due = [each for page in self._results.due(_NOW) for each in page]
             assert len(due) == _DUE
             for epoch, pending in due:
                 self._settlement.settle(epoch, pending)
-        with self._counting() as for_report:
+        with requests_of(self._dynamodb) as for_report:
             self._reports.report(DEFAULT_NAME, live=True)
         return Requests(self.pending, dict(to_settle), dict(for_report))
-
-    @contextmanager
-    def _counting(self) -> Iterator[Counter[str]]:
-        counts: Counter[str] = Counter()
-
-        def note(model: Any, **_: Any) -> None:
-            counts[model.name] += 1
-
-        self._dynamodb.meta.events.register("before-call.dynamodb", note)
-        yield counts
-        self._dynamodb.meta.events.unregister("before-call.dynamodb", note)
 
 
 def _exposure(user_id: str, *, settles_at: int) -> Pending:

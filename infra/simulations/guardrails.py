@@ -3,10 +3,9 @@
 Prints the table of docs/statistics.md. The same seed gives the same figures.
 """
 
-import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
@@ -14,8 +13,8 @@ import typer
 from numpy.typing import NDArray
 
 from infra.cli.options import Json
-from infra.cli.output import console, markdown_table, write_json
-from infra.progress import progress_bars
+from infra.cli.output import markdown_table
+from infra.simulations.command import simulate_all
 from infra.simulations.peeking import Tally
 from segue.statistics.evalue import DECISIVE
 from segue.statistics.guardrails import log_evidence
@@ -115,16 +114,13 @@ def main(
     json_file: Json = None,
 ) -> None:
     """Simulate arms whose rates of failure are known, and print what the guardrail says of them."""
-    out = console(json_file)
-    with progress_bars(out) as report:
-
-        def outcome(scenario: Scenario) -> Outcome:
-            phase = f"{_rates(scenario)} fail"
-            return run(scenario, experiments, seed, lambda *done: report(phase, *done))
-
-        outcomes = [outcome(scenario) for scenario in SCENARIOS]
-    out.print("\n".join(table(outcomes)))
-    write_json(json.dumps([asdict(it) for it in outcomes], indent=2), json_file)
+    simulate_all(
+        SCENARIOS,
+        lambda it: f"{_rates(it)} fail",
+        lambda it, report: run(it, experiments, seed, report),
+        table,
+        json_file,
+    )
 
 
 if __name__ == "__main__":

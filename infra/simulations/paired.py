@@ -3,18 +3,17 @@
 Prints the table of docs/statistics.md. The same seed gives the same figures.
 """
 
-import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
 import typer
 
 from infra.cli.options import Json
-from infra.cli.output import console, markdown_table, write_json
-from infra.progress import progress_bars
+from infra.cli.output import markdown_table
+from infra.simulations.command import simulate_all
 from infra.simulations.experiments import ONE_BET, Floats, Ints
 from infra.simulations.peeking import Tally
 from segue.statistics.evalue import log_bet_on_b, log_evidence
@@ -173,16 +172,13 @@ def main(
     json_file: Json = None,
 ) -> None:
     """Simulate replays in which every user compares both arms, and the same with one arm each."""
-    out = console(json_file)
-    with progress_bars(out) as report:
-
-        def outcome(scenario: Scenario) -> Outcome:
-            phase = f"{_rates(scenario)}, {_apart(scenario)} apart"
-            return run(scenario, experiments, seed, lambda *done: report(phase, *done))
-
-        outcomes = [outcome(scenario) for scenario in SCENARIOS]
-    out.print("\n".join(table(outcomes)))
-    write_json(json.dumps([asdict(it) for it in outcomes], indent=2), json_file)
+    simulate_all(
+        SCENARIOS,
+        lambda it: f"{_rates(it)}, {_apart(it)} apart",
+        lambda it, report: run(it, experiments, seed, report),
+        table,
+        json_file,
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Results of experiments: what every store of them promises, and what it costs in DynamoDB."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
@@ -12,10 +11,10 @@ from uuid import uuid4
 
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
-from botocore.model import OperationModel
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from infra.benchmarks.pending import requests_of
 from segue.adapters import exposures
 from segue.adapters.dynamodb import MAX_BATCH, write_batch
 from segue.adapters.exposures import DynamoResultStore
@@ -267,7 +266,7 @@ class TestFurtherLists:
         made = pending("1", *tracks[:20])
         results.add(EPOCH, made)
         before = size_of(raw(aws, "1"))
-        with requests(aws) as asked:
+        with requests_of(aws.dynamodb) as asked:
             results.show(EPOCH, made, Impression(NOW + 5, (*tracks[1:20], tracks[20])))
         assert asked == {"UpdateItem": 1}
         assert size_of(raw(aws, "1")) - before < 100
@@ -426,11 +425,11 @@ class TestDue:
         results = store_on(aws)
         for user in range(10):
             results.add(EPOCH, pending(str(user)))
-        with requests(aws) as few:
+        with requests_of(aws.dynamodb) as few:
             assert len(due(results, NOW + DAY)) == 10
         results.add(EPOCH, pending("later", settles_at=NOW + 2 * DAY))
         repeat(aws, "later", 3_000)
-        with requests(aws) as many:
+        with requests_of(aws.dynamodb) as many:
             assert len(due(results, NOW + DAY)) == 10
         assert few == many == {"Query": 16, "BatchGetItem": 1}
 
@@ -575,7 +574,7 @@ class TestArchiving:
         for epoch in (EPOCH, *OTHERS):
             results.add(epoch, record("1"))
         repeat(aws, "1", 600)
-        with requests(aws) as asked:
+        with requests_of(aws.dynamodb) as asked:
             assert results.epochs_to_archive() == {EPOCH, *OTHERS}
         assert asked == {"Query": 16 + 3}
 
@@ -609,7 +608,7 @@ class TestOfUser:
         for number in range(40):
             results.add(EpochId("default", number, Side.REPLAY), record("2"))
         results.add(EPOCH, record("1"))
-        with requests(aws) as asked:
+        with requests_of(aws.dynamodb) as asked:
             assert results.of_user("1") == [(EPOCH, record("1"))]
         assert asked == {"Query": 1}
 
@@ -991,19 +990,6 @@ def repeat(aws: Aws, user: str, count: int) -> None:
     for start in range(0, count, MAX_BATCH):
         batch = [{"PutRequest": {"Item": each}} for each in made[start : start + MAX_BATCH]]
         write_batch(aws.dynamodb, aws.names["ExposuresTable"], batch)
-
-
-@contextmanager
-def requests(aws: Aws) -> Iterator[Counter[str]]:
-    """How many requests of each kind were sent."""
-    counts: Counter[str] = Counter()
-
-    def count(model: OperationModel, **_: Any) -> None:
-        counts[model.name] += 1
-
-    aws.dynamodb.meta.events.register("before-call.dynamodb", count)
-    yield counts
-    aws.dynamodb.meta.events.unregister("before-call.dynamodb", count)
 
 
 @contextmanager

@@ -17,7 +17,6 @@ from typing import TypeVar
 import msgspec
 
 from segue.adapters.objects import JSON, Objects
-from segue.domain.errors import StoreUnavailable
 from segue.experiments.epoch import Epoch
 from segue.experiments.layers import Layer
 
@@ -37,20 +36,19 @@ class S3ExperimentStore:
 
     def running(self, name: str) -> tuple[Epoch, str] | None:
         """One GetObject."""
-        return self._read(_running_key(name), Epoch)
+        return self._objects.read_as(_running_key(name), Epoch)
 
     def all_running(self) -> list[tuple[Epoch, str]]:
         """One listing, and one GetObject an experiment."""
         folders = (folder.split("/")[1] for folder in self._objects.folders("ab/"))
         # The dot is of a live side's archive, or of the layers.
-        names = [name for name in folders if "." not in name]
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            return [each for each in pool.map(self.running, names) if each]
+        return self._all([_running_key(name) for name in folders if "." not in name], Epoch)
 
     def all_epochs(self) -> list[Epoch]:
         """A listing, one more for each that had several epochs, and one GetObject an epoch."""
         running = [epoch for epoch, _ in self.all_running()]
-        return running + self._all([key for epoch in running for key in self._past_keys(epoch)])
+        past = [key for epoch in running for key in self._past_keys(epoch)]
+        return running + [epoch for epoch, _ in self._all(past, Epoch)]
 
     def save(self, epoch: Epoch, replaces: str | None) -> bool:
         """One PutObject; where it replaces a version, also a GetObject and another PutObject."""
@@ -66,23 +64,22 @@ class S3ExperimentStore:
         if running is None or running[0].number == number:
             return running[0] if running else None
         past = self._keys(f"{_versions(name)}{number:06}-")
-        found = self._read(past[-1], Epoch) if past else None
+        found = self._objects.read_as(past[-1], Epoch) if past else None
         return found[0] if found else None
 
     def versions(self, name: str) -> list[Epoch]:
         """One listing, and up to a hundred GetObjects."""
         running = self.running(name)
-        past = self._all(self._keys(_versions(name))[-_MOST_VERSIONS:])
-        return [*past, running[0]] if running else []
+        past = self._all(self._keys(_versions(name))[-_MOST_VERSIONS:], Epoch)
+        return [*(epoch for epoch, _ in past), running[0]] if running else []
 
     def layers(self) -> list[tuple[Layer, str]]:
         """One listing, and one GetObject a layer."""
-        found = [self._read(key, Layer) for key in self._keys(_LAYERS)]
-        return [each for each in found if each]
+        return self._all(self._keys(_LAYERS), Layer)
 
     def layer(self, name: str) -> tuple[Layer, str] | None:
         """One GetObject."""
-        return self._read(f"{_LAYERS}{name}.json", Layer)
+        return self._objects.read_as(f"{_LAYERS}{name}.json", Layer)
 
     def save_layer(self, layer: Layer, replaces: str | None) -> bool:
         """One PutObject."""
@@ -109,27 +106,13 @@ class S3ExperimentStore:
         return list(latest.values())
 
     def _keys(self, prefix: str) -> list[str]:
-        keys: list[str] = []
-        more = True
-        while more:
-            entries, more = self._objects.listed(prefix, after=keys[-1] if keys else "")
-            keys += (entry.key for entry in entries)
-        return keys
+        return [entry.key for entry in self._objects.all_listed(prefix)]
 
-    def _all(self, keys: Sequence[str]) -> list[Epoch]:
+    def _all(self, keys: Sequence[str], kind: type[T]) -> list[tuple[T, str]]:
+        """What there is of these, with the tags of their versions."""
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            found = pool.map(lambda key: self._read(key, Epoch), keys)
-            return [each[0] for each in found if each]
-
-    def _read(self, key: str, kind: type[T]) -> tuple[T, str] | None:
-        found = self._objects.read(key)
-        if found is None:
-            return None
-        body, tag = found
-        try:
-            return msgspec.json.decode(body, type=kind), tag
-        except msgspec.DecodeError as error:
-            raise StoreUnavailable(f"results: {key} cannot be read: {error}") from error
+            found = pool.map(lambda key: self._objects.read_as(key, kind), keys)
+            return [each for each in found if each]
 
 
 def _running_key(name: str) -> str:

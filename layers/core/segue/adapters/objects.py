@@ -4,8 +4,9 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
 from botocore.exceptions import ClientError
 
 from segue.adapters.aws import error_code, translated
@@ -19,6 +20,8 @@ MOST_KEYS = 1_000
 JSON = "application/json"
 
 _CONFLICT_TRIES = 6
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,17 @@ class Objects:
                     return None
                 raise
 
+    def read_as(self, key: str, kind: type[T]) -> tuple[T, str] | None:
+        """What the object says, as JSON, and the tag of its version."""
+        found = self.read(key)
+        if found is None:
+            return None
+        body, tag = found
+        try:
+            return msgspec.json.decode(body, type=kind), tag
+        except msgspec.DecodeError as error:
+            raise StoreUnavailable(f"{self._store}: {key} cannot be read: {error}") from error
+
     def put(self, key: str, body: bytes, content_type: str) -> None:
         """Write, whatever is there."""
         self._write(key, body, content_type, {})
@@ -75,6 +89,14 @@ class Objects:
             for it in answer.get("Contents", [])
         ]
         return entries, answer["IsTruncated"]
+
+    def all_listed(self, prefix: str) -> list[Entry]:
+        """All of them, in the order of their keys; a request for a thousand."""
+        entries, more = self.listed(prefix)
+        while more:
+            page, more = self.listed(prefix, after=entries[-1].key)
+            entries += page
+        return entries
 
     def folders(self, prefix: str) -> list[str]:
         """What there is of ``{prefix}{name}/``, in order."""

@@ -432,13 +432,12 @@ def experiment_answer(epoch: Epoch, tag: str, versions: Sequence[Epoch]) -> Expe
 
 def _change_row(before: Epoch | None, after: Epoch) -> ChangeRow:
     change = after.change
-    changed = after.experiment.changes_from(before.experiment) if before else []
     return ChangeRow(
         at=format_time(change.at),
         by=change.by,
         reason=change.reason,
         epoch=after.number,
-        changed=[field for field in changed if field != "slots"],
+        changed=after.experiment.changes_from(before.experiment) if before else [],
         figures={
             side: {group: FiguresRow(*counts) for group, counts in groups.items()}
             for side, groups in change.figures.items()

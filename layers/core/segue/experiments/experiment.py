@@ -138,8 +138,8 @@ class Experiment:
         return next((arm for arm in self.arms if arm.group == self.shipped), self.arms[0])
 
     def changes_from(self, before: "Experiment") -> list[str]:
-        """The fields in which this one differs."""
-        names = (it.name for it in fields(self))
+        """The fields in which this one differs, but for the slots, which follow from others."""
+        names = (it.name for it in fields(self) if it.name != "slots")
         return [it for it in names if getattr(self, it) != getattr(before, it)]
 
 

@@ -116,9 +116,7 @@ class Epochs:
         if found is None:
             return Plan(1, created=True, changed=(), begins_epoch=True, users=0, moved=0.0)
         before = found[0]
-        fields = _settings(wanted, before).changes_from(before.experiment)
-        # They follow from the traffic, once it is granted.
-        changed = tuple(field for field in fields if field != "slots")
+        changed = tuple(wanted.changes_from(before.experiment))
         begins = not FROZEN.isdisjoint(changed)
         users = sum(self._archive.read(side.id).tally.users for side in before.sides)
         return Plan(

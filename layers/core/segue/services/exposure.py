@@ -63,11 +63,9 @@ class Exposer:
 
         Raises UnknownUser, UnknownModel, BundleError and StoreUnavailable.
         """
-        experiment = epoch.experiment
-        # The control's; each arm that is asked puts its own model in.
-        query = Query(user_id, experiment.arms[0].model_id, k or experiment.k, as_of)
+        experiment, query = epoch.experiment, _query(epoch, user_id, as_of, k)
         start = perf_counter()
-        made = self._first(epoch, bundle, query)
+        made = self._list(epoch, bundle, query)
         latency = 1_000 * (perf_counter() - start)
         before = Window(max(0, as_of - experiment.window), as_of)
         plays = label_plays(self._sessions.events(user_id, before))
@@ -97,20 +95,19 @@ class Exposer:
 
         Raises ModelFailed where that is nothing, and otherwise as ``expose``.
         """
-        arms = epoch.experiment.arms
-        query = Query(exposure.user_id, arms[0].model_id, k or epoch.experiment.k, as_of)
-        if epoch.experiment.mode is Mode.INTERLEAVE:
-            made = self._interleaved(epoch, bundle, query)
-        else:
-            arm = next(arm for arm in arms if arm.group == exposure.group)
-            made = self._of(arm, bundle, query)
+        query = _query(epoch, exposure.user_id, as_of, k)
+        made = self._list(epoch, bundle, query, exposure.group)
         if made.error and not made.tracks:
             raise ModelFailed(made.error)
         return Impression(as_of, made.tracks, made.owners)
 
-    def _first(self, epoch: Epoch, bundle: Bundle, query: Query) -> _List:
+    def _list(self, epoch: Epoch, bundle: Bundle, query: Query, group: str | None = None) -> _List:
+        """By the arm of that group or, where the user has none yet, by one that they are given."""
         if epoch.experiment.mode is Mode.INTERLEAVE:
             return self._interleaved(epoch, bundle, query)
+        if group is not None:
+            arm = next(arm for arm in epoch.experiment.arms if arm.group == group)
+            return self._of(arm, bundle, query)
         if epoch.experiment.mode is Mode.THOMPSON:
             return self._sampled(epoch, bundle, query)
         return self._of(assign(epoch, query.user_id), bundle, query)
@@ -168,6 +165,12 @@ class Exposer:
             "premium": "yes" if user and user.premium else "no",
             "listener": "returning" if plays else "new",
         }
+
+
+def _query(epoch: Epoch, user_id: str, as_of: int, k: int | None) -> Query:
+    """By the control's model; each arm that is asked puts its own in."""
+    experiment = epoch.experiment
+    return Query(user_id, experiment.arms[0].model_id, k or experiment.k, as_of)
 
 
 def _completed(plays: Sequence[Play]) -> float | None:

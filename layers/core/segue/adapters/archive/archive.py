@@ -19,7 +19,7 @@ import msgspec
 
 from segue.adapters.archive.files import ArchiveFiles, Changed
 from segue.adapters.archive.manifest import File, Manifest
-from segue.adapters.objects import JSON, Entry, Objects
+from segue.adapters.objects import JSON, Objects
 from segue.domain.errors import StoreUnavailable
 from segue.domain.times import DAY
 from segue.experiments.epoch import EpochId, Side
@@ -93,7 +93,7 @@ class S3Archive:
 
     def sweep(self, epoch: EpochId, now: int) -> int:
         """One ListObjectsV2 a thousand files, and one GetObject."""
-        entries = self._all_files(epoch)
+        entries = self._objects.all_listed(_folder(epoch))
         manifest, _ = self._manifest(epoch)
         named = {file.key for file in manifest.files}
         abandoned = [
@@ -145,22 +145,7 @@ class S3Archive:
 
     def _manifest(self, epoch: EpochId) -> tuple[Manifest, str | None]:
         """The manifest and its version's tag; an empty one and None before the first commit."""
-        key = _manifest_key(epoch)
-        found = self._objects.read(key)
-        if found is None:
-            return Manifest(), None
-        body, tag = found
-        try:
-            return msgspec.json.decode(body, type=Manifest), tag
-        except msgspec.DecodeError as error:
-            raise StoreUnavailable(f"results: {key} cannot be read: {error}") from error
-
-    def _all_files(self, epoch: EpochId) -> list[Entry]:
-        entries, more = self._objects.listed(_folder(epoch))
-        while more:
-            page, more = self._objects.listed(_folder(epoch), after=entries[-1].key)
-            entries += page
-        return entries
+        return self._objects.read_as(_manifest_key(epoch), Manifest) or (Manifest(), None)
 
 
 def _archived(epoch: EpochId, manifest: Manifest, tag: str | None) -> Archived:
