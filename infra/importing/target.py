@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from botocore.config import Config
 
 from segue.adapters.aws import dynamodb_client, translated
-from segue.adapters.dynamodb import DynamoSessionStore, user_item
+from segue.adapters.dynamodb import user_item
+from segue.adapters.sessions import DynamoSessionStore
 from segue.domain.events import Event
 from segue.domain.users import User
 

@@ -20,10 +20,11 @@ from infra.local.environment import local_settings
 from infra.local.port import listen
 from infra.template import Template, create_resources, load
 from segue.adapters.archive import S3Archive
-from segue.adapters.dynamodb import DynamoSessionStore, DynamoUserStore
+from segue.adapters.dynamodb import DynamoUserStore
 from segue.adapters.experiments import S3ExperimentStore
 from segue.adapters.exposures import DynamoResultStore
 from segue.adapters.objects import Objects
+from segue.adapters.sessions import DynamoSessionStore
 from segue.domain.times import format_time
 from segue.models.bundle import Bundle
 from tests.runtime.emulator import Function, Runtime, running
