@@ -128,7 +128,7 @@ class Service:
         objects, models = Objects(s3, names["Bucket"]), MemoryModelStore(bundle)
         experiments, archive = S3ExperimentStore(objects), S3Archive(objects)
         availability = DynamoAvailability(dynamodb, names["TracksTable"])
-        sessions = DynamoSessionStore(dynamodb, names["SessionsTable"])
+        sessions = DynamoSessionStore(dynamodb, names["SessionsTable"], self.clock)
         users = DynamoUserStore(dynamodb, names["UsersTable"])
         results, clock = DynamoResultStore(dynamodb, names["ExposuresTable"]), self.clock
         recommender = Recommender(sessions, users, models, availability, clock)

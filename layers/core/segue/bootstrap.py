@@ -216,7 +216,7 @@ def _dynamodb() -> "DynamoDBClient":
 
 @cache
 def _sessions() -> DynamoSessionStore:
-    return DynamoSessionStore(_dynamodb(), _settings().sessions_table)
+    return DynamoSessionStore(_dynamodb(), _settings().sessions_table, SystemClock())
 
 
 @cache
