@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 # With every round of tries at least one writer of an item succeeds.
 _APPEND_TRIES = 20
-# Of so many sessions that begin, one brings the digest up to date. To write it takes as much as some
-# 20 predictions save, which a listener of 20 sessions a month asks for in less than those 48 days.
+# Of so many sessions that begin, one brings the digest up to date. To write it takes as much as
+# some 10 predictions save; a listener of 20 sessions a month has it written every 48 days.
 _FOLD_EVERY = 32
 # For a window no longer than this a digest is more to read than the sessions.
 _SHORT = 60 * DAY
