@@ -1,11 +1,16 @@
 """Users, and which tracks are available, in DynamoDB."""
 
+import random
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from threading import Lock
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
-from segue.adapters.aws import translated
+from botocore.exceptions import ClientError
+
+from segue.adapters.aws import lost_to_another, translated
 from segue.domain.errors import StoreUnavailable
 from segue.domain.users import User, attributes_from_json, attributes_to_json
 
@@ -16,7 +21,10 @@ if TYPE_CHECKING:
 IDS = "ids"
 # Keys of the table of tracks.
 _TRACK = "track/"
-_CHANGES: Any = {"key": {"S": "changes"}}
+_CHANGES = "changes/"
+# One item gives no more than 3,000 consistent reads a second, and every request reads one of these.
+_COPIES = 16
+_CHANGE_TRIES = 8
 # DynamoDB takes no more items in one batch.
 MAX_BATCH = 25
 _BATCH_TRIES = 8
@@ -87,43 +95,61 @@ class DynamoUserStore:
 
 
 class DynamoAvailability:
-    """One item for each track that must not be recommended, and one that counts the changes.
+    """One item for each track that must not be recommended, and the latest change's name, in
+    several copies, of which a request reads one.
 
-    The tracks are read anew only where the count is another than before, so that a request costs
-    one small GetItem.
+    The tracks are read anew only after a change that was not known yet, so that a request costs one
+    small GetItem.
     """
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client = client
         self._table = table
-        self._read: tuple[str | None, frozenset[str]] = (None, frozenset())
+        self._known: set[str] = set()
+        self._tracks: frozenset[str] = frozenset()
+        # Of two that read the tracks, the later one must have the last word.
+        self._reading = Lock()
 
     def unavailable(self) -> frozenset[str]:
         """One GetItem; one Scan after a change. Raises StoreUnavailable."""
+        key = {"key": {"S": f"{_CHANGES}{random.randrange(_COPIES)}"}}
         with translated("Tracks"):
-            answer = self._client.get_item(TableName=self._table, Key=_CHANGES, ConsistentRead=True)
-            changes = answer["Item"]["changes"]["N"] if "Item" in answer else None
-            if changes != self._read[0]:
-                # The count was read before the tracks: what changes meanwhile is read once more.
-                self._read = changes, self._tracks()
-        return self._read[1]
+            answer = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True)
+            change = answer["Item"]["change"]["S"] if "Item" in answer else ""
+            with self._reading:
+                if change not in self._known:
+                    # The change was read before the tracks: what comes meanwhile is read once more.
+                    self._tracks = self._read_tracks()
+                    self._known.add(change)
+                return self._tracks
 
     def save(self, track_id: str, *, available: bool) -> None:
-        """The track's item, then the count, by which others notice. Raises StoreUnavailable."""
+        """The track's item, then a new change, by which others notice. Raises StoreUnavailable."""
         key = {"key": {"S": f"{_TRACK}{track_id}"}}
         with translated("Tracks"):
             if available:
                 self._client.delete_item(TableName=self._table, Key=key)
             else:
                 self._client.put_item(TableName=self._table, Item=key)
-            self._client.update_item(
-                TableName=self._table,
-                Key=_CHANGES,
-                UpdateExpression="ADD changes :one",
-                ExpressionAttributeValues={":one": {"N": "1"}},
-            )
+            self._note_change()
 
-    def _tracks(self) -> frozenset[str]:
+    def _note_change(self) -> None:
+        """Name it in all copies at once: else two changes might each hide the other in some."""
+        change = {"S": uuid4().hex}
+        items = [{"key": {"S": f"{_CHANGES}{copy}"}, "change": change} for copy in range(_COPIES)]
+        puts: Any = [{"Put": {"TableName": self._table, "Item": item}} for item in items]
+        for attempt in range(_CHANGE_TRIES):
+            try:
+                self._client.transact_write_items(TransactItems=puts)
+            except ClientError as error:
+                if not lost_to_another(error):
+                    raise
+                time.sleep(random.uniform(0, 0.05 * 2**attempt))
+            else:
+                return
+        raise StoreUnavailable("Tracks: too many writers at once")
+
+    def _read_tracks(self) -> frozenset[str]:
         pages = self._client.get_paginator("scan").paginate(
             TableName=self._table, ConsistentRead=True
         )
