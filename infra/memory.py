@@ -23,7 +23,7 @@ from segue.experiments.records import (
 )
 from segue.experiments.tally import Tally
 from segue.models.bundle import Bundle
-from segue.ports import Archived, Refused
+from segue.ports import Archived, Refused, Shard, UserList
 
 
 @dataclass
@@ -83,6 +83,9 @@ class MemoryUserStore:
     def search(self, prefix: str, limit: int) -> list[User]:
         return [self.users[it] for it in sorted(self.users) if it.startswith(prefix)][:limit]
 
+    def part(self, number: int, of: int) -> Iterator[User]:
+        return (it for it in self.users.values() if int(user_hash(it.user_id), 16) % of == number)
+
 
 @dataclass
 class MemoryAvailability:
@@ -96,6 +99,20 @@ class MemoryAvailability:
             self.tracks.discard(track_id)
         else:
             self.tracks.add(track_id)
+
+
+@dataclass
+class MemoryLists:
+    """``done``: the lists by shard."""
+
+    done: dict[Shard, list[UserList]] = field(default_factory=dict)
+
+    def has(self, shard: Shard) -> bool:
+        return shard in self.done
+
+    def add(self, shard: Shard, lists: Iterable[UserList]) -> int:
+        added = list(lists)
+        return len(added) if self.done.setdefault(shard, added) is added else 0
 
 
 @dataclass

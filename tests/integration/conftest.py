@@ -19,6 +19,7 @@ from infra.memory import (
     MemoryArchive,
     MemoryAvailability,
     MemoryExperimentStore,
+    MemoryLists,
     MemoryResultStore,
     MemorySessionStore,
     MemoryUserStore,
@@ -29,10 +30,12 @@ from segue.adapters.aws import dynamodb_client, s3_client
 from segue.adapters.dynamodb import DynamoAvailability, DynamoSessionStore, DynamoUserStore
 from segue.adapters.experiments import S3ExperimentStore
 from segue.adapters.exposures import DynamoResultStore
+from segue.adapters.lists import S3Lists
 from segue.adapters.objects import Objects
 from segue.ports import (
     Availability,
     ExperimentStore,
+    ListStore,
     ResultArchive,
     ResultStore,
     SessionStore,
@@ -57,6 +60,7 @@ class Stores:
     experiments: ExperimentStore
     results: ResultStore
     archive: ResultArchive
+    lists: ListStore
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,7 @@ def stores_on(aws: Aws) -> Stores:
         S3ExperimentStore(objects),
         DynamoResultStore(aws.dynamodb, aws.names["ExposuresTable"]),
         S3Archive(objects),
+        S3Lists(objects),
     )
 
 
@@ -135,6 +140,7 @@ def stores(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
             MemoryExperimentStore(),
             MemoryResultStore(),
             MemoryArchive(),
+            MemoryLists(),
         )
         return
     with resources(request, monkeypatch) as aws:

@@ -235,6 +235,15 @@ class DynamoUserStore:
             )
         return [_user(item) for item in answer["Items"]]
 
+    def part(self, number: int, of: int) -> Iterator[User]:
+        """One Scan a megabyte of a segment of the table. Raises StoreUnavailable."""
+        pages = self._client.get_paginator("scan").paginate(
+            TableName=self._table, Segment=number, TotalSegments=of
+        )
+        with translated("Users"):
+            for page in pages:
+                yield from map(_user, page["Items"])
+
 
 class DynamoAvailability:
     """One item for each track that must not be recommended, and one that counts the changes.
