@@ -217,7 +217,9 @@ class TestFiles:
             UserList("430", [], [], "hybrid", "0123456789ab", 0),
         ]
         (tmp_path / "00000-of-00001.parquet").write_bytes(encode(lists)[0])
-        found = duckdb.sql(
-            f"SELECT user_id, UNNEST(tracks), UNNEST(scores) FROM '{tmp_path}/*.parquet'"
-        ).fetchall()
+        with duckdb.connect() as connection:
+            found = connection.execute(
+                "SELECT user_id, UNNEST(tracks), UNNEST(scores) FROM read_parquet(?)",
+                [f"{tmp_path}/*.parquet"],
+            ).fetchall()
         assert found == [("429", "a", 2.0), ("429", "b", 0.5)]
