@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from io import BytesIO
 from itertools import chain
 from pathlib import Path
+from typing import Any, ClassVar
 
 import duckdb
 import numpy as np
@@ -17,9 +18,10 @@ from hypothesis.extra.numpy import arrays
 
 from infra.memory import MemoryLists, MemorySessionStore
 from segue.adapters.lists import encode
-from segue.domain.errors import UnknownModel
+from segue.api.lists import parse_shard
+from segue.domain.errors import InvalidRequest, UnknownModel
 from segue.domain.events import Event
-from segue.domain.times import Window
+from segue.domain.times import Window, parse_time
 from segue.domain.users import User
 from segue.features.listeners import History
 from segue.models.bundle import Bundle
@@ -31,7 +33,7 @@ from segue.ranking.lists import rank, rank_each
 from segue.services.batch import TOGETHER, Batch
 from segue.services.recommend import Query
 from tests.bundles import TRACKS
-from tests.unit.conftest import World
+from tests.unit.conftest import LambdaContext, World, load_function
 from tests.unit.steps import Killed
 
 K = 20
@@ -182,6 +184,48 @@ class TestBatch:
         with pytest.raises(UnknownModel, match="there is no model 9"):
             batch(listening, lists).run(shards(listening, 9)[0])
         assert not made(lists)
+
+
+class TestFunction:
+    """functions/batch, as the state machine calls it."""
+
+    EVENT: ClassVar[dict[str, Any]] = {
+        "run": "2022-10-02",
+        "model": 0,
+        "k": 3,
+        "as_of": "2022-10-02T00:00:00Z",
+        "shard": 0,
+        "shards": 1,
+    }
+
+    def test_makes_the_lists_of_a_shard_once(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        world.join("429")
+        lists, module = MemoryLists(), load_function("batch", monkeypatch).module
+        monkeypatch.setattr(module, "batch", batch(world, lists))
+        called = [module.lambda_handler(self.EVENT, LambdaContext()) for _ in range(2)]
+        assert called == [1, 0]
+        as_of = parse_time(self.EVENT["as_of"])
+        assert [*lists.done] == [Shard("2022-10-02", 0, 3, as_of, 0, 1)]
+
+    @pytest.mark.parametrize(
+        ("wrong", "field"),
+        [
+            ({"shard": 1}, "shard"),
+            ({"shard": -1}, "shard"),
+            ({"shards": 0}, "shards"),
+            ({"k": 101}, "k"),
+            ({"model": "hybrid"}, "model"),
+            ({"as_of": "yesterday"}, "as_of"),
+            ({"run": "a/b"}, "run"),
+            ({"color": "red"}, "color"),
+        ],
+    )
+    def test_refuses_what_cannot_be_a_shard(self, wrong: dict[str, Any], field: str) -> None:
+        with pytest.raises(InvalidRequest) as refused:
+            parse_shard(self.EVENT | wrong)
+        assert refused.value.field == field
 
 
 ids = st.text(min_size=1, max_size=9)
