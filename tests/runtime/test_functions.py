@@ -90,6 +90,11 @@ def maintenance(launch: Launch) -> RunningFunction:
 
 
 @pytest.fixture(scope="module")
+def batch(launch: Launch) -> RunningFunction:
+    return launch("BatchFunction")
+
+
+@pytest.fixture(scope="module")
 def events(launch: Launch) -> RunningFunction:
     return launch("EventsFunction")
 
@@ -279,6 +284,15 @@ class TestMaintenance:
         assert answer["errorType"] == "StoreUnavailable"
 
 
+class TestBatch:
+    def test_makes_the_lists_of_a_shard_once(
+        self, batch: RunningFunction, local_stack: Stack
+    ) -> None:
+        everybody = len(list(local_stack.users.part(0, 1)))
+        made = [batch.invoke(sample(SHARD) | {"run": "once"}) for _ in range(2)]
+        assert made == [everybody, 0]
+
+
 class TestSize:
     def test_a_page_of_the_longest_results_is_one_that_lambda_lets_through(
         self, ab_test: RunningFunction, local_stack: Stack
@@ -412,6 +426,7 @@ class TestSurroundings:
             ("ab_report", "report"),
             ("pages", "explorer"),
             ("maintenance", SCHEDULED),
+            ("batch", SHARD),
         ],
     )
     def test_only_the_first_call_of_an_instance_is_a_cold_start(
