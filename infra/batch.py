@@ -16,9 +16,10 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from functools import cache, partial
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Thread
 from zlib import crc32
 
 import numpy as np
@@ -144,7 +145,7 @@ def _claim(out: Path, order: Shard, bundle: Bundle) -> None:
                 f"{file}: the lists there have another {differing[0]}, "
                 f"{there.get(differing[0])} and not {noted[differing[0]]}; name another folder"
             )
-    elif any(out.iterdir()):
+    elif any(it.suffix != _PARTIAL for it in out.iterdir()):
         raise InvalidData(f"{out} holds something else; name an empty or a new folder")
     else:
         _write_whole(file, json.dumps(noted, indent=2).encode())
@@ -227,7 +228,9 @@ def _run(
 @contextmanager
 def _processes(workers: int) -> Iterator[ProcessPoolExecutor]:
     """Processes that share nothing with this one. What is not begun is left when one fails."""
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    pool = ProcessPoolExecutor(
+        workers, mp_context=get_context("spawn"), initializer=_end_with_parent
+    )
     try:
         yield pool
     except BrokenProcessPool:
@@ -237,6 +240,18 @@ def _processes(workers: int) -> Iterator[ProcessPoolExecutor]:
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """Have this process end when the one that began it does, be it killed."""
+    parent = parent_process()
+    assert parent is not None  # it is called in a child alone
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
 
 
 def _write_whole(file: Path, body: bytes) -> None:

@@ -14,9 +14,9 @@ batch = bootstrap.batch()
 
 @metrics.log_metrics(capture_cold_start_metric=True)
 @logger.inject_lambda_context(clear_state=True)
-def lambda_handler(event: dict[str, Any], _context: LambdaContext) -> int:
+def lambda_handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, int]:
     """How many lists were made: none where the shard was done already."""
     lists = batch.run(parse_shard(event))
     logger.info("done", lists=lists)
     metrics.add_metric("Batch lists", MetricUnit.Count, lists)
-    return lists
+    return {"lists": lists}

@@ -116,8 +116,10 @@ class TestBatch:
     """The state machine that makes lists for everybody."""
 
     def test_gives_everybody_the_list_that_they_would_be_answered(self, served: Service) -> None:
-        assert begin(served, "whole").succeeds() == SHARDS
+        made = begin(served, "whole").succeeds()
         lists = listed(served, "whole")
+        assert len(made) == SHARDS
+        assert sum(it["lists"] for it in made) == len(lists)
         assert Counter(it["user_id"] for it in lists) == Counter(users_of(served))
         for row in lists[::9]:
             asked = {"user_id": row["user_id"], "k": K}
@@ -131,7 +133,7 @@ class TestBatch:
         while not listed(served, "killed"):
             assert execution.status() == "RUNNING"
         assert kill_functions(served, "BatchFunction")
-        assert execution.succeeds() == SHARDS
+        assert len(execution.succeeds()) == SHARDS
         assert Counter(it["user_id"] for it in listed(served, "killed")) == Counter(
             users_of(served)
         )
@@ -149,14 +151,15 @@ class Execution:
         status: str = self.machines.describe_execution(executionArn=self.arn)["status"]
         return status
 
-    def succeeds(self) -> int:
-        """Of how many shards it told, at the end."""
+    def succeeds(self) -> list[dict[str, int]]:
+        """What became of each shard, at the end."""
         deadline = time.monotonic() + PATIENCE
         while (status := self.status()) == "RUNNING":
             assert time.monotonic() < deadline
         ended = self.machines.describe_execution(executionArn=self.arn)
         assert status == "SUCCEEDED", ended
-        return len(json.loads(ended["output"]))
+        made: list[dict[str, int]] = json.loads(ended["output"])
+        return made
 
 
 def begin(service: Service, name: str) -> Execution:

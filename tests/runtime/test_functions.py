@@ -290,7 +290,7 @@ class TestBatch:
     ) -> None:
         everybody = len(list(local_stack.users.part(0, 1)))
         made = [batch.invoke(sample(SHARD) | {"run": "once"}) for _ in range(2)]
-        assert made == [everybody, 0]
+        assert made == [{"lists": everybody}, {"lists": 0}]
 
 
 class TestSize:

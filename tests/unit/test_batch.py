@@ -205,7 +205,7 @@ class TestFunction:
         lists, module = MemoryLists(), load_function("batch", monkeypatch).module
         monkeypatch.setattr(module, "batch", batch(world, lists))
         called = [module.lambda_handler(self.EVENT, LambdaContext()) for _ in range(2)]
-        assert called == [1, 0]
+        assert called == [{"lists": 1}, {"lists": 0}]
         as_of = parse_time(self.EVENT["as_of"])
         assert [*lists.done] == [Shard("2022-10-02", 0, 3, as_of, 0, 1)]
 

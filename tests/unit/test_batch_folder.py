@@ -1,12 +1,16 @@
 """``segue batch``: lists for everybody in a data folder, by processes that may be killed."""
 
 import multiprocessing
+import subprocess
+import sys
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import psutil
 import pytest
 
 from infra.batch import BatchSummary, WorkerKilled, batch_folder
@@ -108,6 +112,32 @@ def test_a_killed_process_loses_nothing_and_leaves_nobody_with_two_lists(
     assert make(model_id=3, shards=32).skipped_files == done
     rows = written(tmp_path / "lists")
     assert Counter(row[0] for row in rows) == Counter(map(str, range(101, 101 + LISTENERS)))
+
+
+def test_a_killed_run_leaves_no_process_behind_and_the_next_one_goes_on(
+    make: Make, data_path: Path, bundle_path: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "lists"
+    options = f"--data {data_path} --bundle {bundle_path} --out {out} --k {K} --shards 64"
+    command = [sys.executable, "-c", "from infra.cli import main; main()", "batch"]
+    with subprocess.Popen([*command, *options.split()], stdout=subprocess.DEVNULL) as run:
+        while not [*out.glob("*.parquet")]:
+            assert run.poll() is None
+            time.sleep(0.01)
+        children = psutil.Process(run.pid).children(recursive=True)
+        run.kill()
+    _, alive = psutil.wait_procs(children, timeout=60)
+    assert not alive
+    make(model_id=3, shards=64)
+    assert Counter(row[0] for row in written(out)) == Counter(map(str, range(101, 101 + LISTENERS)))
+
+
+def test_whoever_is_killed_at_the_very_beginning_can_begin_again(
+    make: Make, tmp_path: Path
+) -> None:
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "batch.json.partial").write_text("{")
+    assert make().lists == LISTENERS
 
 
 def test_a_folder_of_other_lists_is_left_alone(make: Make, tmp_path: Path) -> None:
