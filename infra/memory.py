@@ -23,7 +23,7 @@ from segue.experiments.records import (
 )
 from segue.experiments.tally import Tally
 from segue.models.bundle import Bundle
-from segue.ports import Archived, Refused
+from segue.ports import Archived, Refused, Shard, UserList
 
 
 @dataclass
@@ -44,7 +44,7 @@ class MemorySessionStore:
     def events(self, user_id: str, window: Window, *, fresh: bool = True) -> list[Event]:  # noqa: ARG002
         return [e for e in self.stored.values() if e.user_id == user_id and e.time in window]
 
-    def history(self, user_id: str, window: Window) -> list[Event]:
+    def history(self, user_id: str, window: Window, *, fresh: bool = True) -> list[Event]:  # noqa: ARG002
         return self.events(user_id, window)
 
     def has_events(self, user_id: str) -> bool:
@@ -86,6 +86,9 @@ class MemoryUserStore:
     def search(self, prefix: str, limit: int) -> list[User]:
         return [self.users[it] for it in sorted(self.users) if it.startswith(prefix)][:limit]
 
+    def part(self, number: int, of: int) -> Iterator[User]:
+        return (it for it in self.users.values() if int(user_hash(it.user_id), 16) % of == number)
+
 
 @dataclass
 class MemoryAvailability:
@@ -99,6 +102,20 @@ class MemoryAvailability:
             self.tracks.discard(track_id)
         else:
             self.tracks.add(track_id)
+
+
+@dataclass
+class MemoryLists:
+    """``done``: the lists by shard."""
+
+    done: dict[Shard, list[UserList]] = field(default_factory=dict)
+
+    def has(self, shard: Shard) -> bool:
+        return shard in self.done
+
+    def add(self, shard: Shard, lists: Iterable[UserList]) -> int:
+        added = list(lists)
+        return len(added) if self.done.setdefault(shard, added) is added else 0
 
 
 @dataclass

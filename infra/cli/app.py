@@ -7,6 +7,7 @@ from typer.core import TyperGroup
 
 import segue
 from infra.cli import (
+    batch,
     bench,
     convert,
     data,
@@ -66,6 +67,7 @@ app.add_typer(results.app, name="results")
 app.command("convert")(convert.convert)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("batch")(batch.batch)
 app.command("import")(importing.import_data)
 app.command("serve")(serve.serve)
 app.command("open")(opening.open_explorer)

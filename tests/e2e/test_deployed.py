@@ -4,16 +4,23 @@ import json
 import socket
 import subprocess
 import time
+from collections import Counter
+from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import boto3
+import psutil
+import pyarrow.parquet
 import pytest
 
 from tests.e2e.conftest import PATIENCE, ROOT, Options, Service, deploy
 from tests.ports import free_port
 
 pytestmark = pytest.mark.deployed
+
+K, SHARDS = 5, 8
 
 # As EventBridge sends it.
 SCHEDULED = json.dumps(
@@ -103,6 +110,87 @@ def test_what_the_schedules_call_works(served: Service) -> None:
     for target in targets:
         answer = functions.invoke(FunctionName=target["Arn"], Payload=SCHEDULED)
         assert "FunctionError" not in answer, answer["Payload"].read()
+
+
+class TestBatch:
+    """The state machine that makes lists for everybody."""
+
+    def test_gives_everybody_the_list_that_they_would_be_answered(self, served: Service) -> None:
+        made = begin(served, "whole").succeeds()
+        lists = listed(served, "whole")
+        assert len(made) == SHARDS
+        assert sum(it["lists"] for it in made) == len(lists)
+        assert Counter(it["user_id"] for it in lists) == Counter(users_of(served))
+        for row in lists[::9]:
+            asked = {"user_id": row["user_id"], "k": K}
+            answer = served.request("POST", "/models/2/predict", asked).json()
+            assert row["tracks"] == answer
+
+    def test_loses_nobody_and_lists_nobody_twice_when_workers_are_killed(
+        self, served: Service
+    ) -> None:
+        execution = begin(served, "killed")
+        while not listed(served, "killed"):
+            assert execution.status() == "RUNNING"
+        assert kill_functions(served, "BatchFunction")
+        assert len(execution.succeeds()) == SHARDS
+        assert Counter(it["user_id"] for it in listed(served, "killed")) == Counter(
+            users_of(served)
+        )
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One run of the state machine."""
+
+    machines: Any
+    arn: str
+
+    def status(self) -> str:
+        time.sleep(0.2)
+        status: str = self.machines.describe_execution(executionArn=self.arn)["status"]
+        return status
+
+    def succeeds(self) -> list[dict[str, int]]:
+        """What became of each shard, at the end."""
+        deadline = time.monotonic() + PATIENCE
+        while (status := self.status()) == "RUNNING":
+            assert time.monotonic() < deadline
+        ended = self.machines.describe_execution(executionArn=self.arn)
+        assert status == "SUCCEEDED", ended
+        made: list[dict[str, int]] = json.loads(ended["output"])
+        return made
+
+
+def begin(service: Service, name: str) -> Execution:
+    machines = client(service, "stepfunctions")
+    asked = json.dumps({"model": 2, "k": K, "shards": SHARDS})
+    machine = service.names["BatchMachineArn"]
+    begun = machines.start_execution(stateMachineArn=machine, name=name, input=asked)
+    return Execution(machines, begun["executionArn"])
+
+
+def listed(service: Service, run: str) -> list[dict[str, Any]]:
+    """The rows of all files of the run."""
+    s3, bucket = client(service, "s3"), service.names["Bucket"]
+    found = s3.list_objects_v2(Bucket=bucket, Prefix=f"lists/{run}/").get("Contents", [])
+    bodies = [s3.get_object(Bucket=bucket, Key=it["Key"])["Body"].read() for it in found]
+    tables = [pyarrow.parquet.read_table(BytesIO(body)) for body in bodies]
+    return [row for table in tables for row in table.to_pylist()]
+
+
+def users_of(service: Service) -> list[str]:
+    found = client(service, "dynamodb").scan(TableName=service.names["UsersTable"])["Items"]
+    return [item["user_id"]["S"] for item in found]
+
+
+def kill_functions(service: Service, name: str) -> int:
+    """Kill the processes of a function, in the middle of whatever they do; how many there were."""
+    processes = psutil.Process(service.process.pid).children(recursive=True)
+    killed = [it for it in processes if name in " ".join(it.cmdline())]
+    for process in killed:
+        process.kill()
+    return len(killed)
 
 
 def test_both_local_stacks_use_the_same_emulator() -> None:

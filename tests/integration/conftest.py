@@ -19,6 +19,7 @@ from infra.memory import (
     MemoryArchive,
     MemoryAvailability,
     MemoryExperimentStore,
+    MemoryLists,
     MemoryResultStore,
     MemorySessionStore,
     MemoryUserStore,
@@ -30,12 +31,14 @@ from segue.adapters.clock import SystemClock
 from segue.adapters.dynamodb import DynamoAvailability, DynamoUserStore
 from segue.adapters.experiments import S3ExperimentStore
 from segue.adapters.exposures import DynamoResultStore
+from segue.adapters.lists import S3Lists
 from segue.adapters.objects import Objects
 from segue.adapters.sessions import DynamoSessionStore
 from segue.ports import (
     Availability,
     Clock,
     ExperimentStore,
+    ListStore,
     ResultArchive,
     ResultStore,
     SessionStore,
@@ -60,6 +63,7 @@ class Stores:
     experiments: ExperimentStore
     results: ResultStore
     archive: ResultArchive
+    lists: ListStore
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,7 @@ def stores_on(aws: Aws, clock: Clock | None = None) -> Stores:
         S3ExperimentStore(objects),
         DynamoResultStore(aws.dynamodb, aws.names["ExposuresTable"]),
         S3Archive(objects),
+        S3Lists(objects),
     )
 
 
@@ -138,6 +143,7 @@ def stores(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
             MemoryExperimentStore(),
             MemoryResultStore(),
             MemoryArchive(),
+            MemoryLists(),
         )
         return
     with resources(request, monkeypatch) as aws:

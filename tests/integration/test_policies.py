@@ -217,6 +217,7 @@ def _ask_everything(deployment: Deployment, track: str) -> None:
     for number in range(8):
         deployment.leave_pending(f"waiting {number}")
         deployment.invoke("MaintenanceFunction", SCHEDULED)
+    deployment.invoke("BatchFunction", sample("batch"))
     ask("report", "overview")
     deployment.invoke("AbReportFunction", SCHEDULED)
     ask("explorer", "asset", "docs", "openapi")

@@ -117,6 +117,19 @@ def test_users_are_found_by_the_beginning_of_their_id(stores: Stores) -> None:
     assert [user.user_id for user in stores.users.search("42", 10)] == ["429"]
 
 
+def test_every_user_is_in_one_part_and_always_in_the_same(stores: Stores) -> None:
+    users = {str(number): User(str(number), premium=number % 2 == 0) for number in range(90)}
+    for user in users.values():
+        stores.users.put(user)
+    parts = [list(stores.users.part(number, 7)) for number in range(7)]
+    assert {user.user_id: user for part in parts for user in part} == users
+    assert sum(map(len, parts)) == len(users)
+    again = [list(stores.users.part(number, 7)) for number in range(7)]
+    assert [sorted(it.user_id for it in part) for part in parts] == [
+        sorted(it.user_id for it in part) for part in again
+    ]
+
+
 def test_a_track_is_unavailable_from_the_next_look_on(stores: Stores) -> None:
     assert stores.availability.unavailable() == frozenset()
     for track in ("a", "changes", "b"):

@@ -30,8 +30,8 @@ LISTENER = 429
 # Another, who played the same before the cut-off and nothing after.
 LEAVER = 430
 TRACKS_A_SESSION = 6
-# The only sample that is no request.
-SCHEDULED = "maintenance"
+# The samples that are no requests.
+SCHEDULED, SHARD = "maintenance", "batch"
 # What a browser accepts.
 BROWSER = "text/html,application/xhtml+xml,*/*;q=0.8"
 # Where nobody listens.
@@ -90,6 +90,11 @@ def maintenance(launch: Launch) -> RunningFunction:
 
 
 @pytest.fixture(scope="module")
+def batch(launch: Launch) -> RunningFunction:
+    return launch("BatchFunction")
+
+
+@pytest.fixture(scope="module")
 def events(launch: Launch) -> RunningFunction:
     return launch("EventsFunction")
 
@@ -125,7 +130,7 @@ def content_type(answer: dict[str, Any]) -> str:
 def test_every_sample_event_is_a_request_to_a_route_and_every_route_has_one(
     template: Template,
 ) -> None:
-    names = {path.stem for path in (ROOT / "infra/events").glob("*.json")} - {SCHEDULED}
+    names = {path.stem for path in (ROOT / "infra/events").glob("*.json")} - {SCHEDULED, SHARD}
     events = [sample(name) for name in sorted(names)]
     requests = sorted((event["httpMethod"], event["resource"]) for event in events)
     assert requests == sorted((route.method, route.path) for route in template.routes())
@@ -279,6 +284,15 @@ class TestMaintenance:
         assert answer["errorType"] == "StoreUnavailable"
 
 
+class TestBatch:
+    def test_makes_the_lists_of_a_shard_once(
+        self, batch: RunningFunction, local_stack: Stack
+    ) -> None:
+        everybody = len(list(local_stack.users.part(0, 1)))
+        made = [batch.invoke(sample(SHARD) | {"run": "once"}) for _ in range(2)]
+        assert made == [{"lists": everybody}, {"lists": 0}]
+
+
 class TestSize:
     def test_a_page_of_the_longest_results_is_one_that_lambda_lets_through(
         self, ab_test: RunningFunction, local_stack: Stack
@@ -412,6 +426,7 @@ class TestSurroundings:
             ("ab_report", "report"),
             ("pages", "explorer"),
             ("maintenance", SCHEDULED),
+            ("batch", SHARD),
         ],
     )
     def test_only_the_first_call_of_an_instance_is_a_cold_start(

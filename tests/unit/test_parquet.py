@@ -11,6 +11,7 @@ from segue.adapters.archive.parquet import (
     Block,
     Column,
     Kind,
+    Repetition,
     pack,
     read_blocks,
     texts_of,
@@ -19,7 +20,14 @@ from segue.adapters.archive.parquet import (
 
 TEXT = st.text().map(str.encode)
 ROWS = st.lists(
-    st.tuples(TEXT, st.integers(0, 253_402_300_799_999), st.booleans(), st.none() | TEXT),
+    st.tuples(
+        TEXT,
+        st.integers(0, 253_402_300_799_999),
+        st.booleans(),
+        st.none() | TEXT,
+        st.lists(TEXT, max_size=9),
+        st.lists(st.floats(width=32, allow_nan=False), max_size=9),
+    ),
     min_size=1,
     max_size=70,
 )
@@ -29,9 +37,11 @@ SCHEMA = [
     Column("text", Kind.TEXT),
     Column("time", Kind.TIME),
     Column("truth", Kind.TRUTH),
-    Column("maybe", Kind.TEXT, optional=True),
+    Column("maybe", Kind.TEXT, Repetition.ONE_OR_NONE),
+    Column("texts", Kind.TEXT, Repetition.MANY),
+    Column("numbers", Kind.NUMBER, Repetition.MANY),
 ]
-Row = tuple[bytes, int, bool, bytes | None]
+Row = tuple[bytes, int, bool, bytes | None, list[bytes], list[float]]
 
 
 def block(rows: list[Row]) -> Block:
@@ -50,6 +60,8 @@ def test_another_library_reads_every_value_of_every_block(blocks: list[list[Row]
     assert table["maybe"].to_pylist() == [
         row[3] if row[3] is None else row[3].decode() for row in rows
     ]
+    assert table["texts"].to_pylist() == [[it.decode() for it in row[4]] for row in rows]
+    assert table["numbers"].to_pylist() == [row[5] for row in rows]
 
 
 @given(st.lists(ROWS, min_size=1, max_size=4))
@@ -61,7 +73,10 @@ def test_blocks_are_read_back_as_they_were_written(blocks: list[list[Row]]) -> N
 
 
 def test_columns_say_what_they_hold_and_how_large_it_is() -> None:
-    blocks = [block([(b"a", 1_662_000_000_123, True, None)]), block([(b"b" * 999, 0, True, b"c")])]
+    blocks = [
+        block([(b"a", 1_662_000_000_123, True, None, [b"x"], [0.5])]),
+        block([(b"b" * 999, 0, True, b"c", [], [1.0])]),
+    ]
     body = write_parquet(SCHEMA, blocks)
     table = pyarrow.parquet.read_table(BytesIO(body))
     assert [str(field.type) for field in table.schema] == [
@@ -69,8 +84,10 @@ def test_columns_say_what_they_hold_and_how_large_it_is() -> None:
         "timestamp[ms, tz=UTC]",
         "bool",
         "string",
+        "list<texts: string not null>",
+        "list<numbers: float not null>",
     ]
-    assert [field.nullable for field in table.schema] == [False, False, False, True]
+    assert [field.nullable for field in table.schema][:4] == [False, False, False, True]
     assert table["time"].to_pylist()[0] == datetime(2022, 9, 1, 2, 40, 0, 123_000, tzinfo=UTC)
     metadata = pyarrow.parquet.read_metadata(BytesIO(body))
     group = metadata.row_group(0)
@@ -88,6 +105,11 @@ def test_columns_say_what_they_hold_and_how_large_it_is() -> None:
     assert sum(it.total_uncompressed_size for it in columns) == headers + plain
 
 
+def test_a_table_may_have_no_rows() -> None:
+    body = write_parquet(SCHEMA, [[pack(column, []) for column in SCHEMA]])
+    assert pyarrow.parquet.read_table(BytesIO(body)).num_rows == 0
+
+
 def test_the_same_rows_make_the_same_file() -> None:
-    rows: list[Row] = [(b"a", 1, True, None), (b"b", 2, False, b"c")]
+    rows: list[Row] = [(b"a", 1, True, None, [], [1.0]), (b"b", 2, False, b"c", [b"d"], [])]
     assert write_parquet(SCHEMA, [block(rows)]) == write_parquet(SCHEMA, [block(rows)])

@@ -26,6 +26,14 @@ def test_the_best_are_the_head_of_the_stable_order(values: FloatArray, k: int) -
     assert ranked.scores.tolist() == values[expected].tolist()
 
 
+@given(st.randoms(use_true_random=False), st.integers(1, 5), st.integers(1, 2_000))
+def test_the_best_of_many_are_found_wherever_they_are(random: Random, k: int, tracks: int) -> None:
+    values = np.array([random.choice((-np.inf, 0.0, random.random())) for _ in range(tracks)])
+    values = values.astype(np.float32)
+    expected = [it for it in np.argsort(-values, kind="stable")[:k] if values[it] > -np.inf]
+    assert best(values, k).tracks.tolist() == expected
+
+
 def test_forbidden_tracks_are_never_in_the_list_and_the_scores_stay_as_they_were() -> None:
     values = np.array([3, 2, 1, 0], np.float32)
     mask = np.array([True, True, False, False])

@@ -156,8 +156,11 @@ class TestFunctions:
         restore()
         assert disconnected == ["disconnected"]
 
-    def test_nobody_waits_for_maintenance(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        load_function("maintenance", monkeypatch)
+    @pytest.mark.parametrize("name", ["maintenance", "batch"])
+    def test_nobody_waits_for_what_no_request_reaches(
+        self, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        load_function(name, monkeypatch)
         assert snapshot_restore_py.get_before_snapshot() == []
 
 

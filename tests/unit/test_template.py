@@ -24,6 +24,7 @@ from infra.template import (
     load,
     physical_name,
 )
+from segue.domain import errors
 
 ROOT = Path(__file__).parents[2]
 API_SOURCES = "layers/core/segue/api"
@@ -115,6 +116,7 @@ class TestReader:
             "AbReportFunction": ["StatsLayer"],
             "PagesFunction": [],
             "MaintenanceFunction": [],
+            "BatchFunction": ["ModelsLayer"],
         }
 
     def test_reserves_concurrency_for_maintenance_alone(self, template: Template) -> None:
@@ -404,6 +406,74 @@ class TestStack:
             assert template.resolve(group["Properties"]["RetentionInDays"]) > 0
 
 
+class TestBatch:
+    """The state machine that makes lists for everybody."""
+
+    MACHINE = "arn:aws:states:eu-central-1:123456789012:stateMachine:segue-dev-batch"
+
+    @pytest.fixture
+    def machine(self, template: Template) -> dict[str, Any]:
+        names = {"BatchFunction.Arn": "arn:batch", "AWS::Partition": "aws"}
+        (machine,) = template.resources("AWS::StepFunctions::StateMachine").values()
+        text = template.resolve(machine["Properties"]["DefinitionString"], names)
+        parsed: dict[str, Any] = json.loads(text)
+        return parsed
+
+    @pytest.fixture
+    def shards(self, machine: dict[str, Any]) -> dict[str, Any]:
+        states: dict[str, Any] = machine["States"]["Make the lists"]
+        return states
+
+    def test_shards_are_executions_of_their_own_and_not_too_many_at_once(
+        self, template: Template, shards: dict[str, Any]
+    ) -> None:
+        processor = shards["ItemProcessor"]["ProcessorConfig"]
+        # An express one ends after five minutes.
+        assert processor == {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
+        assert shards["MaxConcurrency"] == template.parameters()["BatchConcurrency"]["Default"]
+        # No shard may fail for good.
+        assert not [name for name in shards if name.startswith("Tolerated")]
+
+    def test_a_shard_is_tried_again_unless_it_can_never_be_made(
+        self, shards: dict[str, Any]
+    ) -> None:
+        (task,) = shards["ItemProcessor"]["States"].values()
+        hopeless, others = task["Retry"]
+        assert hopeless == {"ErrorEquals": ["InvalidRequest", "UnknownModel"], "MaxAttempts": 0}
+        for error in hopeless["ErrorEquals"]:
+            assert issubclass(getattr(errors, error), errors.SegueError)
+        assert others["ErrorEquals"] == ["States.ALL"]
+        assert others["BackoffRate"] > 1
+        assert others["MaxAttempts"] > 0
+
+    def test_no_try_is_given_up_before_the_function_is(
+        self, template: Template, shards: dict[str, Any]
+    ) -> None:
+        (task,) = shards["ItemProcessor"]["States"].values()
+        assert task["TimeoutSeconds"] > template.timeout("BatchFunction")
+
+    def test_its_role_may_call_that_function_and_begin_itself_and_no_more(
+        self, template: Template
+    ) -> None:
+        names = {
+            "BatchFunction.Arn": "arn:batch",
+            "AWS::Partition": "aws",
+            "AWS::Region": "eu-central-1",
+            "AWS::AccountId": "123456789012",
+            "AWS::StackName": "segue-dev",
+        }
+        (policy,) = template.resources("AWS::IAM::Role")["BatchRole"]["Properties"]["Policies"]
+        call, begin, follow, rest = template.resolve(policy["PolicyDocument"]["Statement"], names)
+        assert (call["Action"], call["Resource"]) == ("lambda:InvokeFunction", "arn:batch:live")
+        assert (begin["Action"], begin["Resource"]) == ("states:StartExecution", self.MACHINE)
+        own = self.MACHINE.replace("stateMachine", "execution")
+        assert follow["Resource"] == [f"{own}:*", f"{own}/*"]
+        assert {action.partition(":")[0] for action in rest["Action"]} == {"logs", "xray"}
+        (machine,) = template.resources("AWS::StepFunctions::StateMachine").values()
+        name = template.resolve(machine["Properties"]["StateMachineName"], names)
+        assert self.MACHINE.endswith(f":{name}")
+
+
 class TestReleases:
     @pytest.mark.parametrize(
         ("stage", "gradual", "shift"),
@@ -458,7 +528,7 @@ class TestOperations:
         scheduled = {
             function_id
             for function_id, function in template.resources(FUNCTION).items()
-            for event in function["Properties"]["Events"].values()
+            for event in function["Properties"].get("Events", {}).values()
             if event["Type"] == "Schedule"
         }
         queued = {
@@ -552,7 +622,7 @@ class TestStages:
 
 def events(template: Template) -> Iterator[dict[str, Any]]:
     for function in template.resources(FUNCTION).values():
-        for event in function["Properties"]["Events"].values():
+        for event in function["Properties"].get("Events", {}).values():
             assert event["Type"] in {"Api", "Schedule"}
             if event["Type"] == "Api":
                 yield event["Properties"]

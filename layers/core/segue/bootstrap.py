@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from segue.adapters.model_store import ActiveModelStore
     from segue.domain.catalogue import Catalogue
     from segue.reporting.reports import Reports
+    from segue.services.batch import Batch
     from segue.services.epochs import Epochs
     from segue.services.experiment import Experiments
     from segue.services.exposure import Exposer
@@ -136,6 +137,22 @@ def maintenance() -> Maintenance:
         _results(),
         _archive(),
         SystemClock(),
+    )
+
+
+@cache
+def batch() -> "Batch":
+    """What ``functions/batch`` calls."""
+    from segue.adapters.lists import S3Lists
+    from segue.services.batch import Batch
+
+    return Batch(
+        _sessions(),
+        _users(),
+        _models(),
+        _availability(),
+        S3Lists(Objects(s3_client(), _settings().bucket, "lists")),
+        _settings().as_of,
     )
 
 

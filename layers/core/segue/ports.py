@@ -33,7 +33,7 @@ class SessionStore(Protocol):
         """
         ...
 
-    def history(self, user_id: str, window: Window) -> list[Event]:
+    def history(self, user_id: str, window: Window, *, fresh: bool = True) -> list[Event]:
         """The same as ``events``, without the lists that they came from, at far less cost where the
         window is long; an event that was stored within the last second may be missing if it bears a
         time more than some days ago."""
@@ -83,6 +83,13 @@ class UserStore(Protocol):
         """
         ...
 
+    def part(self, number: int, of: int) -> Iterator[User]:
+        """The profiles of one of so many parts, about equally large; ``number`` is from 0.
+
+        Each user is in one part, and always in the same one of as many.
+        """
+        ...
+
 
 class Availability(Protocol):
     """Which tracks of the catalogue must not be recommended. Raises StoreUnavailable."""
@@ -102,6 +109,47 @@ class Refused:
 
     version: str | None
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One part of the users, for whom lists are made together: part ``number``, from 0, ``of``.
+
+    run: a name for all shards of one order, which agree in everything but ``number``. model_id, k:
+    whose lists, and how long. as_of: the moment that they are made for, in milliseconds.
+    """
+
+    run: str
+    model_id: int
+    k: int
+    as_of: int
+    number: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
+class UserList:
+    """What a model of a bundle recommends to a user at a moment: tracks, best first, and scores."""
+
+    user_id: str
+    tracks: Sequence[str]
+    scores: Sequence[float]
+    model: str
+    bundle: str
+    as_of: int
+
+
+class ListStore(Protocol):
+    """The lists of shards that are done. Raises StoreUnavailable."""
+
+    def has(self, shard: Shard) -> bool:
+        """Whether the shard is done."""
+        ...
+
+    def add(self, shard: Shard, lists: Iterable[UserList]) -> int:
+        """Store the lists, all or none of them; how many. 0, and nothing is stored, where
+        somebody else was faster."""
+        ...
 
 
 class ModelStore(Protocol):

@@ -60,11 +60,11 @@ class DynamoSessionStore:
         )
         return distinct(event for event in stored if event.time in window)
 
-    def history(self, user_id: str, window: Window) -> list[Event]:
+    def history(self, user_id: str, window: Window, *, fresh: bool = True) -> list[Event]:
         """One Query as ``events``; where the window is long, the digest by one GetItem, and
         Queries of what is before and after that alone. Raises StoreUnavailable."""
         if window.end - window.start <= _SHORT:
-            return self.events(user_id, window)
+            return self.events(user_id, window, fresh=fresh)
         digest = self._digests.read(user_id)
         held = digest.window
         found = [event for event in digest.events if event.time in window]
@@ -72,7 +72,7 @@ class DynamoSessionStore:
         after = Window(max(held.end, window.start), window.end)
         for rest in (before, after):
             if rest.start < rest.end:
-                found += self.events(user_id, rest)
+                found += self.events(user_id, rest, fresh=fresh)
         return found
 
     def has_events(self, user_id: str) -> bool:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 from urllib.parse import unquote
 
 import msgspec
@@ -127,6 +127,14 @@ def read_query(event: APIGatewayProxyEvent, kind: type[S]) -> S:
             if match := re.match(pattern, str(refused)):
                 raise InvalidRequest(match.expand(said), field=refused.field) from None
         raise refused from None
+
+
+def read_event(event: Mapping[str, Any], kind: type[S]) -> S:
+    """An event that is no request, as a ``kind``. Raises InvalidRequest."""
+    try:
+        return msgspec.convert(event, kind)
+    except msgspec.ValidationError as error:
+        raise _invalid(error) from None
 
 
 def read_moment(value: str | int | None, field: str) -> int | None:

@@ -41,8 +41,8 @@ class History:
     def __len__(self) -> int:
         return len(self.tracks)
 
-    def only(self, chosen: NDArray[np.bool_]) -> "History":
-        """The plays where ``chosen``, (plays,), holds."""
+    def only(self, chosen: NDArray[np.bool_] | slice) -> "History":
+        """The plays that are chosen, by a mask, (plays,), or by their places."""
         return History(
             self.tracks[chosen], self.completed[chosen], self.liked[chosen], self.age[chosen]
         )

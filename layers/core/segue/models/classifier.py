@@ -1,6 +1,6 @@
 """Model 2: the probability that the listener plays a track to its end within a week."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -17,6 +17,7 @@ from segue.features.listeners import (
 )
 from segue.models.bundle import Bundle
 from segue.models.model import Contributions, Listener, Model
+from segue.models.ranked import Forbidden, Ranked, best
 
 # So many of the tracks that count most are tried out in an explanation.
 MAX_EXPLAINED = 50
@@ -43,13 +44,24 @@ class Classifier(Model):
         self._network = bundle.session("classifier/head.onnx")
 
     def score(self, listener: Listener) -> FloatArray:
-        heard, own = encode_heard(listener.history)
-        vector = encode_listener(self._profile(listener), listener.history, self._features)
-        factors, memory = self._parts(vector, own)
+        ((heard, factors, memory),) = self._parts_of_each([listener])
         log_odds = self._factors @ factors + self._base
         log_odds[heard] += memory
-        probabilities: FloatArray = 1 / (1 + np.exp(-np.maximum(log_odds, LEAST_LOG_ODDS)))
-        return probabilities
+        return _probabilities(log_odds)
+
+    def best_of_each(
+        self, listeners: Sequence[Listener], k: int, forbidden: Forbidden | None = None
+    ) -> list[Ranked]:
+        """By one product of matrices, and only the listed tracks' probabilities are computed."""
+        parts = list(self._parts_of_each(listeners))
+        log_odds: FloatArray = np.stack([it for _, it, _ in parts]) @ self._factors.T
+        log_odds += self._base
+        lists = []
+        for row, (heard, _, memory) in zip(log_odds, parts, strict=True):
+            row[heard] += memory
+            ranked = best(row, k, forbidden)
+            lists.append(Ranked(ranked.tracks, _probabilities(ranked.scores)))
+        return lists
 
     def contributions(self, listener: Listener, tracks: NDArray[np.intp]) -> Contributions:
         """How far the log-odds of each track would fall without the plays of a heard track. Beside
@@ -78,7 +90,7 @@ class Classifier(Model):
     ) -> Iterator[FloatArray]:
         """For each row of ``kept``, (rows, heard): (tracks,) of these tracks alone, as if the
         listener had played those that are kept, and nothing else."""
-        profile = self._profile(listener)
+        (profile,) = self._profiles([listener])
         # What is heard is looked up, and widened to single precision, once for all rows.
         features = self._features[heard].astype(np.float32)
         plays = np.searchsorted(heard, listener.history.tracks).astype(np.int32)
@@ -92,16 +104,31 @@ class Classifier(Model):
             log_odds[places] += np.where(row[among], memory, 0)
             yield log_odds
 
-    def _profile(self, listener: Listener) -> FloatArray:
-        columns = user_columns([listener.user], self._encoder.schema)
-        profile: FloatArray = self._encoder.encode_users(columns)[0]
-        return profile
+    def _profiles(self, listeners: Sequence[Listener]) -> FloatArray:
+        """(listeners, user_width)."""
+        users = [listener.user for listener in listeners]
+        return self._encoder.encode_users(user_columns(users, self._encoder.schema))
+
+    def _parts_of_each(
+        self, listeners: Sequence[Listener]
+    ) -> Iterator[tuple[NDArray[np.int64], FloatArray, FloatArray]]:
+        """Of each listener, the (n,) tracks heard, the factors, and what is added to the log-odds
+        of the tracks heard."""
+        for listener, profile in zip(listeners, self._profiles(listeners), strict=True):
+            heard, own = encode_heard(listener.history)
+            vector = encode_listener(profile, listener.history, self._features)
+            yield heard, *self._parts(vector, own)
 
     def _parts(self, vector: FloatArray, own: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Of a listener's vector, their factors, (FACTORS,), and what is added to the log-odds of
         heard tracks, (n,), of which these are the ``own``, (n, OWN_WIDTH)."""
         factors, memory = self._network.run(["factors", "memory"], {"listener": vector, "own": own})
         return factors, memory
+
+
+def _probabilities(log_odds: FloatArray) -> FloatArray:
+    clipped = np.maximum(log_odds, np.float32(LEAST_LOG_ODDS))
+    return np.asarray(1 / (1 + np.exp(-clipped)), np.float32)
 
 
 def _most_played(history: History, heard: NDArray[np.int64]) -> NDArray[np.intp]:

@@ -1,6 +1,6 @@
 """What every model is: something that scores the whole catalogue for one listener."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
@@ -57,6 +57,13 @@ class Model(Protocol):
     def best(self, listener: Listener, k: int, forbidden: Forbidden | None = None) -> Ranked:
         """The k tracks with the greatest scores that are not forbidden."""
         return best(self.score(listener), k, forbidden)
+
+    def best_of_each(
+        self, listeners: Sequence[Listener], k: int, forbidden: Forbidden | None = None
+    ) -> list[Ranked]:
+        """``best`` of every listener. A model whose scores are a matrix product computes them for
+        all at once; they may then differ from those of one listener in the last digits."""
+        return [self.best(listener, k, forbidden) for listener in listeners]
 
     def contributions(self, listener: Listener, tracks: NDArray[np.intp]) -> Contributions:
         """What the scores of these tracks are made of, for explanations."""

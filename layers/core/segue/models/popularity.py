@@ -1,5 +1,6 @@
 """Model 0: what most listeners play. The control, which every other model has to beat."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from segue.features.encoder import FloatArray
 from segue.models.bundle import Bundle
 from segue.models.model import Contributions, Listener, Model
+from segue.models.ranked import Forbidden, Ranked, best
 
 
 class Popularity(Model):
@@ -22,6 +24,12 @@ class Popularity(Model):
 
     def score(self, listener: Listener) -> FloatArray:  # noqa: ARG002
         return self._popularity
+
+    def best_of_each(
+        self, listeners: Sequence[Listener], k: int, forbidden: Forbidden | None = None
+    ) -> list[Ranked]:
+        """The same list for all."""
+        return [best(self._popularity, k, forbidden)] * len(listeners)
 
     def contributions(self, listener: Listener, tracks: NDArray[np.intp]) -> Contributions:  # noqa: ARG002
         """Popularity, and nothing else."""

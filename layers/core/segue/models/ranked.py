@@ -10,6 +10,12 @@ from segue.features.encoder import FloatArray
 # (tracks,) of the catalogue: True for those that must not be on a list.
 Forbidden = NDArray[np.bool_]
 
+# Scores are laid out in so many columns for each place of the list. The more there are, the fewer
+# tracks are left to be sorted.
+_COLUMNS_PER_PLACE = 16
+# No score but -inf is less.
+_LEAST = np.finfo(np.float32).min
+
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
@@ -33,8 +39,22 @@ def best(
     if forbidden is not None:
         scores = np.where(forbidden if tracks is None else forbidden[tracks], -np.inf, scores)
     k = min(k, len(scores))
-    bar = np.partition(scores, -k)[-k] if k else np.inf
-    places = np.flatnonzero((scores >= bar) & (scores > -np.inf))
+    bar = max(_bar(scores, k), _LEAST) if k else np.inf
+    places = np.flatnonzero(scores >= bar)
     positions = places if tracks is None else tracks[places]
     order = np.lexsort((positions, -scores[places]))[:k]
     return Ranked(positions[order].astype(np.intp), scores[places[order]])
+
+
+def _bar(scores: FloatArray, k: int) -> np.float32:
+    """A score that at least ``k`` tracks reach, and hardly more.
+
+    Of many scores, it is the k-th greatest of the columns' maxima. Each maximum is the score of
+    another track, so k tracks reach it. To find the k-th greatest of all scores takes longer.
+    """
+    columns = _COLUMNS_PER_PLACE * k
+    rows = len(scores) // columns
+    if rows > 1:
+        scores = scores[: rows * columns].reshape(rows, columns).max(0)
+    bar: np.float32 = np.partition(scores, -k)[-k]
+    return bar

@@ -1,5 +1,6 @@
 """The list: from a model and a listener to the tracks that are recommended, best first."""
 
+from collections.abc import Sequence
 from functools import partial
 
 from segue.features.encoder import FloatArray
@@ -25,7 +26,7 @@ def rank(
     pool: int | None = None,
 ) -> Ranked:
     """A list of ``k`` tracks; fewer where fewer are allowed. The service and the evaluation call
-    this, and nothing else makes a list.
+    this; beside it, ``rank_each`` alone makes lists.
 
     forbidden: (tracks,) True for those that must not be on it. factors: what each track's score is
     multiplied by before anything else. diversity: 0 by score alone, to 1, as diverse as ``rerank``
@@ -44,6 +45,24 @@ def rank(
     genres = bundle.track_genres
     mix = listener_mix(listener, genres)
     return rerank(found, k, diversity, vectors=track_vectors(bundle), genres=genres, mix=mix)
+
+
+def rank_each(
+    model: Model,
+    listeners: Sequence[Listener],
+    bundle: Bundle,
+    k: int,
+    *,
+    forbidden: Forbidden | None = None,
+) -> list[Ranked]:
+    """For each listener the list that ``rank`` makes, where the model can, with one product of
+    matrices for all of them."""
+    played = [listener for listener in listeners if len(listener.history)]
+    lists = iter(model.best_of_each(played, k, forbidden) if played else ())
+    return [
+        next(lists) if len(listener.history) else _best(model, listener, bundle, k, forbidden)
+        for listener in listeners
+    ]
 
 
 def all_scores(model: Model, listener: Listener, bundle: Bundle) -> FloatArray:

@@ -11,9 +11,11 @@ import msgspec
 
 from segue.adapters.archive.manifest import File
 from segue.adapters.archive.parquet import (
+    PARQUET,
     Block,
     Column,
     Kind,
+    Repetition,
     pack,
     read_blocks,
     texts_of,
@@ -23,7 +25,6 @@ from segue.adapters.objects import Objects
 from segue.domain.errors import StoreUnavailable
 from segue.experiments.records import Record
 
-_PARQUET = "application/vnd.apache.parquet"
 # Of a merged file, the rows that are compressed anew together; larger ones are copied as they are.
 _ROWS_TOGETHER = 4_096
 
@@ -68,7 +69,7 @@ class ArchiveFiles:
     def _write(self, prefix: str, first: int, last: int, blocks: Sequence[Block]) -> File:
         body = write_parquet([*_COLUMNS], blocks)
         key = f"{prefix}{first}-{last}-{uuid4().hex}.parquet"
-        self._objects.put(key, body, _PARQUET)
+        self._objects.put(key, body, PARQUET)
         records = sum(block[_RECORD].rows for block in blocks)
         return File(key, first, last, records, sha256(body).hexdigest())
 
@@ -106,6 +107,6 @@ _COLUMNS: Mapping[Column, Callable[[Record], bytes | int | None]] = {
     Column("created_at", Kind.TIME): lambda it: it.exposure.created_at,
     Column("as_of", Kind.TIME): lambda it: it.exposure.as_of,
     Column("settled_at", Kind.TIME): lambda it: it.settled_at,
-    Column("error", Kind.TEXT, optional=True): _error,
+    Column("error", Kind.TEXT, Repetition.ONE_OR_NONE): _error,
 }
 _RECORD, _USER = 0, 1

@@ -11,7 +11,11 @@ import gzip
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
-from typing import NamedTuple
+from itertools import chain
+from typing import Any, NamedTuple
+
+# What HTTP calls it.
+PARQUET = "application/vnd.apache.parquet"
 
 _MAGIC = b"PAR1"
 _GZIP, _PLAIN, _RLE = 2, 0, 3
@@ -26,43 +30,55 @@ class Kind(Enum):
     TEXT = (6, 0)
     TIME = (2, 9)
     TRUTH = (0, None)
+    NUMBER = (4, None)
+
+
+class Repetition(Enum):
+    """How many values of a column a row has, as Parquet numbers it."""
+
+    ONE = 0
+    ONE_OR_NONE = 1
+    MANY = 2
 
 
 class Column(NamedTuple):
-    """One column. Every value of one that is not ``optional`` has to be there."""
+    """One column. Every row has one value, unless ``repetition`` says otherwise."""
 
     name: str
     kind: Kind
-    optional: bool = False
+    repetition: Repetition = Repetition.ONE
 
 
-# Texts are bytes of UTF-8; times are in milliseconds since 1970 UTC.
-Values = Sequence[bytes | int | None]
+# Texts are bytes of UTF-8; times are in milliseconds since 1970 UTC; numbers are of single
+# precision.
+Value = bytes | int | float
+# Of a column of MANY, a sequence for each row; else a value, which is None where there is none.
+Values = Sequence[Value | None] | Sequence[Sequence[Value]]
 
 
 class Page(NamedTuple):
-    """Values of one column: how many, in how many bytes, and these compressed."""
+    """Values of one column: how many, in how many bytes, and these compressed. A row of none counts
+    as one."""
 
     rows: int
     size: int
     packed: bytes
 
 
-# Some rows of a table, one at least: a page for each column. It is the same in every file that it
-# is part of.
+# Some rows of a table, one at least: a page for each column, the first of which is not of MANY. It
+# is the same in every file that it is part of.
 Block = Sequence[Page]
 
 
 def pack(column: Column, values: Values) -> Page:
     """A page of these values."""
-    present = [value for value in values if value is not None]
-    levels = _levels(values) if column.optional else b""
+    levels, entries, present = _flattened(column.repetition, values)
     plain = levels + _plain(column.kind, present)
-    return Page(len(values), len(plain), gzip.compress(plain, compresslevel=6, mtime=0))
+    return Page(entries, len(plain), gzip.compress(plain, compresslevel=6, mtime=0))
 
 
 def texts_of(page: Page) -> list[bytes]:
-    """The values of a page of a text column that is not optional."""
+    """The values of a page of a text column that has one in every row."""
     return list(_texts(gzip.decompress(page.packed)))
 
 
@@ -106,18 +122,33 @@ def _texts(plain: bytes) -> Iterator[bytes]:
         yield plain[place - length : place]
 
 
-def _plain(kind: Kind, values: Sequence[bytes | int]) -> bytes:
+def _flattened(repetition: Repetition, values: Any) -> tuple[bytes, int, Sequence[Value]]:
+    """The levels that tell where rows begin and which values are there; how many entries there are,
+    an empty row counting as one; and the values that are there."""
+    if repetition is Repetition.ONE:
+        return b"", len(values), values
+    if repetition is Repetition.ONE_OR_NONE:
+        there = [value is not None for value in values]
+        return _levels(there), len(values), [value for value in values if value is not None]
+    continues = [place > 0 for row in values for place in range(max(len(row), 1))]
+    there = [bool(row) for row in values for _ in range(max(len(row), 1))]
+    return _levels(continues) + _levels(there), len(there), [*chain.from_iterable(values)]
+
+
+def _plain(kind: Kind, values: Sequence[Value]) -> bytes:
     if kind is Kind.TEXT:
         texts = [value for value in values if isinstance(value, bytes)]
         return b"".join(struct.pack("<i", len(text)) + text for text in texts)
     if kind is Kind.TIME:
         return struct.pack(f"<{len(values)}q", *values)
+    if kind is Kind.NUMBER:
+        return struct.pack(f"<{len(values)}f", *values)
     return _bits(values)
 
 
-def _levels(values: Sequence[object]) -> bytes:
-    """Which values are there, as one bit-packed run of Parquet's hybrid encoding."""
-    bits = _bits([value is not None for value in values])
+def _levels(values: Sequence[bool]) -> bytes:
+    """Levels of 0 and 1, as one bit-packed run of Parquet's hybrid encoding."""
+    bits = _bits(values)
     run = _varint(len(bits) << 1 | 1) + bits
     return struct.pack("<i", len(run)) + run
 
@@ -177,7 +208,7 @@ def _footer(columns: Sequence[Column], chunks: Sequence[_Thrift], rows: int, siz
 
 def _schema_element(column: Column) -> _Thrift:
     physical, meaning = column.kind.value
-    fields = {1: _i32(physical), 3: _i32(column.optional), 4: _text(column.name)}
+    fields = {1: _i32(physical), 3: _i32(column.repetition.value), 4: _text(column.name)}
     return _struct(fields if meaning is None else fields | {6: _i32(meaning)})
 
 

@@ -1,0 +1,110 @@
+"""Lists for everybody: shard by shard, each stored as a whole or not at all.
+
+A shard that was stopped is done anew, as if it had never been begun; one that is done is not done
+again. So nobody is left out, and nobody has two lists.
+"""
+
+from collections.abc import Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import islice
+from typing import TypeVar
+
+from segue.domain.plays import label_plays
+from segue.domain.times import Window
+from segue.domain.users import User
+from segue.features.listeners import history_of
+from segue.models.bundle import Bundle
+from segue.models.model import Listener
+from segue.models.registry import load_model, model_name
+from segue.ports import (
+    Availability,
+    ListStore,
+    ModelStore,
+    SessionStore,
+    Shard,
+    UserList,
+    UserStore,
+)
+from segue.ranking.filters import forbidden_tracks
+from segue.ranking.lists import rank_each
+
+# So many listeners are scored together. More gain nothing, and their scores take memory.
+TOGETHER = 64
+# Each waits for one user's events at a time.
+_READERS = 16
+
+T = TypeVar("T")
+
+
+class Batch:
+    """Makes lists for all users with a profile; ``as_of`` stands in for the moment of a shard."""
+
+    def __init__(
+        self,
+        sessions: SessionStore,
+        users: UserStore,
+        models: ModelStore,
+        availability: Availability,
+        lists: ListStore,
+        as_of: int | None = None,
+    ) -> None:
+        self._sessions = sessions
+        self._users = users
+        self._models = models
+        self._availability = availability
+        self._lists = lists
+        self._as_of = as_of
+
+    def run(self, shard: Shard) -> int:
+        """Make and store the lists of a shard; how many. 0 where it is done already.
+
+        Raises UnknownModel, BundleError and StoreUnavailable; nothing is stored then.
+        """
+        if self._lists.has(shard):
+            return 0
+        if self._as_of is not None:
+            shard = replace(shard, as_of=self._as_of)
+        bundle = self._models.current()
+        days = load_model(shard.model_id, bundle).history_days
+        window = Window.before(shard.as_of, days)
+
+        def listener_of(user: User) -> Listener:
+            events = self._sessions.history(user.user_id, window, fresh=False)
+            return Listener(user, history_of(label_plays(events), bundle.catalogue, shard.as_of))
+
+        with ThreadPoolExecutor(_READERS) as readers:
+            users = self._users.part(shard.number, shard.of)
+            listeners = (it for some in _blocks(users) for it in readers.map(listener_of, some))
+            unavailable = self._availability.unavailable()
+            return self._lists.add(shard, lists_of(listeners, shard, bundle, unavailable))
+
+
+def lists_of(
+    listeners: Iterable[Listener], shard: Shard, bundle: Bundle, unavailable: Collection[str] = ()
+) -> Iterator[UserList]:
+    """The lists that the model of the shard recommends, without the tracks that are unavailable.
+
+    They are those of ``Recommender.recommend``. Where two tracks score alike up to rounding, either
+    may come first. Raises UnknownModel and BundleCorrupt.
+    """
+    name, model = model_name(shard.model_id, bundle), load_model(shard.model_id, bundle)
+    forbidden = forbidden_tracks(bundle, named=unavailable)
+    for some in _blocks(listeners):
+        lists = rank_each(model, some, bundle, shard.k, forbidden=forbidden)
+        for listener, ranked in zip(some, lists, strict=True):
+            yield UserList(
+                listener.user.user_id,
+                bundle.catalogue.track_ids(ranked.tracks),
+                ranked.scores.tolist(),
+                name,
+                bundle.version,
+                shard.as_of,
+            )
+
+
+def _blocks(items: Iterable[T]) -> Iterator[list[T]]:
+    """TOGETHER at a time."""
+    rest = iter(items)
+    while block := list(islice(rest, TOGETHER)):
+        yield block
