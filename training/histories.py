@@ -23,7 +23,7 @@ def read_plays(
 ) -> tuple[NDArray[np.str_], Plays]:
     """The plays of tracks in the catalogue within ``window``, as they were known at its end; and
     the ids of the users with any, (users,), sorted by their bytes."""
-    table = query(connection, "window.sql", window)
+    table = query(connection, "known.sql", window)
     tracks = _positions(table, catalogue)
     known = tracks >= 0
     table = table.filter(pa.array(known))

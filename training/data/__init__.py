@@ -22,7 +22,7 @@ makes a folder of what other services export (``exports``). ``connect`` opens a 
     with connect(Path("workspace")) as connection:
         plays = query(connection, "plays.sql")
 
-What was known of the plays at a moment, ``window.sql`` says while they are read, and
+What was known of the plays at a moment, ``known.sql`` says while they are read, and
 ``training.plays`` of those that are in memory: models ask for many moments.
 """
 
