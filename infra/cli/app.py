@@ -11,6 +11,7 @@ from infra.cli import (
     convert,
     data,
     evaluate,
+    export,
     importing,
     models,
     opening,
@@ -67,6 +68,7 @@ app.command("convert")(convert.convert)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("import")(importing.import_data)
+app.command("export")(export.export)
 app.command("serve")(serve.serve)
 app.command("open")(opening.open_explorer)
 app.command("simulate")(simulate.simulate)
