@@ -6,12 +6,14 @@ is left to do is to unpack items into events, which one process does.
 """
 
 import gzip
+import zlib
 from base64 import b64decode
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Self
@@ -228,8 +230,9 @@ def _midnight(time: datetime | None, source: Prefix) -> date:
 
 def _check_follows(export: Export, days: Mapping[date, Day], lake: str) -> None:
     last = max(days, default=None)
-    if export.first is None and last is not None and last >= export.end:
-        raise InvalidData(f"{lake} goes to {last}, and the export of the whole table ends before")
+    # Who was erased since then would come back.
+    if last is not None and last >= export.end:
+        raise InvalidData(f"{lake} goes to {last}, and the export ends before: take the latest one")
     if export.first is not None and (last is None or last + timedelta(1) < export.first):
         raise InvalidData(
             f"{lake} {f'goes to {last}' if last else 'is empty'}, and the export begins with "
@@ -265,10 +268,10 @@ def _changes(bucket: Objects, key: str) -> Iterator[tuple[set[Row], set[Row]]]:
     if found is None:
         raise InvalidData(f"{key} is missing in the bucket of the export")
     try:
-        for line in gzip.decompress(found[0]).splitlines():
+        for line in gzip.GzipFile(fileobj=BytesIO(found[0])):
             record = msgspec.json.decode(line)
             yield _rows(record.get("OldImage")), _rows(record.get("NewImage", record.get("Item")))
-    except (OSError, EOFError, KeyError, TypeError, ValueError) as error:
+    except (OSError, EOFError, zlib.error, KeyError, TypeError, ValueError) as error:
         raise InvalidData(f"{key} is no file of an export of sessions: {error!r}") from None
 
 

@@ -250,11 +250,25 @@ def test_what_would_count_a_day_in_part_is_refused(
     assert keys("lake/") == before
 
 
+@pytest.mark.parametrize("full", [False, True])
+def test_an_export_of_before_the_lakes_end_brings_nobody_back(table: Table, full: bool) -> None:
+    table.add(event(1, 3, 7), event(2, 3, 7))
+    earlier = table.export(4, full=full)
+    export(earlier)
+    table.erase(2)
+    export(table.export(5))
+    with pytest.raises(InvalidData, match=f"{LAKE} goes to {name(4)}"):
+        export(earlier)
+    holds(table.rows(), range(5))
+
+
 def test_an_export_with_less_than_it_says_is_refused(table: Table) -> None:
     table.add(event(1, 3, 7), event(2, 3, 7))
     url = table.export(4)
     data = f"AWSDynamoDB/data/{url[-4:]}-1.json.gz"
-    for body in (gzip.compress(b""), b"\x1f\x8b cut", gzip.compress(b'{"Item": {}}')):
+    whole = gzip.compress(b"{}" * 999)
+    garbled = whole[:12] + b"?" + whole[13:]
+    for body in (gzip.compress(b""), whole[:-9], garbled, gzip.compress(b'{"Item": {}}')):
         put(data, body)
         with pytest.raises(InvalidData, match=data):
             export(url)
