@@ -140,14 +140,14 @@ class _Summary(msgspec.Struct, rename="camel"):
     export_time: datetime | None = None
     export_from_time: datetime | None = None
     export_to_time: datetime | None = None
-    output_view: str = _VIEWS
+    output_view: str | None = None
 
 
 class _File(msgspec.Struct, rename="camel"):
     """A line of the list of an export's files."""
 
     item_count: int
-    data_file_s3_key: str = msgspec.field(name="dataFileS3Key")
+    data_file_s3_key: str
 
 
 @dataclass(frozen=True)
@@ -206,9 +206,10 @@ def _open(source: Prefix) -> Export:
         files = msgspec.json.Decoder(_File).decode_lines(found[0] if found else b"")
     except msgspec.MsgspecError as error:
         raise InvalidData(f"{source} is no export of DynamoDB: {error}") from None
-    if summary.output_format != "DYNAMODB_JSON" or summary.output_view != _VIEWS or not files:
-        raise InvalidData(f"{source} is not an export in DYNAMODB_JSON with {_VIEWS}")
     full = summary.export_type == "FULL_EXPORT"
+    images = full or summary.output_view == _VIEWS
+    if summary.output_format != "DYNAMODB_JSON" or not images or not files:
+        raise InvalidData(f"{source} is not an export in DYNAMODB_JSON with {_VIEWS}")
     return Export(
         name=source.prefix.rstrip("/").rpartition("/")[2],
         bucket=summary.s3_bucket,
