@@ -28,7 +28,7 @@ UV := pip compile --quiet --upgrade --python-version 3.11 --no-emit-index-url --
 	--no-annotate requirements.in --output-file requirements.txt
 
 .DELETE_ON_ERROR:
-.PHONY: run test lint format unit integration runtime e2e fuzz faults deploy-local run-deployed bench notebook \
+.PHONY: run test lint format unit integration runtime e2e fuzz faults deploy-local run-deployed spark bench notebook \
 	pictures audit lock clean
 
 run: $(BUNDLE)/manifest.json  ## Train where need be, and serve on http://127.0.0.1:8000
@@ -55,8 +55,15 @@ lint: .venv/test .venv-sam/done .venv-checkov/done
 unit integration: .venv/test
 	$(BIN)/pytest tests/$@ --numprocesses auto --maxprocesses 4
 
+# tests/spark says that it is skipped, since Spark is elsewhere: see the next target.
 runtime: .venv/test .venv-sam/done
-	$(BIN)/pytest tests/$@
+	$(BIN)/pytest tests/$@ tests/spark -rs
+
+spark: .venv/test  ## Spark's rows are DuckDB's; without a Java, a line says that this was not looked at
+	@if java -version >/dev/null 2>&1; then \
+		$(MAKE) --no-print-directory .venv-spark/done && \
+		PYTHONPATH=$$(echo .venv-spark/lib/python*/site-packages) $(BIN)/pytest tests/spark -rs; \
+	else echo "skipped: Spark needs a Java (apt-get install default-jre-headless)"; fi
 
 e2e: .venv/test $(NEWMAN)
 	$(BIN)/pytest tests/$@ -rs
@@ -100,6 +107,7 @@ lock: .venv/test  ## Renew the locked versions
 	cd tests && ../$(BIN)/uv $(UV)
 	cd tests && ../$(BIN)/uv $(subst requirements.,sam.,$(UV))
 	cd tests && ../$(BIN)/uv $(subst requirements.,checkov.,$(UV))
+	cd tests && ../$(BIN)/uv $(subst requirements.,spark.,$(UV))
 
 .venv/run: $(LOCKS) pyproject.toml clients/python/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Segue needs Python 3.11 or later; this is " + sys.version.split()[0])'
@@ -114,8 +122,8 @@ lock: .venv/test  ## Renew the locked versions
 	@$(PIP) --requirement tests/requirements.txt
 	@touch $@
 
-# The SAM command line and checkov pin releases of their own, so they live apart.
-.venv-sam/done .venv-checkov/done: .venv-%/done: tests/%.txt | .venv/run
+# The SAM command line and checkov pin releases of their own, and Spark is large: they live apart.
+.venv-sam/done .venv-checkov/done .venv-spark/done: .venv-%/done: tests/%.txt | .venv/run
 	@$(PYTHON) -m venv .venv-$*
 	@.venv-$*/bin/pip install --quiet --disable-pip-version-check --requirement tests/$*.txt
 	@touch $@
@@ -131,4 +139,4 @@ $(NEWMAN): tests/e2e/package.json tests/e2e/package-lock.json
 	@touch $@
 
 clean:  ## Remove all that was made, the local state included
-	rm -rf .venv .venv-sam .venv-stack .venv-checkov .venv-peers .segue .aws-sam tests/e2e/node_modules
+	rm -rf .venv .venv-sam .venv-stack .venv-checkov .venv-spark .venv-peers .segue .aws-sam tests/e2e/node_modules

@@ -16,6 +16,7 @@ from segue.domain.users import User
 from segue.features.encoder import Columns, Encoder, fit_encoder
 from segue.features.listeners import user_columns
 from segue.features.schema import ARTIST, Schema
+from training.data.queries import query
 from training.users import read_users
 
 # Popularity is by the plays of so many days; more of the past only breaks ties.
@@ -68,17 +69,8 @@ class Popularity:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, cutoff: int) -> None:
         self.cutoff = cutoff
-        rows = connection.execute(
-            """
-            SELECT track_id, COUNT(*) FILTER (WHERE time >= $month_before), COUNT(*)
-            FROM plays
-            -- A skip at the cut-off or later is not known yet.
-            WHERE time < $cutoff AND (skipped_at IS NULL OR skipped_at >= $cutoff)
-            GROUP BY track_id
-            """,
-            {"cutoff": cutoff, "month_before": Window.before(cutoff, RECENT_DAYS).start},
-        ).fetchall()
-        self._counts = {track_id: (recent, ever) for track_id, recent, ever in rows}
+        table = query(connection, "popularity.sql", Window.before(cutoff, RECENT_DAYS))
+        self._counts = {row["track_id"]: (row["recent"], row["ever"]) for row in table.to_pylist()}
 
     def ranks(self, track_ids: list[str]) -> NDArray[np.float32]:
         """(tracks,) in [0, 1]: by plays of the last 30 days, then by all; equals share a rank."""

@@ -1,6 +1,6 @@
-"""Plays, tracks, users, evaluations and A/B records as pandas DataFrames, for analysts.
+"""Plays, weeks, tracks, users, evaluations and A/B records as pandas DataFrames, for analysts.
 
-The first three are read from a workspace, the others from a file that a command has written::
+The first four are read from a workspace, the others from a file that a command has written::
 
     ingest(Path("data"), Path("workspace"))
     with connect(Path("workspace")) as connection:
@@ -21,8 +21,9 @@ import pyarrow.parquet as pq
 
 from segue.domain.errors import InvalidData
 from segue.domain.users import attributes_from_json
+from training.data import query
 from training.data.parquet import DAMAGE
-from training.tables import EVALUATIONS, PLAYS, RECORDS, TRACKS, USERS, Column
+from training.tables import EVALUATIONS, PLAYS, RECORDS, TRACKS, USERS, WEEKS, Column
 
 # As other tables call them; what the data call so themselves gets an underscore behind it.
 _RENAMED = {
@@ -57,6 +58,24 @@ def plays(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
         "SELECT * FROM plays ORDER BY user_id, time, track_id, session_id"
     ).to_arrow_table()
     return _frame(table.select(PLAYS.names).cast(PLAYS))
+
+
+def weeks(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
+    """Read how much each track was played in each week.
+
+    Parameters
+    ----------
+    connection
+        A workspace, as ``training.data.connect`` opens it.
+
+    Returns
+    -------
+    DataFrame
+        One row a track and week in which it was played, in this order: ``track_id`` (str),
+        ``week`` (datetime64[ms, UTC], the Monday that it begins on), ``plays``, ``full_plays``,
+        ``liked_plays``, ``listeners`` (int64).
+    """
+    return _frame(query(connection, "weeks.sql").cast(WEEKS))
 
 
 def tracks(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:

@@ -9,25 +9,21 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from segue.domain.catalogue import Catalogue
-from segue.domain.times import DAY
+from segue.domain.times import DAY, Window
 from segue.domain.users import User
 from segue.features.encoder import Encoder, FloatArray
 from segue.features.listeners import History, user_columns
+from training.data.queries import ALL_TIME, query
 from training.plays import NEVER, Plays
 from training.users import read_users
 
 
 def read_plays(
-    connection: duckdb.DuckDBPyConnection, catalogue: Catalogue
+    connection: duckdb.DuckDBPyConnection, catalogue: Catalogue, window: Window = ALL_TIME
 ) -> tuple[NDArray[np.str_], Plays]:
-    """Every play of a track in the catalogue; and the ids of the users with any, (users,), sorted
-    by their bytes."""
-    table = connection.sql(
-        """
-        SELECT user_id, track_id, time, skipped_at, liked_at FROM plays
-        ORDER BY user_id, time, track_id, session_id
-        """
-    ).to_arrow_table()
+    """The plays of tracks in the catalogue within ``window``, as they were known at its end; and
+    the ids of the users with any, (users,), sorted by their bytes."""
+    table = query(connection, "known.sql", window)
     tracks = _positions(table, catalogue)
     known = tracks >= 0
     table = table.filter(pa.array(known))

@@ -1,13 +1,14 @@
 """Pictures of a training run: how the losses went, and how much was listened to when."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import duckdb
 import matplotlib as mpl
 import numpy as np
+from numpy.typing import NDArray
 
-from segue.domain.times import DAY
+from training.data import query
 from training.progress import Curve
 
 mpl.use("Agg")
@@ -35,29 +36,20 @@ def plot_losses(curves: Mapping[str, Curve], path: Path) -> None:
 
 def plot_sessions(connection: duckdb.DuckDBPyConnection, cutoff: int, path: Path) -> None:
     """Sessions by day over the whole data, and the cut-off that training stopped at."""
-    rows = connection.execute(
-        """
-        SELECT day, COUNT(*) FROM (
-            SELECT MIN(time) // $day AS day FROM events GROUP BY user_id, session_id
-        ) GROUP BY day ORDER BY day
-        """,
-        {"day": DAY},
-    ).fetchall()
-    days, counts = zip(*rows, strict=True) if rows else ((), ())
+    table = query(connection, "sessions.sql")
+    days, counts = _dates(table["day"].to_pylist()), table["sessions"].to_numpy()
     figure, axis = plt.subplots(figsize=_SIZE, layout="constrained")
-    axis.fill_between(_dates(days), counts, color=_SESSIONS, alpha=0.25, linewidth=0)
-    axis.plot(_dates(days), counts, color=_SESSIONS, linewidth=1)
-    axis.axvline(_dates([cutoff / DAY])[0], color=_VALIDATION, linestyle=":", label="cut-off")
+    axis.fill_between(days, counts, color=_SESSIONS, alpha=0.25, linewidth=0)
+    axis.plot(days, counts, color=_SESSIONS, linewidth=1)
+    axis.axvline(_dates([cutoff])[0], color=_VALIDATION, linestyle=":", label="cut-off")
     axis.set(title="Sessions over time", ylabel="sessions a day", ylim=(0, None))
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False)
     _save(figure, path)
 
 
-def _dates(
-    days: "list[float] | tuple[int, ...]",
-) -> "np.ndarray[tuple[int], np.dtype[np.datetime64]]":
-    return (np.array(days, float) * DAY).astype("datetime64[ms]")
+def _dates(times: Sequence[int]) -> NDArray[np.datetime64]:
+    return np.array(times, "datetime64[ms]")
 
 
 def _save(figure: Figure, path: Path) -> None:

@@ -24,6 +24,12 @@ class Column:
     SKIPPED_AT = "skipped_at"
     LIKED_AT = "liked_at"
 
+    WEEK = "week"
+    PLAYS = "plays"
+    FULL_PLAYS = "full_plays"
+    LIKED_PLAYS = "liked_plays"
+    LISTENERS = "listeners"
+
     ARTIST_ID = "artist_id"
     ARTIST_NAME = "artist_name"
     ARTIST_GENRES = "artist_genres"
@@ -36,7 +42,6 @@ class Column:
     ROLE = "role"
     VIEW = "view"
     SEED = "seed"
-    PLAYS = "plays"
     KIND = "kind"
     HIT = "hit"
     NDCG = "ndcg"
@@ -72,6 +77,18 @@ PLAYS = pa.schema(
         Column.LIKED: pa.bool_(),
         Column.SKIPPED_AT: _TIME,
         Column.LIKED_AT: _TIME,
+    }
+)
+
+# One row a track and week in which it was played.
+WEEKS = pa.schema(
+    {
+        Column.TRACK_ID: pa.string(),
+        Column.WEEK: _TIME,
+        Column.PLAYS: pa.int64(),
+        Column.FULL_PLAYS: pa.int64(),
+        Column.LIKED_PLAYS: pa.int64(),
+        Column.LISTENERS: pa.int64(),
     }
 )
 

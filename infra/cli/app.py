@@ -12,6 +12,7 @@ from infra.cli import (
     convert,
     data,
     evaluate,
+    export,
     importing,
     models,
     opening,
@@ -69,6 +70,7 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("batch")(batch.batch)
 app.command("import")(importing.import_data)
+app.command("export")(export.export)
 app.command("serve")(serve.serve)
 app.command("open")(opening.open_explorer)
 app.command("simulate")(simulate.simulate)

@@ -6,12 +6,19 @@ from typing import Annotated, Literal
 
 import typer
 
-from infra.cli.options import BUNDLE, Data, Json, read_time
+from infra.cli.options import BUNDLE, Json, read_time
 from infra.cli.output import console, write_json
 
 
 def train(
-    data: Data,
+    data: Annotated[
+        str,
+        typer.Option(
+            metavar="DIR",
+            help="Folder with tracks, artists, users, sessions; or with a lake in place of the "
+            "sessions. Either may be s3://bucket/prefix.",
+        ),
+    ],
     out: Annotated[
         Path, typer.Option("--out", metavar="BUNDLE", help="Where the bundle goes.")
     ] = BUNDLE,
@@ -38,13 +45,14 @@ def train(
     json_file: Json = None,
 ) -> None:
     """Fit every model and write the bundle. Nothing from the cut-off on is learnt from."""
+    from infra.lake import fetched
     from infra.progress import progress_bars
     from training.train import train as train_models
 
     terminal = console(json_file)
-    with progress_bars(terminal) as report:
+    with fetched(data) as folder, progress_bars(terminal) as report:
         manifest = train_models(
-            data,
+            folder,
             out,
             cutoff=cutoff,
             seed=seed,

@@ -6,6 +6,7 @@ Most of it on a bucket in memory, which takes the calls of S3's client and is as
 import json
 import math
 import random
+import re
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import replace
@@ -523,7 +524,7 @@ def test_the_files_have_the_columns_and_the_place_that_the_template_tells_athena
     live = replace(EPOCH, side=Side.LIVE)
     for epoch in (EPOCH, live):
         world.archive.add(world.archive.read(epoch), [record(1)])
-    (table,) = load(ROOT / "template.yaml").resources("AWS::Glue::Table").values()
+    table = load(ROOT / "template.yaml").resources("AWS::Glue::Table")["ResultsTable"]
     told = table["Properties"]["TableInput"]
     for experiment in ("default", "default.live"):
         assert "ab/${!experiment}/epoch=${!epoch}/archive/" in str(told["Parameters"])
@@ -533,6 +534,25 @@ def test_the_files_have_the_columns_and_the_place_that_the_template_tells_athena
             (field.name, kinds[str(field.type)]) for field in world.table(key).schema
         ]
     assert len(world.files("ab/")) == 4
+
+
+def test_the_documented_question_to_athena_counts_the_arms(tmp_path: Path) -> None:
+    world = World()
+    world.add(30)
+    for key in world.files():
+        (tmp_path / key.rpartition("/")[2]).write_bytes(world.body(key))
+    page = (ROOT / "docs/tables.md").read_text(encoding="utf-8")
+    (asked,) = [it for it in re.findall(r"```sql\n(.*?)```", page, re.DOTALL) if "ab_results" in it]
+    partition = "'default' AS experiment, 1 AS epoch"
+    view = f"SELECT *, {partition} FROM read_parquet('{tmp_path}/*.parquet')"
+    with duckdb.connect() as athena:
+        athena.execute(f"CREATE VIEW ab_results AS {view}")
+        rows = athena.sql(asked).fetchall()
+    outcomes = Tally.of(map(record, world.users)).outcomes()
+    assert rows == [
+        (group, users, pytest.approx(successes / users))
+        for group, (successes, users) in sorted(outcomes.items())
+    ]
 
 
 def test_sides_and_epochs_have_archives_of_their_own() -> None:

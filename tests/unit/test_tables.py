@@ -23,7 +23,7 @@ from segue.experiments.records import Exposure, Record
 from segue_client import Problem
 from tests.unit.conftest import Function, World
 from tests.unit.test_evaluation import by_catalogue, by_plays
-from training import frames
+from training import frames, tables
 from training.data import connect, ingest
 from training.evaluation import evaluate as evaluating
 from training.evaluation.answer import Roles
@@ -421,6 +421,21 @@ class TestFrames:
         assert (plays["completed"] == plays["skipped_at"].isna()).all()
         assert (plays["liked"] == plays["liked_at"].notna()).all()
 
+    def test_weeks_count_the_plays_of_each_track(
+        self, connection: duckdb.DuckDBPyConnection
+    ) -> None:
+        plays, weeks = frames.plays(connection), frames.weeks(connection)
+        days = plays[Column.TIME].dt.floor("D")
+        monday = (days - pd.to_timedelta(days.dt.day_of_week, unit="D")).rename(Column.WEEK)
+        counted = plays.groupby([Column.TRACK_ID, monday]).agg(
+            plays=("time", "size"),
+            full_plays=("completed", "sum"),
+            liked_plays=("liked", "sum"),
+            listeners=("user_id", "nunique"),
+        )
+        found = weeks.set_index([Column.TRACK_ID, Column.WEEK])
+        pd.testing.assert_frame_equal(found, counted, check_index_type=False)
+
     def test_tracks_join_with_plays(self, connection: duckdb.DuckDBPyConnection) -> None:
         plays, tracks = frames.plays(connection), frames.tracks(connection)
         both = plays.merge(tracks, on=Column.TRACK_ID, validate="many_to_one")
@@ -487,12 +502,12 @@ class TestDocument:
     ) -> None:
         ingest(data_path, tmp_path)
         with connect(tmp_path) as connection:
-            for read in (frames.plays, frames.tracks, frames.users):
+            for read in (frames.plays, frames.weeks, frames.tracks, frames.users):
                 documented = self.documented(read.__name__)
                 found = read(connection)[list(documented)]
                 assert found.dtypes.map(str).to_dict() == documented
-                fixed = {"plays": frames.PLAYS, "tracks": frames.TRACKS, "users": frames.USERS}
-                assert list(documented) == fixed[read.__name__].names
+                fixed = getattr(tables, read.__name__.upper())
+                assert list(documented) == fixed.names
 
     @pytest.mark.parametrize(
         ("table", "schema"), [("evaluations", EVALUATIONS), ("records", RECORDS)]

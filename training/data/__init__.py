@@ -22,7 +22,8 @@ makes a folder of what other services export (``exports``). ``connect`` opens a 
     with connect(Path("workspace")) as connection:
         plays = query(connection, "plays.sql")
 
-What was known of the plays at a moment, ``training.plays`` says.
+What was known of the plays at a moment, ``known.sql`` says while they are read, and
+``training.plays`` of those that are in memory: models ask for many moments.
 """
 
 from training.data.conversion import Conversion, convert

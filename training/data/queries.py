@@ -9,12 +9,14 @@ import duckdb
 import pyarrow as pa
 
 from segue.domain.errors import InvalidData
+from segue.domain.times import LATEST, Window
 
 MEMORY_LIMIT = "1GB"
 THREADS = min(4, os.cpu_count() or 1)
 TABLES = ("events", "plays", "users", "tracks")
 # Written last and removed first: where it stands, the other files belong together.
 COMPLETE = "summary.json"
+ALL_TIME = Window(0, LATEST)
 
 
 def connect(
@@ -33,8 +35,13 @@ def connect(
     return connection
 
 
-def query(connection: duckdb.DuckDBPyConnection, name: str) -> pa.Table:
-    """The answer of one file of ``sql/``, in its total order, the same on every run."""
+def query(connection: duckdb.DuckDBPyConnection, name: str, window: Window = ALL_TIME) -> pa.Table:
+    """The answer of one file of ``sql/``, in its total order, the same on every run.
+
+    ``window`` is what the file reads as ``time_window``, if it does.
+    """
+    bounds = {"starts_at": [window.start], "ends_at": [window.end]}
+    connection.register("time_window", pa.table(bounds))
     return connection.sql(read_sql(name)).to_arrow_table()
 
 

@@ -14,6 +14,7 @@ from typing import BinaryIO, NamedTuple
 
 from segue.domain.errors import InvalidData
 from training.data.forms import Layout, advice
+from training.data.lake import DAYS, complete_files
 from training.data.parquet import DAMAGE, Record, read_records
 
 TABLES = ("tracks", "artists", "users", "sessions")
@@ -25,6 +26,8 @@ _CHUNK = 1 << 16
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # Of a value in a JSON file, which may be a whole page of listens.
 _MAX_VALUE = 1 << 24
+# What a lake's columns are called in sessions.
+_OF_SESSIONS = {"time": "timestamp", "type": "event_type"}
 _BETWEEN_VALUES = re.compile(r"[\s,\[\]]*")
 
 Reached = Callable[[int], None]
@@ -90,21 +93,46 @@ class Source:
                 return _records(_lines(chunks))
 
 
+@dataclass(frozen=True, slots=True)
+class LakeSource(Source):
+    """The events of a lake's complete days, as the rows of sessions; ``path`` is the lake's."""
+
+    @property
+    def size(self) -> int:
+        """Length of all files in bytes, as stored."""
+        return sum(file.stat().st_size for file in complete_files(self.path))
+
+    def rows(self, reached: Reached = lambda _: None) -> Iterator[tuple[int, Row]]:
+        """The rows of all files, numbered throughout. Raises InvalidData where a day is not whole:
+        one is missing among them, or a file or a part of one."""
+        used = number = 0
+        for path in complete_files(self.path):
+            for _, row in Source(self.table, path).rows():
+                if not isinstance(row, dict):
+                    raise InvalidData(f"{path} is damaged: export its day again")
+                number += 1
+                yield number, {_OF_SESSIONS.get(name, name): row[name] for name in row}
+            used += path.stat().st_size
+            reached(used)
+
+
 def find_sources(folder: Path) -> dict[str, Source]:
     """The tables that the folder holds. Raises InvalidData where it holds none, or one twice."""
-    if folder.is_file():
-        raise InvalidData(f"{folder} is not a folder; {advice(folder)}")
     if not folder.is_dir():
-        raise InvalidData(f"{folder} is not a folder")
+        raise InvalidData(
+            f"{folder} is not a folder" + (f"; {advice(folder)}" if folder.is_file() else "")
+        )
     sources: dict[str, Source] = {}
     for table in TABLES:
         paths = [folder / f"{table}{suffix}" for suffix in SUFFIXES]
-        found = [path for path in paths if path.is_file()]
+        found = [Source(table, path) for path in paths if path.is_file()]
+        if table == "sessions" and (folder / DAYS).is_dir():
+            found.append(LakeSource(table, folder, name=DAYS))
         if len(found) > 1:
-            names = " and ".join(path.name for path in found)
+            names = " and ".join(source.file for source in found)
             raise InvalidData(f"{folder} holds {names}: keep one of them")
         if found:
-            sources[table] = Source(table, found[0])
+            sources[table] = found[0]
     if not sources:
         raise InvalidData(
             f"{folder} holds none of {', '.join(TABLES)} ({', '.join(SUFFIXES)}); {advice(folder)}"

@@ -11,10 +11,10 @@ import duckdb
 
 from segue.domain.catalogue import Catalogue
 from segue.domain.errors import InvalidData
-from segue.domain.times import DAY, format_time
+from segue.domain.times import format_time
 from segue.features.schema import load_schema
 from training.catalogue import EncodedCatalogue
-from training.data import OpenedData, connect, open_data
+from training.data import OpenedData, connect, open_data, query
 from training.data.folder import check_target
 from training.evaluation import answer
 from training.evaluation.ablations import fit_ablations
@@ -231,15 +231,8 @@ def _about(connection: duckdb.DuckDBPyConnection, opened: OpenedData) -> dict[st
 
 def _sessions(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
     """How many sessions began on each day that has any."""
-    rows = connection.execute(
-        """
-        SELECT day, COUNT(*) FROM (
-            SELECT MIN(time) // $day AS day FROM events GROUP BY user_id, session_id
-        ) AS starts GROUP BY day ORDER BY day
-        """,
-        {"day": DAY},
-    ).fetchall()
-    return {format_time(day * DAY)[:10]: count for day, count in rows}
+    rows = query(connection, "sessions.sql").to_pylist()
+    return {format_time(row["day"])[:10]: row["sessions"] for row in rows}
 
 
 def _roles(results: Results, last: _Last) -> Roles:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
-from segue.domain.times import DAY
+from segue.domain.times import DAY, Window
 from segue.features.encoder import FloatArray
 from segue.features.listeners import OWN_WIDTH, encode_heard, encode_listener, listener_width
 from training.catalogue import EncodedCatalogue
@@ -137,7 +137,8 @@ def _weeks(
 ) -> Iterator[Week]:
     """The weeks before the cut-off that can teach anything, in the order of time."""
     times = [cutoff - WEEK * week for week in range(MAX_WEEKS, 0, -1)]
-    users, plays = read_plays(connection, encoded.catalogue)
+    window = Window.before(cutoff, MONTH + 7 * MAX_WEEKS)
+    users, plays = read_plays(connection, encoded.catalogue, window)
     profiles = read_profiles(connection, encoded.encoder, users.tolist())
     for done, as_of in enumerate(times, 1):
         week = _week(plays, as_of, profiles, encoded.features)

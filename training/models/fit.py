@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from segue.domain.errors import InvalidData
-from segue.domain.times import format_time
+from segue.domain.times import Window, format_time
 from segue.features.listeners import listener_width
 from segue.models.registry import REGISTRY
 from training.catalogue import EncodedCatalogue
@@ -22,7 +22,7 @@ from training.histories import read_plays
 from training.models.autoencoder import MONTH, train_autoencoder, write_autoencoder
 from training.models.classifier import train_classifier, write_classifier
 from training.models.hybrid.export import write_hybrid
-from training.models.hybrid.train import train_hybrid
+from training.models.hybrid.train import DAYS, train_hybrid
 from training.progress import Curve, Progress
 
 
@@ -58,7 +58,8 @@ def fit_models(
     ``notes`` says why: popularity and the hybrid are there always. Raises InvalidData where there
     are no plays to learn from."""
     make_deterministic(seed)
-    _, plays = read_plays(connection, encoded.catalogue)
+    # Of all models the hybrid looks furthest back; none may see what comes after.
+    _, plays = read_plays(connection, encoded.catalogue, Window.before(cutoff, DAYS))
     curves: dict[str, Curve] = {}
     # The hybrid draws nothing from PyTorch, so that it may be fitted on a core of its own. Its
     # matrices are so small that further threads of BLAS mostly wait, and burn time as they do.

@@ -1,5 +1,6 @@
 -- The figures of a summary, in one row.
 -- Reads events, plays (see plays.sql) and tracks(id), times in milliseconds since 1970 UTC.
+-- Standard SQL alone, as in plays.sql.
 WITH sessions AS (
     SELECT MAX(time) - MIN(time) AS length, COUNT(*) AS events
     FROM events

@@ -3,6 +3,7 @@
 -- lasted, in milliseconds, the latter null where it is not known. A silence of 30 minutes ends a
 -- session, which is named after its beginning and its listener: so it has the same id whenever the
 -- same plays are read again, with more before or after them.
+-- Standard SQL alone, as in plays.sql.
 WITH placed AS (
     SELECT
         user_id,
@@ -11,7 +12,7 @@ WITH placed AS (
         completed,
         track_id,
         ROW_NUMBER() OVER (
-            PARTITION BY user_id ORDER BY time, track_id, played_ms, completed
+            PARTITION BY user_id ORDER BY time, track_id, played_ms NULLS LAST, completed
         ) AS place
     FROM heard
 ),
@@ -19,9 +20,11 @@ WITH placed AS (
 -- place between the two.
 spaced AS (
     SELECT
-        * REPLACE (
-            2 * place + MAX(time - 2 * place) OVER (PARTITION BY user_id ORDER BY place) AS time
-        )
+        user_id,
+        2 * place + MAX(time - 2 * place) OVER (PARTITION BY user_id ORDER BY place) AS time,
+        played_ms,
+        completed,
+        track_id
     FROM placed
 ),
 followed AS (
@@ -37,7 +40,7 @@ in_sessions AS (
     SELECT
         *,
         CONCAT(
-            LAST_VALUE(session_begins IGNORE NULLS) OVER (PARTITION BY user_id ORDER BY time),
+            MAX(session_begins) OVER (PARTITION BY user_id ORDER BY time),
             '-',
             LEFT(MD5(user_id), 12)
         ) AS session_id

@@ -28,6 +28,9 @@ SPAN = 30 * DAY
 # at most so many, a quarter of a span apart.
 LISTENERS = 900
 MOMENTS = 3
+# All that is looked at lies within so many days before the cut-off: the earliest moment is a span
+# and a half before it.
+DAYS = HISTORY_DAYS + 45
 # Candidates for the head of a list: so many of each source, beside what was heard.
 CANDIDATES = 20
 # Without times, so much of what each listener played is what they "will" play.
