@@ -1,0 +1,91 @@
+"""The local stack in a scratch folder, with made-up listeners in its tables."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import boto3
+
+from infra.benchmarks.listeners import MadeUp, make_listeners
+from infra.local import stack
+from infra.local.environment import PREFIX, TEMPLATE, local_settings
+from infra.local.port import listen
+from infra.template import Template, create_resources, load
+from segue.adapters.dynamodb import DynamoSessionStore, DynamoUserStore
+from segue.domain.times import format_time
+from segue.models.bundle import Bundle
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+LISTENERS = 50
+
+
+@dataclass(frozen=True)
+class LocalWorld:
+    """Tables and a bucket that are up, and who is in them.
+
+    ``writing_seconds``: what it took to write the events of all listeners, one after the other.
+    """
+
+    bundle: Bundle
+    settings: dict[str, str]
+    names: dict[str, str]
+    dynamodb: "DynamoDBClient"
+    listeners: Sequence[MadeUp]
+    writing_seconds: float
+    template: Template
+
+    def environment(self, function_id: str) -> dict[str, str]:
+        """The environment that a function runs in."""
+        return (
+            self.template.environment(function_id, self.names)
+            | self.settings
+            | {
+                "BUNDLE_PATH": str(self.bundle.path.resolve()),
+                "SEGUE_AS_OF": format_time(self.bundle.manifest.cutoff),
+            }
+        )
+
+    def code(self, function_id: str) -> Path:
+        """The file that a function's handler is in."""
+        return self.template.code_uri(function_id) / "app.py"
+
+
+@contextmanager
+def local_world(bundle: Bundle, seed: int, listeners: int = LISTENERS) -> Iterator[LocalWorld]:
+    """Start the tables and the bucket, and fill them; stop them at the end.
+
+    The AWS settings of this process stay as they are.
+    """
+    template, people = load(TEMPLATE), make_listeners(bundle, listeners, seed)
+    with (
+        TemporaryDirectory(prefix="segue-") as state,
+        listen(0, "--stack-port") as listener,
+        stack.running(Path(state), listener) as endpoint,
+    ):
+        settings = local_settings(endpoint)
+        keys: Any = {
+            "region_name": settings["AWS_REGION"],
+            "aws_access_key_id": settings["AWS_ACCESS_KEY_ID"],
+            "aws_secret_access_key": settings["AWS_SECRET_ACCESS_KEY"],
+            "endpoint_url": endpoint,
+        }
+        dynamodb, s3 = boto3.client("dynamodb", **keys), boto3.client("s3", **keys)
+        names = create_resources(template, dynamodb, s3, PREFIX)
+        users = DynamoUserStore(dynamodb, names["UsersTable"])
+        for one in people:
+            users.put(one.user)
+        seconds = _write(DynamoSessionStore(dynamodb, names["SessionsTable"]), people)
+        yield LocalWorld(bundle, settings, names, dynamodb, people, seconds, template)
+
+
+def _write(sessions: DynamoSessionStore, listeners: Sequence[MadeUp]) -> float:
+    begun = time.perf_counter()
+    for one in listeners:
+        sessions.put(one.events)
+    return time.perf_counter() - begun
