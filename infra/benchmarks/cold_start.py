@@ -15,7 +15,6 @@ from infra.benchmarks.figures import Figure
 from infra.benchmarks.local_world import LocalWorld
 from infra.local.environment import TEMPLATE
 
-ROUNDS = 9
 # Times the bare handler's.
 TARGET = 1.3
 
@@ -24,7 +23,7 @@ _EVENT = TEMPLATE.with_name("infra") / "events" / "predict.json"
 _FUNCTION = "PredictFunction"
 
 
-def measure_cold_starts(world: LocalWorld, rounds: int = ROUNDS) -> Iterator[Figure]:
+def measure_cold_starts(world: LocalWorld, rounds: int) -> Iterator[Figure]:
     """The first ``predict`` of each model, in turn with the bare handler.
 
     The processes are plain ones, with byte code in place, and neither Lambda's runtime nor a
@@ -35,10 +34,10 @@ def measure_cold_starts(world: LocalWorld, rounds: int = ROUNDS) -> Iterator[Fig
     starts: dict[int, list[Mapping[str, Any]]] = {number: [] for number in models}
     # The first round compiles what was never imported before.
     for _ in range(rounds + 1):
-        bare.append(cold_start(world, _BARE, 0))
+        bare.append(_cold_start(world, _BARE, 0))
         for number, measured in starts.items():
-            measured.append(cold_start(world, world.code(_FUNCTION), number))
-    for field, what in (("cpu_ms", "CPU"), ("wall_ms", "wall")):
+            measured.append(first_prediction(world, number))
+    for field, what in (("cpu_ms", "CPU time"), ("wall_ms", "by the clock")):
         least = [each[field] for each in bare[1:]]
         yield Figure.of(f"cold start of a bare handler, {what}", "ms", least)
         for number, measured in starts.items():
@@ -51,9 +50,14 @@ def measure_cold_starts(world: LocalWorld, rounds: int = ROUNDS) -> Iterator[Fig
             )
 
 
-def cold_start(world: LocalWorld, handler: Path, model: int) -> Mapping[str, Any]:
+def first_prediction(world: LocalWorld, model: int) -> Mapping[str, Any]:
+    """What there is in a process that has answered its first request, by this model."""
+    return _cold_start(world, world.function(_FUNCTION).code / "app.py", model)
+
+
+def _cold_start(world: LocalWorld, handler: Path, model: int) -> Mapping[str, Any]:
     """What ``cold_start_process`` says of the handler's first answer, and its wall time."""
-    environment = os.environ | world.environment(_FUNCTION)
+    environment = {**os.environ, **world.function(_FUNCTION).environment}
     # Lambda finds byte code, too.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     event = json.loads(_EVENT.read_bytes()) | {

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ import boto3
 from infra.benchmarks.listeners import MadeUp, make_listeners
 from infra.local import stack
 from infra.local.environment import PREFIX, TEMPLATE, local_settings
+from infra.local.functions import Function
 from infra.local.port import listen
 from infra.template import Template, create_resources, load
 from segue.adapters.dynamodb import DynamoSessionStore, DynamoUserStore
@@ -40,20 +41,31 @@ class LocalWorld:
     writing_seconds: float
     template: Template
 
-    def environment(self, function_id: str) -> dict[str, str]:
-        """The environment that a function runs in."""
-        return (
-            self.template.environment(function_id, self.names)
-            | self.settings
-            | {
-                "BUNDLE_PATH": str(self.bundle.path.resolve()),
-                "SEGUE_AS_OF": format_time(self.bundle.manifest.cutoff),
-            }
+    @property
+    def events(self) -> int:
+        """How many there are of all listeners."""
+        return sum(len(one.events) for one in self.listeners)
+
+    def function(self, function_id: str) -> Function:
+        """A function of the template, as ``segue serve`` runs it."""
+        settings = self.settings | {
+            "BUNDLE_PATH": str(self.bundle.path.resolve()),
+            "SEGUE_AS_OF": format_time(self.bundle.manifest.cutoff),
+        }
+        return Function(
+            function_id,
+            self.template.handler(function_id),
+            self.template.code_uri(function_id),
+            self.template.environment(function_id, self.names) | settings,
         )
 
-    def code(self, function_id: str) -> Path:
-        """The file that a function's handler is in."""
-        return self.template.code_uri(function_id) / "app.py"
+    def sessions(self) -> DynamoSessionStore:
+        """The table of sessions."""
+        return DynamoSessionStore(self.dynamodb, self.names["SessionsTable"])
+
+    def users(self) -> DynamoUserStore:
+        """The table of users."""
+        return DynamoUserStore(self.dynamodb, self.names["UsersTable"])
 
 
 @contextmanager
@@ -77,15 +89,10 @@ def local_world(bundle: Bundle, seed: int, listeners: int = LISTENERS) -> Iterat
         }
         dynamodb, s3 = boto3.client("dynamodb", **keys), boto3.client("s3", **keys)
         names = create_resources(template, dynamodb, s3, PREFIX)
-        users = DynamoUserStore(dynamodb, names["UsersTable"])
+        empty = LocalWorld(bundle, settings, names, dynamodb, people, 0, template)
         for one in people:
-            users.put(one.user)
-        seconds = _write(DynamoSessionStore(dynamodb, names["SessionsTable"]), people)
-        yield LocalWorld(bundle, settings, names, dynamodb, people, seconds, template)
-
-
-def _write(sessions: DynamoSessionStore, listeners: Sequence[MadeUp]) -> float:
-    begun = time.perf_counter()
-    for one in listeners:
-        sessions.put(one.events)
-    return time.perf_counter() - begun
+            empty.users().put(one.user)
+        begun = time.perf_counter()
+        for one in people:
+            empty.sessions().put(one.events)
+        yield replace(empty, writing_seconds=time.perf_counter() - begun)

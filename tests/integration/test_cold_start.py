@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from infra.benchmarks.cold_start import cold_start
+from infra.benchmarks.cold_start import first_prediction
 from infra.benchmarks.local_world import LocalWorld, local_world
 from segue.models.bundle import Bundle
 
@@ -63,7 +63,7 @@ def world(bundle: Bundle) -> Iterator[LocalWorld]:
 @pytest.fixture(scope="module", params=[0, 1, 2, 3])
 def start(world: LocalWorld, request: pytest.FixtureRequest) -> Mapping[str, Any]:
     """What there is in a process that has answered the first prediction, by each model."""
-    return cold_start(world, world.code("PredictFunction"), request.param)
+    return first_prediction(world, request.param)
 
 
 def test_imports_no_module_of_ours_that_is_not_needed(start: Mapping[str, Any]) -> None:
