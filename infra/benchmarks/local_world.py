@@ -23,7 +23,7 @@ from segue.models.bundle import Bundle
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-LISTENERS = 50
+LISTENERS = 20
 
 
 @dataclass(frozen=True)
