@@ -34,6 +34,7 @@ def bench(
     from tempfile import TemporaryDirectory
 
     from infra.benchmarks.figures import machine, table
+    from infra.benchmarks.sizes import BUILD
 
     out = console(json_file)
     described = machine() | {"seed": _SEED}
@@ -41,6 +42,8 @@ def bench(
         figures = list(_figures(Path(folder), data, bundle, tracks, repeats))
     for line in table(figures):
         out.print(line)
+    if not BUILD.is_dir():
+        out.print(f"The unzipped size was not measured: `sam build` makes {BUILD}.")
     answer = described | {"figures": [figure.to_json() for figure in figures]}
     write_json(json.dumps(answer, indent=2), json_file)
 
