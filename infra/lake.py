@@ -27,8 +27,8 @@ from boto3.exceptions import S3UploadFailedError
 from infra.models.depot import PATIENT
 from infra.progress import Report
 from segue.adapters.aws import s3_client, translated
-from segue.adapters.objects import JSON, Objects
 from segue.adapters.digests import KEY
+from segue.adapters.objects import JSON, Objects
 from segue.adapters.packing import session_id_of, unpack
 from segue.domain.errors import InvalidData, StoreUnavailable
 from segue.domain.times import DAY

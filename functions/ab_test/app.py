@@ -26,7 +26,7 @@ from segue.api.experiments import (
     test_response,
 )
 from segue.api.http import json_response, read_body, read_query, read_segment, read_user_id
-from segue.api.recommendations import live_answer, parse_live
+from segue.api.live import live_answer, parse_live
 from segue.api.telemetry import observe_outcome, observe_shown
 from segue.experiments.records import Pending
 

@@ -2,8 +2,9 @@
 
 import os
 import platform
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
@@ -12,8 +13,23 @@ import numpy as np
 
 from infra.cli.output import markdown_table
 
-_HEADING = "what", "measured", "target", "met", "ratio"
-_PACKAGES = "numpy", "onnxruntime"
+_HEADING = "what", "measured", "by the clock", "target", "met", "ratio"
+_PACKAGES = "boto3", "implicit", "msgspec", "numpy", "onnxruntime", "pandas", "torch"
+
+
+@dataclass(frozen=True)
+class Times:
+    """Milliseconds of one thing that is done again and again: CPU time, and by the clock."""
+
+    cpu: list[float] = field(default_factory=list)
+    wall: list[float] = field(default_factory=list)
+
+    def take(self, act: Callable[[], object]) -> None:
+        """Do it once more."""
+        cpu, wall = time.process_time_ns(), time.perf_counter_ns()
+        act()
+        self.cpu.append((time.process_time_ns() - cpu) / 1e6)
+        self.wall.append((time.perf_counter_ns() - wall) / 1e6)
 
 
 @dataclass(frozen=True)
@@ -22,7 +38,7 @@ class Figure:
 
     median, low, high: of all measurements, in ``unit``; from low to high lie 80 % of them. target:
     the most that the median should be; None where nothing is demanded. ratio: how many times as
-    much as ``ratio_to``.
+    much as ``ratio_to``. wall: where the others are CPU time, the median time by the clock.
     """
 
     what: str
@@ -33,12 +49,18 @@ class Figure:
     target: float | None = None
     ratio: float | None = None
     ratio_to: str = ""
+    wall: float | None = None
 
     @classmethod
     def of(cls, what: str, unit: str, measured: Sequence[float], **further: Any) -> Self:
         """The figure of one or many measurements."""
         low, median, high = np.percentile(measured, [10, 50, 90]).tolist()
         return cls(what, unit, median, low, high, **further)
+
+    @classmethod
+    def of_times(cls, what: str, times: Times, **further: Any) -> Self:
+        """The figure of what was timed, in milliseconds."""
+        return cls.of(what, "ms", times.cpu, wall=float(np.median(times.wall)), **further)
 
     @property
     def met(self) -> bool | None:
@@ -55,6 +77,7 @@ class Figure:
         return (
             self.what,
             f"{self.median:.2f}{spread} {self.unit}",
+            "" if self.wall is None else f"{self.wall:.2f} {self.unit}",
             "" if self.target is None else f"{self.target:.4g} {self.unit}",
             {None: "", True: "yes", False: "no"}[self.met],
             "" if self.ratio is None else f"{self.ratio:.2f} x {self.ratio_to}",

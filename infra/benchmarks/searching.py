@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from functools import partial
 
-from infra.benchmarks.figures import Figure
-from infra.benchmarks.serving import cpu_ms
+from infra.benchmarks.figures import Figure, Times
+from infra.benchmarks.serving import size
 from infra.demo.randomness import Rng, stream
 from segue.models.bundle import Bundle
 from segue.ranking.search import search
@@ -23,9 +23,10 @@ def measure_search(bundle: Bundle, repeats: int, seed: int) -> Iterator[Figure]:
         ("a title", [title[:-1] for title in drawn], TYPED_TARGET),
         ("a misspelt title", [_misspell(title, random) for title in drawn], MISSPELT_TARGET),
     ):
-        times = [cpu_ms(partial(search, query, bundle, LIMIT)) for query in queries * repeats]
-        name = f"searching for {what}, {len(titles):,} tracks"
-        yield Figure.of(name, "ms", times, target=target)
+        times = Times()
+        for query in queries * repeats:
+            times.take(partial(search, query, bundle, LIMIT))
+        yield Figure.of_times(f"searching for {what}, {size(bundle)}", times, target=target)
 
 
 def _misspell(title: str, random: Rng) -> str:

@@ -1,21 +1,19 @@
 """What a warm request costs: CPU time of one core, without the database's; and memory."""
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from infra.benchmarks.figures import Figure
-from infra.benchmarks.listeners import make_listeners, recommender
+from infra.benchmarks.figures import Figure, Times
+from infra.benchmarks.listeners import MadeUp, make_listeners, recommender
 from infra.benchmarks.memory import array_bytes, memory_growth
 from segue.models.bundle import Bundle
 from segue.models.hybrid.sources import votes_of
-from segue.services.recommend import Query
+from segue.services.recommend import Query, Recommender
 
 LISTENERS = 12
 # CPU milliseconds of each model over the demo's catalogue; what explanations of a list of so many
@@ -29,27 +27,38 @@ LARGE_MEMORY_TARGET = 1.2
 HYBRID = 3
 _STREAMING = "streaming the hybrid's vectors"
 
+Act = Callable[[MadeUp], object]
+
 
 def measure_models(bundle: Bundle, repeats: int, seed: int) -> Iterator[Figure]:
     """Every model of the bundle, and what explanations add to the hybrid."""
     models = bundle.manifest.models
+    listeners = make_listeners(bundle, LISTENERS, seed)
+    service = recommender(bundle, listeners)
     list_alone = Query("", HYBRID, k=EXPLAINED)
-    queries = [Query("", number) for number in models]
-    queries += [list_alone, replace(list_alone, explain=True)]
-    times, streaming = _measure(bundle, queries, repeats, seed)
-    for (number, model), measured in zip(models.items(), times, strict=False):
-        what = f"model {number} ({model['name']}), {_size(bundle)}"
-        yield _request_figure(what, measured, streaming, TARGETS[number])
-    what = f"model {HYBRID}, explaining {EXPLAINED} tracks, {_size(bundle)}"
-    added = [longer - shorter for longer, shorter in zip(times[-1], times[-2], strict=True)]
-    yield _request_figure(what, added, streaming, EXPLAINING_TARGET)
+    acts = {str(number): asking(service, Query("", number)) for number in models}
+    acts["list"] = asking(service, list_alone)
+    acts["explained list"] = asking(service, replace(list_alone, explain=True))
+    times = interleaved(acts | {_STREAMING: streaming(bundle)}, listeners, repeats)
+    for number, model in models.items():
+        what = f"model {number} ({model['name']}), {size(bundle)}"
+        yield _request_figure(what, times[str(number)], times[_STREAMING], TARGETS[number])
+    explained, alone = times["explained list"], times["list"]
+    added = Times(
+        [longer - shorter for longer, shorter in zip(explained.cpu, alone.cpu, strict=True)],
+        [longer - shorter for longer, shorter in zip(explained.wall, alone.wall, strict=True)],
+    )
+    what = f"model {HYBRID}, explaining {EXPLAINED} tracks, {size(bundle)}"
+    yield _request_figure(what, added, times[_STREAMING], EXPLAINING_TARGET)
 
 
 def measure_large(bundle: Bundle, repeats: int, seed: int) -> Iterator[Figure]:
     """The hybrid over a large catalogue, and how often it has to look at all of it."""
-    times, streaming = _measure(bundle, [Query("", HYBRID)], repeats, seed)
-    what = f"model {HYBRID} (hybrid), {_size(bundle)}"
-    yield _request_figure(what, times[0], streaming, LARGE_TARGET)
+    listeners = make_listeners(bundle, LISTENERS, seed)
+    ask = asking(recommender(bundle, listeners), Query("", HYBRID))
+    times = interleaved({"ask": ask, _STREAMING: streaming(bundle)}, listeners, repeats)
+    what = f"model {HYBRID} (hybrid), {size(bundle)}"
+    yield _request_figure(what, times["ask"], times[_STREAMING], LARGE_TARGET)
     share = 100 * float(np.mean(list(_whole_catalogues(bundle, seed))))
     yield Figure.of("requests for which it looked at every track", "%", [share])
 
@@ -63,7 +72,7 @@ def measure_memory(bundle: Bundle, seed: int, most: float | None = None) -> Iter
         ("RssAnon", "memory but for mapped files", None),
     ):
         yield Figure.of(
-            f"{what}, {_size(bundle)}",
+            f"{what}, {size(bundle)}",
             "MB",
             [growth[field] / 1e6],
             target=target,
@@ -72,52 +81,49 @@ def measure_memory(bundle: Bundle, seed: int, most: float | None = None) -> Iter
         )
 
 
-def _size(bundle: Bundle) -> str:
+def size(bundle: Bundle) -> str:
+    """How large the catalogue is, in words."""
     return f"{len(bundle.catalogue):,} tracks"
 
 
-def _request_figure(
-    what: str, times: Sequence[float], streaming: Sequence[float], target: float
-) -> Figure:
-    ratio = float(np.median(times) / np.median(streaming))
-    return Figure.of(what, "ms", times, target=target, ratio=ratio, ratio_to=_STREAMING)
+def asking(service: Recommender, query: Query) -> Act:
+    """The query, for whichever listener."""
+    return lambda one: service.recommend(replace(query, user_id=one.user.user_id))
 
 
-def _measure(
-    bundle: Bundle, queries: Sequence[Query], repeats: int, seed: int
-) -> tuple[list[list[float]], list[float]]:
-    """CPU milliseconds of each query, asked for every listener so many times; and of streaming the
-    hybrid's vectors, in between, so that whatever slows down the machine slows down both."""
-    listeners = make_listeners(bundle, LISTENERS, seed)
-    service = recommender(bundle, listeners)
+def streaming(bundle: Bundle) -> Act:
+    """To copy the hybrid's vectors once, in memory."""
     vectors = [bundle.array(f"hybrid/{it}.npy") for it in ("neighbours", "patterns", "factors")]
     copies = [np.empty_like(one) for one in vectors]
-    times: list[list[float]] = [[] for _ in queries]
-    streaming: list[float] = []
+
+    def copy(_: MadeUp) -> None:
+        for one, target in zip(vectors, copies, strict=True):
+            np.copyto(target, one)
+
+    return copy
+
+
+def interleaved(
+    acts: Mapping[str, Act], listeners: Sequence[MadeUp], repeats: int
+) -> dict[str, Times]:
+    """What each of these takes on one thread, for every listener so many times.
+
+    They take turns, so that whatever slows down the machine slows down all of them.
+    """
     with threadpool_limits(1):
         # The first round loads the models.
         for repeat in range(repeats + 1):
+            if repeat < 2:
+                times = {name: Times() for name in acts}
             for one in listeners:
-                for query, measured in zip(queries, times, strict=True):
-                    asked = replace(query, user_id=one.user.user_id)
-                    measured.append(cpu_ms(partial(service.recommend, asked)))
-                streaming.append(cpu_ms(partial(_copy, vectors, copies)))
-            if repeat == 0:
-                for measured in (*times, streaming):
-                    measured.clear()
-    return times, streaming
+                for name, act in acts.items():
+                    times[name].take(partial(act, one))
+    return times
 
 
-def _copy(vectors: Sequence[Any], copies: Sequence[Any]) -> None:
-    for one, copy in zip(vectors, copies, strict=True):
-        np.copyto(copy, one)
-
-
-def cpu_ms(ask: Callable[[], object]) -> float:
-    """CPU milliseconds of one call."""
-    start = time.process_time_ns()
-    ask()
-    return (time.process_time_ns() - start) / 1e6
+def _request_figure(what: str, times: Times, streamed: Times, target: float) -> Figure:
+    ratio = float(np.median(times.cpu) / np.median(streamed.cpu))
+    return Figure.of_times(what, times, target=target, ratio=ratio, ratio_to=_STREAMING)
 
 
 def _whole_catalogues(bundle: Bundle, seed: int) -> Iterator[bool]:

@@ -34,6 +34,7 @@ def bench(
     from tempfile import TemporaryDirectory
 
     from infra.benchmarks.figures import machine, table
+    from infra.benchmarks.sizes import BUILD
 
     out = console(json_file)
     described = machine() | {"seed": _SEED}
@@ -41,6 +42,8 @@ def bench(
         figures = list(_figures(Path(folder), data, bundle, tracks, repeats))
     for line in table(figures):
         out.print(line)
+    if not BUILD.is_dir():
+        out.print(f"The unzipped size was not measured: `sam build` makes {BUILD}.")
     answer = described | {"figures": [figure.to_json() for figure in figures]}
     write_json(json.dumps(answer, indent=2), json_file)
 
@@ -49,8 +52,12 @@ def _figures(
     folder: Path, data: Path | None, bundle: Path | None, tracks: int, repeats: int
 ) -> Iterator["Figure"]:
     from infra.benchmarks.catalogue import write_large_bundle
+    from infra.benchmarks.cold_start import measure_cold_starts
     from infra.benchmarks.explaining import measure_explanations
     from infra.benchmarks.listeners import make_listeners
+    from infra.benchmarks.local import measure_local
+    from infra.benchmarks.local_world import local_world
+    from infra.benchmarks.peers import measure_original, measure_peers
     from infra.benchmarks.searching import measure_search
     from infra.benchmarks.serving import (
         LARGE_MEMORY_TARGET,
@@ -59,6 +66,7 @@ def _figures(
         measure_memory,
         measure_models,
     )
+    from infra.benchmarks.sizes import measure_size
     from infra.benchmarks.training import measure_training
     from infra.demo import generate
     from segue.models.bundle import Bundle
@@ -70,11 +78,18 @@ def _figures(
         bundle = folder / "bundle"
         yield from measure_training(data, bundle)
     trained = Bundle.open(bundle)
+    with local_world(trained, _SEED) as world:
+        yield from measure_cold_starts(world, repeats)
+        yield from measure_local(world, repeats, _SEED)
+    yield from measure_size(trained)
     yield from measure_models(trained, repeats, _SEED)
+    yield from measure_original(trained, _SEED)
+    yield from measure_peers(trained, repeats, _SEED)
     yield from measure_explanations(trained, make_listeners(trained, LISTENERS, _SEED))
     yield from measure_memory(trained, _SEED)
     write_large_bundle(folder / "large", trained, tracks, _SEED)
     large = Bundle.open(folder / "large")
     yield from measure_large(large, repeats, _SEED)
+    yield from measure_peers(large, repeats, _SEED)
     yield from measure_search(large, repeats, _SEED)
     yield from measure_memory(large, _SEED, LARGE_MEMORY_TARGET)

@@ -4,7 +4,6 @@ import io
 import json
 import logging
 import shutil
-import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -93,7 +92,7 @@ def _start(options: ServeOptions, console: Console, running: ExitStack) -> None:
     )
     maintenance.keep_up(functions[_MAINTENANCE])
     running.callback(console.print, "Stopping ...")
-    _run(Gateway(template.routes(), functions), listener)
+    http_server(Gateway(template.routes(), functions)).run(sockets=[listener])
 
 
 def _open_bundle(path: Path) -> Bundle:
@@ -199,7 +198,8 @@ def _as_of(bundle: Bundle) -> str:
     return format_time(bundle.manifest.cutoff)
 
 
-def _run(gateway: Gateway, listener: socket.socket) -> None:
+def http_server(gateway: Gateway) -> uvicorn.Server:
+    """The gateway, to be run on a listener."""
     config = uvicorn.Config(
         gateway,
         http=Protocol,
@@ -211,7 +211,7 @@ def _run(gateway: Gateway, listener: socket.socket) -> None:
         timeout_keep_alive=75,
         timeout_graceful_shutdown=10,
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    return uvicorn.Server(config)
 
 
 _WHAT_TO_TRY = """

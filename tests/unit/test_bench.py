@@ -1,53 +1,26 @@
-"""``segue bench``: every figure is there; how great it is depends on the machine."""
+"""What ``segue bench`` measures with: figures, a large catalogue, listeners."""
 
-import json
 from pathlib import Path
 
 import numpy as np
-from typer.testing import CliRunner
 
 from infra.benchmarks.catalogue import write_large_bundle
-from infra.benchmarks.figures import Figure
+from infra.benchmarks.figures import Figure, Times
 from infra.benchmarks.listeners import PLAYS, make_listeners
-from infra.cli import app
 from segue.domain.events import EventType
 from segue.models.bundle import Bundle
-
-FIGURES = [
-    "model 0 (popularity), 600 tracks",
-    "model 1 (autoencoder), 600 tracks",
-    "model 2 (classifier), 600 tracks",
-    "model 3 (hybrid), 600 tracks",
-    "model 3, explaining 20 tracks, 600 tracks",
-    "explanations: the heard track named is that of the whole counterfactual",
-    "explanations: correlation with the whole counterfactual",
-    "memory, 600 tracks",
-    "memory but for mapped files, 600 tracks",
-    "model 3 (hybrid), 3,000 tracks",
-    "requests for which it looked at every track",
-    "searching for a title, 3,000 tracks",
-    "searching for a misspelt title, 3,000 tracks",
-    "memory, 3,000 tracks",
-    "memory but for mapped files, 3,000 tracks",
-]
-
-
-def test_measures_requests_and_memory(bundle_path: Path, tmp_path: Path) -> None:
-    answer = tmp_path / "figures.json"
-    options = f"bench --bundle {bundle_path} --tracks 3000 --repeats 2 --json {answer}"
-    result = CliRunner().invoke(app, options.split())
-    assert result.exit_code == 0, result.output
-    measured = json.loads(answer.read_text())
-    assert [figure["what"] for figure in measured["figures"]] == FIGURES
-    assert all(figure["median"] > 0 for figure in measured["figures"] if figure["unit"] != "%")
-    assert measured["versions"].keys() == {"python", "numpy", "onnxruntime"}
-    assert len(result.stdout.splitlines()) == 2 + len(FIGURES)
 
 
 def test_a_target_is_the_most_that_the_median_should_be() -> None:
     assert Figure.of("it", "ms", [1, 2, 9], target=2).met is True
     assert Figure.of("it", "ms", [1, 3, 4], target=2).met is False
     assert Figure.of("it", "ms", [1]).met is None
+
+
+def test_times_are_told_of_the_processor_and_of_the_clock() -> None:
+    figure = Figure.of_times("it", Times(cpu=[1, 2, 3], wall=[2, 3, 7]))
+    assert (figure.median, figure.wall) == (2, 3)
+    assert figure.cells()[1:3] == ("2.00 (1.20-2.80) ms", "3.00 ms")
 
 
 def test_the_large_catalogue_is_the_trained_one_and_a_tail(bundle: Bundle, tmp_path: Path) -> None:

@@ -1,55 +1,59 @@
 """Wiring: the only place that knows which adapter fulfils which port.
 
-Each piece is made once a process, at its cold start. What carries the models is imported where it
-is wired. So a function that serves no models starts without ONNX Runtime. One that takes events
-waits for it only where no snapshot has it imported.
+Each piece is made once a process, at its cold start. What not every function needs is imported
+where it is wired. So a function that recommends starts without experiments, and one that serves no
+models without ONNX Runtime. One that takes events waits for it only where no snapshot has it
+imported.
 """
 
 from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING
 
-from segue.adapters.archive import S3Archive
 from segue.adapters.aws import disconnect, dynamodb_client, s3_client
 from segue.adapters.clock import SystemClock
 from segue.adapters.dynamodb import DynamoAvailability, DynamoUserStore
-from segue.adapters.experiments import S3ExperimentStore
-from segue.adapters.exposures import DynamoResultStore
-from segue.adapters.objects import Objects
 from segue.adapters.sessions import DynamoSessionStore
 from segue.config import Settings
-from segue.services.compaction import Compactor
-from segue.services.ingest import Ingest
-from segue.services.life import Life
-from segue.services.maintenance import Maintenance
-from segue.services.privacy import Privacy
-from segue.services.settlement import Settlement
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
+    from segue.adapters.archive import S3Archive
+    from segue.adapters.experiments import S3ExperimentStore
+    from segue.adapters.exposures import DynamoResultStore
     from segue.adapters.model_store import ActiveModelStore
+    from segue.adapters.objects import Objects
     from segue.domain.catalogue import Catalogue
     from segue.reporting.reports import Reports
     from segue.services.batch import Batch
     from segue.services.epochs import Epochs
     from segue.services.experiment import Experiments
     from segue.services.exposure import Exposer
+    from segue.services.ingest import Ingest
     from segue.services.layers import Layers
+    from segue.services.life import Life
     from segue.services.live import Live
+    from segue.services.maintenance import Maintenance
+    from segue.services.privacy import Privacy
     from segue.services.recommend import Recommender
+    from segue.services.settlement import Settlement
     from segue.services.tracks import Tracks
 
 
 @cache
-def ingest() -> Ingest:
+def ingest() -> "Ingest":
     """What ``functions/events`` calls."""
+    from segue.services.ingest import Ingest
+
     return Ingest(_sessions(), _users(), SystemClock(), _catalogue, _settings().as_of)
 
 
 @cache
-def privacy() -> Privacy:
+def privacy() -> "Privacy":
     """What ``functions/events`` calls to hand out or erase what is held of one user."""
+    from segue.services.privacy import Privacy
+
     return Privacy(_sessions(), _users(), _results(), _archive())
 
 
@@ -114,8 +118,10 @@ def layers() -> "Layers":
 
 
 @cache
-def life() -> Life:
+def life() -> "Life":
     """What ``functions/ab_report`` calls to ship an arm."""
+    from segue.services.life import Life
+
     return Life(_experiments(), _archive(), SystemClock())
 
 
@@ -128,8 +134,11 @@ def reports() -> "Reports":
 
 
 @cache
-def maintenance() -> Maintenance:
+def maintenance() -> "Maintenance":
     """What ``functions/maintenance`` calls."""
+    from segue.services.compaction import Compactor
+    from segue.services.maintenance import Maintenance
+
     return Maintenance(
         _settlement(),
         Compactor(_results(), _archive()),
@@ -144,6 +153,7 @@ def maintenance() -> Maintenance:
 def batch() -> "Batch":
     """What ``functions/batch`` calls."""
     from segue.adapters.lists import S3Lists
+    from segue.adapters.objects import Objects
     from segue.services.batch import Batch
 
     return Batch(
@@ -196,27 +206,37 @@ def _exposer() -> "Exposer":
 
 
 @cache
-def _settlement() -> Settlement:
+def _settlement() -> "Settlement":
+    from segue.services.settlement import Settlement
+
     return Settlement(_sessions(), _results(), SystemClock())
 
 
 @cache
-def _results() -> DynamoResultStore:
+def _results() -> "DynamoResultStore":
+    from segue.adapters.exposures import DynamoResultStore
+
     return DynamoResultStore(_dynamodb(), _settings().exposures_table)
 
 
 @cache
-def _experiments() -> S3ExperimentStore:
+def _experiments() -> "S3ExperimentStore":
+    from segue.adapters.experiments import S3ExperimentStore
+
     return S3ExperimentStore(_objects())
 
 
 @cache
-def _archive() -> S3Archive:
+def _archive() -> "S3Archive":
+    from segue.adapters.archive import S3Archive
+
     return S3Archive(_objects())
 
 
 @cache
-def _objects() -> Objects:
+def _objects() -> "Objects":
+    from segue.adapters.objects import Objects
+
     return Objects(s3_client(), _settings().bucket)
 
 

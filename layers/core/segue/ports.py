@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Protocol
 from segue.domain.events import Event
 from segue.domain.times import Window
 from segue.domain.users import User
-from segue.experiments.epoch import Epoch, EpochId
-from segue.experiments.layers import Layer
-from segue.experiments.records import Impression, Pending, Record, RecordPage, Result
-from segue.experiments.tally import Tally
 
-# It brings ONNX Runtime along, which not every function has a use for.
+# Not every function has a use for ONNX Runtime, which the bundle brings along, or for experiments.
 if TYPE_CHECKING:
+    from segue.experiments.epoch import Epoch, EpochId
+    from segue.experiments.layers import Layer
+    from segue.experiments.records import Impression, Pending, Record, RecordPage, Result
+    from segue.experiments.tally import Tally
     from segue.models.bundle import Bundle
 
 
@@ -178,42 +178,42 @@ class ModelStore(Protocol):
 class ExperimentStore(Protocol):
     """Experiments, each with the epoch that runs, in replay. Raises StoreUnavailable."""
 
-    def running(self, name: str) -> tuple[Epoch, str] | None:
+    def running(self, name: str) -> "tuple[Epoch, str] | None":
         """The running epoch and the tag of its version; None where there was never any."""
         ...
 
-    def all_running(self) -> list[tuple[Epoch, str]]:
+    def all_running(self) -> "list[tuple[Epoch, str]]":
         """Every experiment's."""
         ...
 
-    def all_epochs(self) -> list[Epoch]:
+    def all_epochs(self) -> "list[Epoch]":
         """Every epoch of every experiment that runs or ever ran."""
         ...
 
-    def save(self, epoch: Epoch, replaces: str | None) -> bool:
+    def save(self, epoch: "Epoch", replaces: str | None) -> bool:
         """Let the epoch run if what is stored still bears the tag ``replaces`` (None: if nothing
         is stored). False where somebody else was faster; nothing is changed then.
         """
         ...
 
-    def epoch(self, name: str, number: int) -> Epoch | None:
+    def epoch(self, name: str, number: int) -> "Epoch | None":
         """An epoch that runs or ran, as it stood last; None where there was never any of that
         number."""
         ...
 
-    def versions(self, name: str) -> list[Epoch]:
+    def versions(self, name: str) -> "list[Epoch]":
         """The experiment after every change, the latest ones of very many, in their order."""
         ...
 
-    def layers(self) -> list[tuple[Layer, str]]:
+    def layers(self) -> "list[tuple[Layer, str]]":
         """Every layer, with the tag of its version."""
         ...
 
-    def layer(self, name: str) -> tuple[Layer, str] | None:
+    def layer(self, name: str) -> "tuple[Layer, str] | None":
         """The layer and the tag of its version; None where nobody has used it yet."""
         ...
 
-    def save_layer(self, layer: Layer, replaces: str | None) -> bool:
+    def save_layer(self, layer: "Layer", replaces: str | None) -> bool:
         """Store the layer if what is stored still bears the tag, as ``save`` does."""
         ...
 
@@ -224,11 +224,11 @@ class ResultStore(Protocol):
     A user has one result in an epoch: pending at first, then a record, or a record at once.
     """
 
-    def find(self, epoch: EpochId, user_id: str) -> Result | None:
+    def find(self, epoch: "EpochId", user_id: str) -> "Result | None":
         """The user's result."""
         ...
 
-    def add(self, epoch: EpochId, result: Result, erasure: str | None = None) -> Result:
+    def add(self, epoch: "EpochId", result: "Result", erasure: str | None = None) -> "Result":
         """Store the result unless the user has one already; answer the one that is stored.
 
         ``erasure``: the last one of the user that was known before anything was read of them.
@@ -236,7 +236,9 @@ class ResultStore(Protocol):
         """
         ...
 
-    def show(self, epoch: EpochId, pending: Pending, impression: Impression) -> Result | None:
+    def show(
+        self, epoch: "EpochId", pending: "Pending", impression: "Impression"
+    ) -> "Result | None":
         """Remember another list that the user is shown, beside those of the pending exposure.
 
         The user's result as it is then: without the list where it has been settled meanwhile; None
@@ -244,14 +246,14 @@ class ResultStore(Protocol):
         """
         ...
 
-    def settle(self, epoch: EpochId, record: Record) -> Record | None:
+    def settle(self, epoch: "EpochId", record: "Record") -> "Record | None":
         """Let the record take the place of its pending exposure; answer the record that counts,
         another one where somebody else was faster. None, and nothing is stored, where the exposure
         is gone: the user was erased.
         """
         ...
 
-    def due(self, now: int) -> Iterator[Sequence[tuple[EpochId, Pending]]]:
+    def due(self, now: int) -> "Iterator[Sequence[tuple[EpochId, Pending]]]":
         """What is pending and can be settled by now, of all epochs, some at a time.
 
         Costs what is due, not what is pending. Begins at another place each time, so that nothing
@@ -259,7 +261,7 @@ class ResultStore(Protocol):
         """
         ...
 
-    def records(self, epoch: EpochId, *, limit: int, after: str | None = None) -> RecordPage:
+    def records(self, epoch: "EpochId", *, limit: int, after: str | None = None) -> "RecordPage":
         """Up to ``limit`` records behind the position ``after``, in the order of ``user_hash``.
 
         A page of large records, and one where many are pending, may hold fewer, even none. Raises
@@ -267,47 +269,47 @@ class ResultStore(Protocol):
         """
         ...
 
-    def pending(self, epoch: EpochId) -> list[Pending]:
+    def pending(self, epoch: "EpochId") -> "list[Pending]":
         """Of the first users of the epoch by ``user_hash``, a thousand, those who are pending."""
         ...
 
-    def unarchived(self, epoch: EpochId) -> list[Record]:
+    def unarchived(self, epoch: "EpochId") -> "list[Record]":
         """Records that are not noted as archived: all of them, or some thousand.
 
         What was added a moment ago may be missing; what is noted as archived is never there.
         """
         ...
 
-    def epochs_to_archive(self) -> set[EpochId]:
+    def epochs_to_archive(self) -> "set[EpochId]":
         """Epochs with unarchived records: all of them, or some; none where nothing is left."""
         ...
 
-    def note_archived(self, epoch: EpochId, records: Iterable[Record], batch: int) -> None:
+    def note_archived(self, epoch: "EpochId", records: "Iterable[Record]", batch: int) -> None:
         """Note which batch of the archive holds these records. Safe to repeat.
 
         A later record of a user who was erased and came back is none of these.
         """
         ...
 
-    def of_user(self, user_id: str) -> list[tuple[EpochId, Result]]:
+    def of_user(self, user_id: str) -> "list[tuple[EpochId, Result]]":
         """The user's results of all epochs. Costs what there is of the user."""
         ...
 
-    def begin_erasure(self, user_id: str) -> list[EpochId]:
+    def begin_erasure(self, user_id: str) -> "list[EpochId]":
         """Have every ``add`` refused from now on that read something of the user before.
 
         The epochs that the user has a result in, those half erased included.
         """
         ...
 
-    def seal(self, epoch: EpochId, user_id: str) -> int | None:
+    def seal(self, epoch: "EpochId", user_id: str) -> int | None:
         """Let the result of a user who is being erased be neither found, settled nor archived.
 
         The archive's batch that holds the record, if that is noted; safe to repeat.
         """
         ...
 
-    def forget(self, epoch: EpochId, user_id: str) -> None:
+    def forget(self, epoch: "EpochId", user_id: str) -> None:
         """Delete what is sealed."""
         ...
 
@@ -320,9 +322,9 @@ class Archived:
     archived in the ResultStore while ``noted`` is false.
     """
 
-    epoch: EpochId
+    epoch: "EpochId"
     tag: str | None
-    tally: Tally
+    tally: "Tally"
     batch: int
     noted: bool
 
@@ -334,15 +336,15 @@ class ResultArchive(Protocol):
     it; None where somebody else was faster, and nothing is changed then.
     """
 
-    def read(self, epoch: EpochId) -> Archived:
+    def read(self, epoch: "EpochId") -> Archived:
         """The archive as it stands. Costs the same whatever it holds."""
         ...
 
-    def latest(self, archived: Archived) -> Sequence[Record] | None:
+    def latest(self, archived: Archived) -> "Sequence[Record] | None":
         """The records of the latest batch; None where the archive has changed since."""
         ...
 
-    def add(self, archived: Archived, records: Sequence[Record]) -> Archived | None:
+    def add(self, archived: Archived, records: "Sequence[Record]") -> Archived | None:
         """Add a batch, which is not noted yet. Everything in the archive must be."""
         ...
 
@@ -353,7 +355,7 @@ class ResultArchive(Protocol):
         """
         ...
 
-    def erase(self, epoch: EpochId, user_id: str, batch: int | None) -> None:
+    def erase(self, epoch: "EpochId", user_id: str, batch: int | None) -> None:
         """Take the user's record, and what it counted, out of the batch, or out of the latest one.
 
         The version changes even where there is no such record: who has read an earlier one, and the
@@ -361,6 +363,6 @@ class ResultArchive(Protocol):
         """
         ...
 
-    def sweep(self, epoch: EpochId, now: int) -> int:
+    def sweep(self, epoch: "EpochId", now: int) -> int:
         """Delete files whose writers did not live to have them count; how many."""
         ...

@@ -33,15 +33,16 @@ def create_app() -> APIGatewayRestResolver:
 
     ``CORS_ORIGINS`` lists the websites whose pages may call it, if any.
     """
-    # What no request reaches, maintenance, has no use for the routes.
-    from segue.api.routes import check_parameters
-
     origins = read_origins(os.environ.get("CORS_ORIGINS", ""))
     app = APIGatewayRestResolver(cors=Cors(origins) if origins else None)
 
     def checked(app: APIGatewayRestResolver, answer_of: Answerer) -> Response[str]:
         """Parameters that the route does not take are refused before anything is done."""
-        check_parameters(app.current_event)
+        if app.current_event.query_string_parameters:
+            # It brings the types of all routes along, which a request without a query never needs.
+            from segue.api.routes import check_parameters
+
+            check_parameters(app.current_event)
         return answer_of(app)
 
     app.use([checked, _bounded])

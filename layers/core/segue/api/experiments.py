@@ -14,8 +14,6 @@ from msgspec.structs import asdict
 from segue.api.http import (
     MAX_LIST,
     MAX_PAGE,
-    EpochNumber,
-    ExperimentName,
     ListLength,
     Live,
     PageLength,
@@ -48,6 +46,10 @@ from segue.experiments.records import Impression, Pending, Record, RecordPage
 if TYPE_CHECKING:
     from segue.services.epochs import Plan
 
+ExperimentName = Annotated[str, Meta(description="Which experiment", examples=[DEFAULT_NAME])]
+EpochNumber = Annotated[
+    int, Meta(ge=1, le=10**6, description="Which epoch; the one that runs, if none is given")
+]
 _Days = Annotated[int, Meta(ge=1, le=365)]
 _Bit = Annotated[int, Meta(ge=0, le=1)]
 _GOES_BEFORE = Meta(description="Goes before what Accept says")

@@ -14,7 +14,6 @@ from segue.domain.errors import InvalidRequest, MalformedRequest, RequestTooLarg
 from segue.domain.events import MAX_ID_LENGTH, parse_id
 from segue.domain.expressions import MAX_LENGTH
 from segue.domain.times import parse_time
-from segue.experiments.experiment import DEFAULT_NAME
 
 # What API Gateway puts in place of bytes that are no UTF-8, so that distinct ids become one. In a
 # text that it hands over nobody can tell them from a character that was meant.
@@ -44,10 +43,6 @@ Filter = Annotated[
         description="Only tracks of which this expression is true",
         examples=['genre in ("harbour rock", "honey funk") and year >= 1990 and not explicit'],
     ),
-]
-ExperimentName = Annotated[str, Meta(description="Which experiment", examples=[DEFAULT_NAME])]
-EpochNumber = Annotated[
-    int, Meta(ge=1, le=10**6, description="Which epoch; the one that runs, if none is given")
 ]
 Live = Annotated[bool, Meta(description="What was shown live, not what was replayed")]
 

@@ -1,7 +1,6 @@
-"""Recommendations, by a model or by an experiment, and whether they can be had."""
+"""Recommendations by a model, and whether they can be had."""
 
 import re
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from aws_lambda_powertools.event_handler import Response
@@ -9,7 +8,6 @@ from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from segue.api.http import (
-    ExperimentName,
     Explain,
     Explicit,
     Filter,
@@ -19,17 +17,13 @@ from segue.api.http import (
     json_response,
     read_body,
     read_moment,
-    read_query,
 )
-from segue.api.tracks import RecommendedTrack, recommended_tracks
+from segue.api.tracks import recommended_tracks
 from segue.domain.errors import UnknownModel
 from segue.domain.times import format_time
-from segue.domain.users import json_id
-from segue.experiments.experiment import DEFAULT_NAME, check_name
 
 # They bring ONNX Runtime along, which not every function has a use for.
 if TYPE_CHECKING:
-    from segue.services.live import Shown
     from segue.services.recommend import Health, Query, Recommendation
 
 MAX_BOOSTS = 5
@@ -75,33 +69,6 @@ class PredictBody(Struct, forbid_unknown_fields=True, omit_defaults=True):
         Degree, Meta(description="0 none, to 1: the temperature of a draw from the best tracks")
     ] = 0.0
     explain: Explain = False
-
-
-class LiveQuery(Struct):
-    """Which experiment, how many tracks, and whether as objects with names and reasons."""
-
-    experiment: ExperimentName = DEFAULT_NAME
-    k: ListLength | None = None
-    explain: Explain = False
-
-
-class LiveAnswer(Struct):
-    """What a listener is shown, and by which arm of which experiment.
-
-    ``recommendation_id`` names the list; send it with the events of the tracks that are played from
-    it. It and ``settles_at`` are null where the list is no part of the experiment, and shown for
-    the listener's sake; ``group``, too, where the listener takes no part."""
-
-    recommendation_id: str | None
-    user_id: int | str
-    experiment: str
-    side: str
-    epoch: int
-    group: str | None
-    model: str
-    tracks: Sequence[str | RecommendedTrack]
-    as_of: str
-    settles_at: str | None
 
 
 class ModelRow(Struct):
@@ -158,13 +125,6 @@ def parse_predict(model_id: str, event: APIGatewayProxyEvent) -> "Query":
     )
 
 
-def parse_live(event: APIGatewayProxyEvent) -> LiveQuery:
-    """Raises InvalidRequest naming the field."""
-    query = read_query(event, LiveQuery)
-    check_name(query.experiment, "experiment")
-    return query
-
-
 def recommendation_response(answer: "Recommendation") -> Response[str]:
     """Track ids, best first; or, where reasons were asked for, an object for each track."""
     origin = "cold-start" if answer.cold_start else answer.model
@@ -172,31 +132,6 @@ def recommendation_response(answer: "Recommendation") -> Response[str]:
     if answer.reasons is None:
         return json_response(answer.tracks, headers=headers)
     return json_response(recommended_tracks(answer, answer.propensities), headers=headers)
-
-
-def live_answer(shown: "Shown") -> LiveAnswer:
-    """What a listener is shown."""
-    settles_at = shown.settles_at
-    return LiveAnswer(
-        recommendation_id=shown.recommendation_id,
-        user_id=json_id(shown.user_id),
-        experiment=shown.epoch.experiment.name,
-        side=shown.epoch.side,
-        epoch=shown.epoch.number,
-        group=shown.group,
-        model=shown.model,
-        tracks=_live_tracks(shown),
-        as_of=format_time(shown.impression.shown_at),
-        settles_at=None if settles_at is None else format_time(settles_at),
-    )
-
-
-def _live_tracks(shown: "Shown") -> Sequence[str | RecommendedTrack]:
-    """Ids or, where reasons were asked for, objects; a track that no catalogue has stays an id."""
-    if shown.explained is None:
-        return shown.impression.tracks
-    rows = {row.track_id: row for part in shown.explained for row in recommended_tracks(part)}
-    return [rows.get(track, track) for track in shown.impression.tracks]
 
 
 def health_answer(health: "Health") -> HealthAnswer:

@@ -38,12 +38,11 @@ from segue.api.experiments import (
     TestBody,
 )
 from segue.api.http import REPLACED, REPLACEMENT
+from segue.api.live import LiveAnswer, LiveQuery
 from segue.api.recommendations import (
     BoostBody,
     BundleAnswer,
     HealthAnswer,
-    LiveAnswer,
-    LiveQuery,
     ModelRow,
     PredictBody,
 )

@@ -7,6 +7,7 @@ else nobody calls what is registered here.
 
 import random
 from collections.abc import Callable
+from importlib import import_module
 
 from snapshot_restore_py import (  # type: ignore[import-untyped]
     register_after_restore,
@@ -28,6 +29,8 @@ def on_snapshot(prime: Callable[[], object], disconnect: Callable[[], object]) -
 
 
 def _primed(prime: Callable[[], object]) -> None:
+    # What the first request with a query would wait for.
+    import_module("segue.api.routes")
     try:
         prime()
     except SegueError as error:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
 from segue.api.app import logger, metrics
-from segue.experiments.records import Exposure
 from segue.ports import Refused
 
-# They bring ONNX Runtime along, which not every function has a use for.
+# Not every function has a use for experiments, or for ONNX Runtime, which the services bring along.
 if TYPE_CHECKING:
+    from segue.experiments.records import Exposure
     from segue.services.live import Shown
     from segue.services.recommend import Recommendation
 
@@ -43,7 +43,7 @@ def observe_shown(shown: "Shown", milliseconds: float) -> None:
     metrics.add_metric("Exposures", MetricUnit.Count, recorded)
 
 
-def observe_outcome(exposure: Exposure, *, settled: bool) -> None:
+def observe_outcome(exposure: "Exposure", *, settled: bool) -> None:
     """Count what a replayed test answered, and whether its model failed."""
     metrics.add_metric("Settled outcomes" if settled else "Pending outcomes", MetricUnit.Count, 1)
     metrics.add_metric("Model failures", MetricUnit.Count, exposure.error is not None)

@@ -1,5 +1,6 @@
 """Model 1: nearest neighbours, in the autoencoder's latent space, of what the listener enjoyed."""
 
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -46,9 +47,20 @@ class Autoencoder(Model):
         self._prior = bundle.array("autoencoder/prior.npy")
         self._totals = bundle.array("autoencoder/totals.npy")
         self._network = bundle.session("autoencoder/density.onnx")
-        # By column: a product with the leading coordinates of all tracks is several times as fast.
-        self._leading = np.ascontiguousarray(self._latents[:, :LEADING].T, np.float32)
-        self._rest = np.sqrt(np.maximum(_LONGEST - (self._leading**2).sum(0), 0))
+
+    # What follows is computed when the model is first asked: a cold start loads all models.
+
+    @cached_property
+    def _leading(self) -> FloatArray:
+        """(LEADING, tracks), the leading coordinates: by column, a product with all tracks is
+        several times as fast."""
+        return np.ascontiguousarray(self._latents[:, :LEADING].T, np.float32)
+
+    @cached_property
+    def _rest(self) -> FloatArray:
+        """(tracks,), the most that is left of each vector's length beside its leading part."""
+        rest: FloatArray = np.sqrt(np.maximum(_LONGEST - (self._leading**2).sum(0), 0))
+        return rest
 
     def score(self, listener: Listener) -> FloatArray:
         heard, weights = interests(listener.history)

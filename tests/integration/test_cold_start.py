@@ -1,0 +1,90 @@
+"""What the first prediction of a fresh process may bring along: what it needs, and no more."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from infra.benchmarks.cold_start import first_prediction
+from infra.benchmarks.local_world import LocalWorld, local_world
+from segue.models.bundle import Bundle
+
+INSTALLED = {
+    "aws_lambda_powertools",
+    "boto3",
+    "botocore",
+    "certifi",
+    "dateutil",
+    "jmespath",
+    "msgspec",
+    "numpy",
+    "onnxruntime",
+    "s3transfer",
+    "six",
+    "snapshot_restore_py",
+    "typing_extensions",
+    "urllib3",
+}
+# What turns a listener's events into a list is needed whole; of the rest, what is named here.
+WHOLE = ("domain", "features", "models", "ranking")
+NAMED = {
+    "adapters.aws",
+    "adapters.bundles",
+    "adapters.clock",
+    "adapters.directory",
+    "adapters.dynamodb",
+    "adapters.model_store",
+    "adapters.packing",
+    "api.app",
+    "api.cors",
+    "api.http",
+    "api.problems",
+    "api.recommendations",
+    "api.snapshots",
+    "api.telemetry",
+    "api.tracks",
+    "bootstrap",
+    "config",
+    "ports",
+    "services.recommend",
+    "services.similar",
+    "services.tracks",
+}
+# One of each model but popularity.
+NETWORKS = 3
+
+
+@pytest.fixture(scope="module")
+def world(bundle: Bundle) -> Iterator[LocalWorld]:
+    with local_world(bundle, seed=7, listeners=1) as world:
+        yield world
+
+
+@pytest.fixture(scope="module", params=[0, 1, 2, 3])
+def start(world: LocalWorld, request: pytest.FixtureRequest) -> Mapping[str, Any]:
+    """What there is in a process that has answered the first prediction, by each model."""
+    return first_prediction(world, request.param)
+
+
+def test_imports_no_module_of_ours_that_is_not_needed(start: Mapping[str, Any]) -> None:
+    ours = {name.removeprefix("segue.") for name in start["modules"] if name.startswith("segue.")}
+    packages = {name.partition(".")[0] for name in NAMED}
+    unneeded = {it for it in ours if it.partition(".")[0] not in WHOLE} - NAMED - packages
+    assert not unneeded, f"imported, and slows down every cold start: {sorted(unneeded)}"
+
+
+def test_imports_no_package_that_is_not_needed(start: Mapping[str, Any]) -> None:
+    unneeded = {name for name in start["packages"] if not name.startswith("_")} - INSTALLED
+    assert not unneeded, f"imported, and slows down every cold start: {sorted(unneeded)}"
+
+
+def test_maps_every_array_once_and_makes_every_network_once(
+    start: Mapping[str, Any], bundle: Bundle
+) -> None:
+    arrays = [name for name in bundle.manifest.files if name.endswith(".npy")]
+    assert start["mapped_arrays"] <= len(arrays)
+    assert start["networks"] == NETWORKS
+
+
+def test_makes_one_client_of_each_service(start: Mapping[str, Any]) -> None:
+    assert start["clients"] == ["dynamodb", "s3"]
