@@ -44,6 +44,9 @@ class MemorySessionStore:
     def events(self, user_id: str, window: Window, *, fresh: bool = True) -> list[Event]:  # noqa: ARG002
         return [e for e in self.stored.values() if e.user_id == user_id and e.time in window]
 
+    def history(self, user_id: str, window: Window) -> list[Event]:
+        return self.events(user_id, window)
+
     def has_events(self, user_id: str) -> bool:
         return any(event.user_id == user_id for event in self.stored.values())
 

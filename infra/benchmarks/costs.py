@@ -29,10 +29,11 @@ from infra.progress import silent
 from infra.template import load
 from segue.adapters.archive import S3Archive
 from segue.adapters.aws import dynamodb_client, s3_client
-from segue.adapters.dynamodb import DynamoAvailability, DynamoSessionStore, DynamoUserStore
+from segue.adapters.dynamodb import DynamoAvailability, DynamoUserStore
 from segue.adapters.experiments import S3ExperimentStore
 from segue.adapters.exposures import DynamoResultStore
 from segue.adapters.objects import Objects
+from segue.adapters.sessions import DynamoSessionStore
 from segue.domain.times import DAY, SECOND
 from segue.experiments.experiment import DEFAULT, DEFAULT_NAME
 from segue.models.bundle import Bundle
@@ -127,7 +128,7 @@ class Service:
         objects, models = Objects(s3, names["Bucket"]), MemoryModelStore(bundle)
         experiments, archive = S3ExperimentStore(objects), S3Archive(objects)
         availability = DynamoAvailability(dynamodb, names["TracksTable"])
-        sessions = DynamoSessionStore(dynamodb, names["SessionsTable"])
+        sessions = DynamoSessionStore(dynamodb, names["SessionsTable"], self.clock)
         users = DynamoUserStore(dynamodb, names["UsersTable"])
         results, clock = DynamoResultStore(dynamodb, names["ExposuresTable"]), self.clock
         recommender = Recommender(sessions, users, models, availability, clock)

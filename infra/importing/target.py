@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from botocore.config import Config
 
 from segue.adapters.aws import dynamodb_client, translated
-from segue.adapters.dynamodb import DynamoSessionStore, user_item
+from segue.adapters.clock import SystemClock
+from segue.adapters.dynamodb import user_item
+from segue.adapters.sessions import DynamoSessionStore
 from segue.domain.events import Event
 from segue.domain.users import User
 
@@ -48,7 +50,7 @@ class DynamoTarget:
 
     def __init__(self, client: "DynamoDBClient", sessions_table: str, users_table: str) -> None:
         self._client = client
-        self._sessions = DynamoSessionStore(client, sessions_table)
+        self._sessions = DynamoSessionStore(client, sessions_table, SystemClock())
         self._users_table = users_table
 
     def imported(self) -> Mapping[str, str]:

@@ -6,6 +6,7 @@ document allows as such that it does not.
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import schemathesis
@@ -20,6 +21,8 @@ from segue.api.routes import ROUTES, Route
 from tests.bundles import TRACKS
 from tests.e2e.conftest import Options, Service, Serving
 
+_FEW = 100
+
 API = schemathesis.openapi.from_dict(document())
 CHECKS = [
     not_a_server_error,
@@ -30,13 +33,25 @@ CHECKS = [
 ]
 
 
+def _scope(fixture_name: str, config: pytest.Config) -> Literal["function", "module"]:
+    """Thousands of requests leave thousands of experiments behind, which are not what those to the
+    next route are about: each then has a service of its own."""
+    return "function" if config.getoption("--examples", 0) > _FEW else "module"
+
+
 @pytest.fixture(scope="module")
-def service(
-    tmp_path_factory: pytest.TempPathFactory, bundle_path: Path, answering: Serving
-) -> Iterator[Service]:
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("openapi")
     generate(folder / "data", listeners=20, tracks=TRACKS)
-    with answering(Options(bundle_path, folder / "state", folder / "data")) as running:
+    return folder / "data"
+
+
+@pytest.fixture(scope=_scope)
+def service(
+    tmp_path_factory: pytest.TempPathFactory, bundle_path: Path, data: Path, answering: Serving
+) -> Iterator[Service]:
+    state = tmp_path_factory.mktemp("openapi") / "state"
+    with answering(Options(bundle_path, state, data)) as running:
         yield running
 
 
@@ -54,7 +69,7 @@ def test_every_answer_is_as_the_document_says(
 ) -> None:
     @given(case=API[route.path][route.method].as_strategy(mode))
     def ask(case: schemathesis.Case) -> None:
-        # A function has 25 s, and the last of thousands of cases find thousands of experiments.
+        # As long as a function may take.
         case.call_and_validate(base_url=service.url, checks=CHECKS, timeout=30)
 
     ask()

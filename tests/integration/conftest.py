@@ -27,13 +27,16 @@ from infra.memory import (
 from infra.template import create_resources, load
 from segue.adapters.archive import S3Archive
 from segue.adapters.aws import dynamodb_client, s3_client
-from segue.adapters.dynamodb import DynamoAvailability, DynamoSessionStore, DynamoUserStore
+from segue.adapters.clock import SystemClock
+from segue.adapters.dynamodb import DynamoAvailability, DynamoUserStore
 from segue.adapters.experiments import S3ExperimentStore
 from segue.adapters.exposures import DynamoResultStore
 from segue.adapters.lists import S3Lists
 from segue.adapters.objects import Objects
+from segue.adapters.sessions import DynamoSessionStore
 from segue.ports import (
     Availability,
+    Clock,
     ExperimentStore,
     ListStore,
     ResultArchive,
@@ -115,11 +118,11 @@ def _created() -> Aws:
     return Aws(dynamodb, s3, names)
 
 
-def stores_on(aws: Aws) -> Stores:
+def stores_on(aws: Aws, clock: Clock | None = None) -> Stores:
     """The stores as the functions wire them."""
     objects = Objects(aws.s3, aws.names["Bucket"])
     return Stores(
-        DynamoSessionStore(aws.dynamodb, aws.names["SessionsTable"]),
+        DynamoSessionStore(aws.dynamodb, aws.names["SessionsTable"], clock or SystemClock()),
         DynamoUserStore(aws.dynamodb, aws.names["UsersTable"]),
         DynamoAvailability(aws.dynamodb, aws.names["TracksTable"]),
         S3ExperimentStore(objects),

@@ -19,6 +19,7 @@ from infra.local.functions import Function, Handler, LambdaContext
 from infra.local.proxy_event import ACCOUNT_ID
 from infra.template import FUNCTION, load
 from segue import bootstrap
+from segue.adapters import sessions
 from segue.adapters.exposures import DynamoResultStore
 from segue.domain.times import format_time
 from segue.experiments.epoch import EpochId, Side
@@ -177,6 +178,7 @@ def deployment(request: pytest.FixtureRequest, bundle: Bundle) -> Iterator[Deplo
         deployment = Deployment(aws, bundle)
         for name in TEMPLATE.environment("PredictFunction", deployment.names):
             patch.setenv(name, "")  # what the functions set is unset at the end
+        patch.setattr(sessions, "_FOLD_EVERY", 1)
         with noted_calls(deployment, patch):
             _ask_everything(deployment, bundle.catalogue.ids[0].decode())
         yield deployment
@@ -191,6 +193,8 @@ def _ask_everything(deployment: Deployment, track: str) -> None:
     ask("save_profile", "add_events", "profile", "list_events")
     ask("add_events", path="/users/newcomer/events")
     ask("export_user", "health", "models", "predict")
+    # What the listener ever heard, from a digest, too.
+    ask("predict", body=json.dumps({"user_id": 429, "novelty": "new"}))
     ask("save_availability", path=f"/tracks/{track}")
     ask("save_availability", path=f"/tracks/{track}", body=json.dumps({"available": True}))
     ask("similar", path=f"/tracks/{track}/similar")
@@ -198,6 +202,13 @@ def _ask_everything(deployment: Deployment, track: str) -> None:
     ask("search_tracks", "genres", "search_users")
     ask("search_users", queryStringParameters=None)
     ask("save_experiment", "plan_experiment", "experiment", "experiments")
+    # Both arms are asked, of which the hybrid looks back a year.
+    arms = [{"group": str(model), "model_id": model} for model in (0, 3)]
+    body = json.dumps({"arms": arms, "mode": "interleave", "window_days": 14})
+    ask("save_experiment", path="/experiments/year", body=body)
+    query = {"experiment": "year"}
+    listed = {name: [value] for name, value in query.items()}
+    ask("recommendations", queryStringParameters=query, multiValueQueryStringParameters=listed)
     ask("recommendations", "perform_ab_test", "results")
     ask("recommendations", path="/users/newcomer/recommendations")
     deployment.leave_pending("waiting")

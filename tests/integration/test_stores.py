@@ -3,9 +3,11 @@
 import random
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 from uuid import uuid4
 
 import pytest
+from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -147,13 +149,64 @@ def test_every_reader_notices_what_another_took_out(aws: Aws) -> None:
     assert reader.unavailable() == frozenset()
 
 
-def test_a_look_without_a_change_reads_one_small_item(
+@pytest.mark.parametrize("aws", ["moto"], indirect=True)
+def test_a_look_without_a_change_reads_one_small_item_and_not_always_the_same(
     aws: Aws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     availability = stores_on(aws).availability
     availability.save("a", available=False)
     assert availability.unavailable() == {"a"}
     monkeypatch.setattr(aws.dynamodb, "get_paginator", None)
+    get, read = aws.dynamodb.get_item, set()
+
+    def noted(**asked: Any) -> Any:
+        read.add(asked["Key"]["key"]["S"])
+        return get(**asked)
+
+    monkeypatch.setattr(aws.dynamodb, "get_item", noted)
+    assert {availability.unavailable() for _ in range(100)} == {frozenset("a")}
+    assert len(read) > 8
+
+
+@pytest.mark.parametrize("aws", ["moto"], indirect=True)
+def test_changes_by_many_at_once_are_all_noticed_by_whoever_looks_next(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = stores_on(aws).availability
+    tracks = [f"t{place}" for place in range(20)]
+    seen = []
+
+    def take_out(track: str) -> None:
+        stores_on(aws).availability.save(track, available=False)
+        seen.append(track in reader.unavailable())
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(take_out, tracks))
+    assert seen == [True] * 20
+    for _ in range(16):
+        assert reader.unavailable() == {*tracks}
+
+
+@pytest.mark.parametrize("aws", ["moto"], indirect=True)
+def test_a_change_that_meets_another_is_tried_again(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reasons = [{"Code": "TransactionConflict"}, {"Code": "None"}]
+    answer: Any = {
+        "Error": {"Code": "TransactionCanceledException"},
+        "CancellationReasons": reasons,
+    }
+    conflicts = iter([ClientError(answer, "TransactWriteItems")] * 3)
+    write = aws.dynamodb.transact_write_items
+
+    def conflicting(**asked: Any) -> Any:
+        for conflict in conflicts:
+            raise conflict
+        return write(**asked)
+
+    monkeypatch.setattr(aws.dynamodb, "transact_write_items", conflicting)
+    availability = stores_on(aws).availability
+    availability.save("a", available=False)
     assert availability.unavailable() == {"a"}
 
 

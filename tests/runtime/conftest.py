@@ -20,10 +20,12 @@ from infra.local.environment import local_settings
 from infra.local.port import listen
 from infra.template import Template, create_resources, load
 from segue.adapters.archive import S3Archive
-from segue.adapters.dynamodb import DynamoSessionStore, DynamoUserStore
+from segue.adapters.clock import SystemClock
+from segue.adapters.dynamodb import DynamoUserStore
 from segue.adapters.experiments import S3ExperimentStore
 from segue.adapters.exposures import DynamoResultStore
 from segue.adapters.objects import Objects
+from segue.adapters.sessions import DynamoSessionStore
 from segue.domain.times import format_time
 from segue.models.bundle import Bundle
 from tests.runtime.emulator import Function, Runtime, running
@@ -96,7 +98,7 @@ def local_stack(template: Template, tmp_path_factory: pytest.TempPathFactory) ->
         yield Stack(
             settings,
             names,
-            DynamoSessionStore(dynamodb, names["SessionsTable"]),
+            DynamoSessionStore(dynamodb, names["SessionsTable"], SystemClock()),
             DynamoUserStore(dynamodb, names["UsersTable"]),
             S3ExperimentStore(objects),
             DynamoResultStore(dynamodb, names["ExposuresTable"]),

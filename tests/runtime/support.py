@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from segue.adapters.archive import S3Archive
-from segue.adapters.dynamodb import DynamoSessionStore, DynamoUserStore
+from segue.adapters.dynamodb import DynamoUserStore
 from segue.adapters.experiments import S3ExperimentStore
 from segue.adapters.exposures import DynamoResultStore
+from segue.adapters.sessions import DynamoSessionStore
 from tests.runtime.emulator import Function, RunningFunction
 
 ROOT = Path(__file__).parents[2]

@@ -1,5 +1,7 @@
 """Sessions as items."""
 
+import zlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,10 +12,13 @@ from segue.adapters.packing import (
     Growing,
     grow,
     items,
+    ordered,
     pack,
+    pack_digest,
     session_id_of,
     sort_key,
     unpack,
+    unpack_digest,
 )
 from segue.domain.events import Event, EventType, distinct
 from segue.domain.times import LATEST, format_time
@@ -113,3 +118,18 @@ def test_another_versions_bytes_are_refused() -> None:
     packed = pack([Event("u", "s", 5, EventType.PLAY, "t")])
     with pytest.raises(ValueError, match="version 9"):
         unpack("u", "s", packed.replace(b"\x93\x01", b"\x93\x09", 1))
+
+
+@given(events)
+def test_a_digest_holds_every_event_but_not_the_lists(given_events: list[Event]) -> None:
+    of_one = [event._replace(user_id="u") for event in given_events]
+    found = unpack_digest("u", pack_digest(of_one))
+    assert found == [event._replace(recommendation_id=None) for event in ordered(of_one)]
+
+
+@pytest.mark.parametrize(
+    "packed", [b"", b"damaged", zlib.compress(b"\x97\x02\x90\x90\x90\x90\x90\x90")]
+)
+def test_bytes_that_are_no_digest_of_ours_are_refused(packed: bytes) -> None:
+    with pytest.raises(ValueError, match=r"digest|length"):
+        unpack_digest("u", packed)

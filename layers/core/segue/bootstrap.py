@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 from segue.adapters.archive import S3Archive
 from segue.adapters.aws import disconnect, dynamodb_client, s3_client
 from segue.adapters.clock import SystemClock
-from segue.adapters.dynamodb import DynamoAvailability, DynamoSessionStore, DynamoUserStore
+from segue.adapters.dynamodb import DynamoAvailability, DynamoUserStore
 from segue.adapters.experiments import S3ExperimentStore
 from segue.adapters.exposures import DynamoResultStore
 from segue.adapters.objects import Objects
+from segue.adapters.sessions import DynamoSessionStore
 from segue.config import Settings
 from segue.services.compaction import Compactor
 from segue.services.ingest import Ingest
@@ -232,7 +233,7 @@ def _dynamodb() -> "DynamoDBClient":
 
 @cache
 def _sessions() -> DynamoSessionStore:
-    return DynamoSessionStore(_dynamodb(), _settings().sessions_table)
+    return DynamoSessionStore(_dynamodb(), _settings().sessions_table, SystemClock())
 
 
 @cache

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
 import boto3
@@ -23,6 +23,9 @@ CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 4},
     max_pool_connections=32,
 )
+
+# Why a transaction is given up for another writer; "None" is said of its other parts.
+_LOST = frozenset({"None", "ConditionalCheckFailed", "TransactionConflict"})
 
 C = TypeVar("C", bound=BaseClient)
 
@@ -53,6 +56,20 @@ def _noted(client: C) -> C:
 def error_code(error: ClientError) -> str:
     """The service's own name for the error, such as ``PreconditionFailed``."""
     return error.response.get("Error", {}).get("Code", "")
+
+
+def lost_to_another(error: ClientError) -> bool:
+    """Whether a conditional write, alone or in a transaction, failed because of another writer."""
+    if error_code(error) == "TransactionCanceledException":
+        return {reason["Code"] for reason in cancellation_reasons(error)} <= _LOST
+    return error_code(error) in ("ConditionalCheckFailedException", "TransactionConflictException")
+
+
+def cancellation_reasons(error: ClientError) -> list[Any]:
+    """Of a transaction that was given up: what DynamoDB says of each of its parts."""
+    response: Any = error.response
+    reasons: list[Any] = response.get("CancellationReasons", [])
+    return reasons
 
 
 @contextmanager

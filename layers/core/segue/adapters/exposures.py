@@ -31,7 +31,7 @@ from uuid import uuid4
 import msgspec
 from botocore.exceptions import ClientError
 
-from segue.adapters.aws import error_code, translated
+from segue.adapters.aws import cancellation_reasons, error_code, translated
 from segue.adapters.positions import digest_at, position_of
 from segue.domain.errors import StoreUnavailable, UserErased
 from segue.domain.times import DAY
@@ -305,7 +305,7 @@ class DynamoResultStore:
                 TransactItems=[{"Put": there}, {"ConditionCheck": mark}]  # type: ignore[typeddict-item]
             )
         except ClientError as error:
-            reasons = _reasons(error)
+            reasons = cancellation_reasons(error)
             if not any(reason["Code"] == _FAILED for reason in reasons):
                 raise
             return reasons
@@ -539,17 +539,10 @@ def _named(values: _Item) -> _Item:
     return {f":{name}": value for name, value in values.items()}
 
 
-def _reasons(error: ClientError) -> list[Any]:
-    """Of a transaction that was given up: what DynamoDB says of each of its parts."""
-    response: Any = error.response
-    reasons: list[Any] = response.get("CancellationReasons", [])
-    return reasons
-
-
 def _passes(error: ClientError) -> bool:
     """Whether the request was refused only because another one was under way."""
     if error_code(error) == "TransactionCanceledException":
-        return {reason["Code"] for reason in _reasons(error)} <= _PASSING
+        return {reason["Code"] for reason in cancellation_reasons(error)} <= _PASSING
     return error_code(error) == "TransactionConflictException"
 
 

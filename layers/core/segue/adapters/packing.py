@@ -8,12 +8,16 @@ Whole sessions, as an import brings them, are *stored* items and overwrite each 
 come one by one go into *growing* items, whose keys are never an import's: of each session one for
 each day, and further parts where that is full. A session may so stand in items of both kinds;
 whoever reads takes their union.
+
+A *digest* holds many sessions at once: a quarter of the bytes, as a track's id stands in it once.
 """
 
+import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import count, groupby
+from itertools import accumulate, count, groupby, pairwise
+from typing import TypeVar
 
 import msgspec
 
@@ -25,8 +29,11 @@ MAX_SPAN = DAY
 
 # Items without ids of lists are packed as they were before there were any.
 _WITHOUT_LISTS, _WITH_LISTS = 1, 2
+_DIGEST = 1
 _TYPES = tuple(EventType)
 _CODES = {kind: code for code, kind in enumerate(_TYPES)}
+
+T = TypeVar("T")
 
 
 class _Packed(msgspec.Struct, array_like=True):
@@ -39,8 +46,22 @@ class _Packed(msgspec.Struct, array_like=True):
     lists: dict[str, list[int]] = {}
 
 
+class _PackedDigest(msgspec.Struct, array_like=True):
+    """Columns over the events, in time order: the places of session and track in ``sessions`` and
+    ``tracks``, milliseconds since the event before (of the first: since 1970), and type."""
+
+    version: int
+    sessions: list[str]
+    tracks: list[str | None]
+    session: list[int]
+    track: list[int]
+    after: list[int]
+    type: list[int]
+
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_Packed)
+_digest_decoder = msgspec.msgpack.Decoder(_PackedDigest)
 
 
 def pack(events: list[Event]) -> bytes:
@@ -69,6 +90,44 @@ def unpack(user_id: str, session_id: str, packed: bytes) -> list[Event]:
         for place in places:
             events[place] = events[place]._replace(recommendation_id=recommendation_id)
     return events
+
+
+def pack_digest(events: Iterable[Event]) -> bytes:
+    """Pack one user's events, whatever their sessions, without the lists they came from."""
+    sorted_events = ordered(events)
+    sessions = _places(event.session_id for event in sorted_events)
+    tracks = _places(event.track_id for event in sorted_events)
+    times = [0, *(event.time for event in sorted_events)]
+    packed = _PackedDigest(
+        _DIGEST,
+        [*sessions],
+        [*tracks],
+        [sessions[event.session_id] for event in sorted_events],
+        [tracks[event.track_id] for event in sorted_events],
+        [later - earlier for earlier, later in pairwise(times)],
+        [_CODES[event.type] for event in sorted_events],
+    )
+    return zlib.compress(_encoder.encode(packed))
+
+
+def unpack_digest(user_id: str, packed: bytes) -> list[Event]:
+    """What ``pack_digest`` packed. Raises ValueError for bytes that it did not write."""
+    try:
+        digest = _digest_decoder.decode(zlib.decompress(packed))
+    except zlib.error as error:
+        raise ValueError(f"a digest is damaged: {error}") from None
+    if digest.version != _DIGEST:
+        raise ValueError(f"a digest is packed in version {digest.version}")
+    columns = digest.session, digest.track, accumulate(digest.after), digest.type
+    return [
+        Event(user_id, digest.sessions[session], time, _TYPES[code], digest.tracks[track])
+        for session, track, time, code in zip(*columns, strict=True)
+    ]
+
+
+def _places(values: Iterable[T]) -> dict[T, int]:
+    """Each different value, and its place among them."""
+    return {value: place for place, value in enumerate(dict.fromkeys(values))}
 
 
 def sort_key(start: int, session_id: str) -> str:

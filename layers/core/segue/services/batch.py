@@ -70,7 +70,7 @@ class Batch:
         window = Window.before(shard.as_of, days)
 
         def listener_of(user: User) -> Listener:
-            events = self._sessions.events(user.user_id, window, fresh=False)
+            events = self._sessions.history(user.user_id, window)
             return Listener(user, history_of(label_plays(events), bundle.catalogue, shard.as_of))
 
         with ThreadPoolExecutor(_READERS) as readers:

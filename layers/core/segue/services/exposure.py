@@ -68,7 +68,8 @@ class Exposer:
         made = self._list(epoch, bundle, query)
         latency = 1_000 * (perf_counter() - start)
         before = Window(max(0, as_of - experiment.window), as_of)
-        plays = label_plays(self._sessions.events(user_id, before))
+        # A listener's habits: it doesn't matter whether the last second is among them.
+        plays = label_plays(self._sessions.events(user_id, before, fresh=False))
         exposure = Exposure(
             user_id=user_id,
             group=made.group,

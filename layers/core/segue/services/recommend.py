@@ -193,7 +193,7 @@ class Recommender:
 
     def _user_and_events(self, query: Query, window: Window) -> tuple[User, list[Event]]:
         start = 0 if query.novelty == "new" else window.start
-        events = self._sessions.events(query.user_id, Window(start, window.end))
+        events = self._sessions.history(query.user_id, Window(start, window.end))
         user = self._users.get(query.user_id)
         if user is None and not events and not self._sessions.has_events(query.user_id):
             raise UnknownUser(f"there is no user {query.user_id}")
