@@ -35,8 +35,8 @@ class SessionStore(Protocol):
 
     def history(self, user_id: str, window: Window, *, fresh: bool = True) -> list[Event]:
         """The same as ``events``, without the lists that they came from, at far less cost where the
-        window is long; an event that was stored within the last second may be missing if it bears a
-        time more than some days ago."""
+        window is long; even if it has to be ``fresh``, an event that was stored within the last
+        second may be missing if it bears a time more than some days ago."""
         ...
 
     def has_events(self, user_id: str) -> bool:
