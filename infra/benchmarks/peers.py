@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy import sparse
+from threadpoolctl import threadpool_limits
 
 from infra.benchmarks.figures import Figure
 from infra.benchmarks.listeners import MadeUp, make_listeners, recommender
@@ -168,7 +169,9 @@ def implicit_recommend(tracks: FloatArray) -> Act:
     """``implicit``'s answer for one user, by factors that are ready."""
     from implicit.cpu.als import AlternatingLeastSquares
 
-    model = AlternatingLeastSquares(factors=WIDTH, num_threads=1)
+    # It warns of threads that would be in each other's way.
+    with threadpool_limits(1, "blas"):
+        model = AlternatingLeastSquares(factors=WIDTH, num_threads=1)
     model.user_factors, model.item_factors = tracks[:1].copy(), tracks
     heard = sparse.csr_matrix(np.zeros((1, len(tracks)), np.float32))
     return lambda _: model.recommend(0, heard, N=LENGTH)
