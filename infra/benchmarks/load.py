@@ -110,7 +110,7 @@ class Load:
             str(self.clients),
             f"{len(self.latencies) / self.seconds:.0f}",
             f"{p50:.0f} / {p95:.0f} / {p99:.0f} / {most:.0f}",
-            ", ".join(f"{number:,} of {status}" for status, number in self.answers.items()),
+            ", ".join(f"{number:,} with {status}" for status, number in self.answers.items()),
             busy,
             self.bottleneck,
             f"{self.growth / 1e6:+.0f} MB",
