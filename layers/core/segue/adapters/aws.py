@@ -1,6 +1,8 @@
 """How Segue talks to AWS: clients with short, bounded patience, and errors in its own words."""
 
-from collections.abc import Iterator
+import random
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
@@ -26,8 +28,14 @@ CONFIG = Config(
 
 # Why a transaction is given up for another writer; "None" is said of its other parts.
 _LOST = frozenset({"None", "ConditionalCheckFailed", "TransactionConflict"})
+# Why one was given up that may succeed a moment later.
+_PASSING = frozenset(
+    {"None", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
+)
+_TRIES = 8
 
 C = TypeVar("C", bound=BaseClient)
+T = TypeVar("T")
 
 _clients: WeakSet[BaseClient] = WeakSet()
 
@@ -81,3 +89,23 @@ def translated(store: str) -> Iterator[None]:
         raise StoreUnavailable(f"{store}: {error_code(error)}") from error
     except BotoCoreError as error:
         raise StoreUnavailable(f"{store}: {error}") from error
+
+
+def tried(store: str, request: Callable[[], T]) -> T:
+    """What the request answers once no other transaction is in its way. Raises StoreUnavailable."""
+    for attempt in range(_TRIES):
+        with translated(store):
+            try:
+                return request()
+            except ClientError as error:
+                if not _passes(error):
+                    raise
+        time.sleep(random.uniform(0, 0.02 * 2**attempt))
+    raise StoreUnavailable(f"{store}: too many writers at once")
+
+
+def _passes(error: ClientError) -> bool:
+    """Whether the request was refused only because another one was under way."""
+    if error_code(error) == "TransactionCanceledException":
+        return {reason["Code"] for reason in cancellation_reasons(error)} <= _PASSING
+    return error_code(error) == "TransactionConflictException"

@@ -8,9 +8,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from botocore.exceptions import ClientError
-
-from segue.adapters.aws import lost_to_another, translated
+from segue.adapters.aws import translated, tried
 from segue.domain.errors import StoreUnavailable
 from segue.domain.users import User, attributes_from_json, attributes_to_json
 
@@ -24,7 +22,6 @@ _TRACK = "track/"
 _CHANGES = "changes/"
 # One item gives no more than 3,000 consistent reads a second, and every request reads one of these.
 _COPIES = 16
-_CHANGE_TRIES = 8
 # DynamoDB takes no more items in one batch.
 MAX_BATCH = 25
 _BATCH_TRIES = 8
@@ -140,23 +137,14 @@ class DynamoAvailability:
                 self._client.delete_item(TableName=self._table, Key=key)
             else:
                 self._client.put_item(TableName=self._table, Item=key)
-            self._note_change()
+        self._note_change()
 
     def _note_change(self) -> None:
         """Name it in all copies at once: else two changes might each hide the other in some."""
         change = {"S": uuid4().hex}
         items = [{"key": {"S": f"{_CHANGES}{copy}"}, "change": change} for copy in range(_COPIES)]
         puts: Any = [{"Put": {"TableName": self._table, "Item": item}} for item in items]
-        for attempt in range(_CHANGE_TRIES):
-            try:
-                self._client.transact_write_items(TransactItems=puts)
-            except ClientError as error:
-                if not lost_to_another(error):
-                    raise
-                time.sleep(random.uniform(0, 0.05 * 2**attempt))
-            else:
-                return
-        raise StoreUnavailable("Tracks: too many writers at once")
+        tried("Tracks", lambda: self._client.transact_write_items(TransactItems=puts))
 
     def _read_tracks(self) -> frozenset[str]:
         pages = self._client.get_paginator("scan").paginate(

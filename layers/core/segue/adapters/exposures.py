@@ -21,7 +21,7 @@ follow the table within a second or so, so that what they name is always read ag
 import random
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from itertools import chain, islice
@@ -31,7 +31,7 @@ from uuid import uuid4
 import msgspec
 from botocore.exceptions import ClientError
 
-from segue.adapters.aws import cancellation_reasons, error_code, translated
+from segue.adapters.aws import cancellation_reasons, error_code, translated, tried
 from segue.adapters.positions import digest_at, position_of
 from segue.domain.errors import StoreUnavailable, UserErased
 from segue.domain.times import DAY
@@ -76,10 +76,6 @@ _COMMON = (
     b'"before":0.,"traits":{"premium":"no","listener":"returning"},'
     b'"figures":{"latency":,"diversity":0.},"propensities":{},"seen":{}}'
 )
-# Why a transaction was given up that may succeed a moment later; "None" is said of its other parts.
-_PASSING = frozenset(
-    {"None", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
-)
 _FAILED = "ConditionalCheckFailed"
 
 T = TypeVar("T")
@@ -119,7 +115,7 @@ class DynamoResultStore:
 
         Raises UserErased, also where the user's earlier result is not erased wholly yet.
         """
-        refusals = self._tried(lambda: self._put(_item(epoch, result), erasure))
+        refusals = tried(_STORE, lambda: self._put(_item(epoch, result), erasure))
         if refusals is None:
             return result
         there, mark = refusals
@@ -257,7 +253,7 @@ class DynamoResultStore:
             "id": {"S": uuid4().hex},
             "expires_at": {"N": str(int(time.time()) + _ERASURE_KEPT // 1_000)},
         }
-        self._tried(lambda: self._client.put_item(TableName=self._table, Item=mark))
+        tried(_STORE, lambda: self._client.put_item(TableName=self._table, Item=mark))
         return [_epoch(item) for item in self._of_user(user_id)]
 
     def seal(self, epoch: EpochId, user_id: str) -> int | None:
@@ -335,19 +331,7 @@ class DynamoResultStore:
                 there: Any = error.response
                 return False, there.get("Item", {})
 
-        return self._tried(request)
-
-    def _tried(self, request: Callable[[], T]) -> T:
-        """What the request answers once no other transaction is in its way."""
-        for attempt in range(_TRIES):
-            with translated(_STORE):
-                try:
-                    return request()
-                except ClientError as error:
-                    if not _passes(error):
-                        raise
-            time.sleep(random.uniform(0, 0.02 * 2**attempt))
-        raise StoreUnavailable(f"{_STORE}: too many writers at once")
+        return tried(_STORE, request)
 
     def _read(self, entries: Sequence[_Item]) -> list[_Item]:
         """The items that are still there of these, at most _BATCH, in their order."""
@@ -537,13 +521,6 @@ def _moment(time_ms: int) -> str:
 
 def _named(values: _Item) -> _Item:
     return {f":{name}": value for name, value in values.items()}
-
-
-def _passes(error: ClientError) -> bool:
-    """Whether the request was refused only because another one was under way."""
-    if error_code(error) == "TransactionCanceledException":
-        return {reason["Code"] for reason in cancellation_reasons(error)} <= _PASSING
-    return error_code(error) == "TransactionConflictException"
 
 
 def _batches(entries: Iterable[_Item]) -> Iterator[list[_Item]]:
