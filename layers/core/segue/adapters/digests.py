@@ -1,10 +1,10 @@
 """A user's older events in one item: a year of listening is read at a tenth of the cost.
 
-A digest is a copy, and the sessions are the truth. It holds all events of a stretch of time, and
-must not be read once another one has come into that stretch: whoever writes such an event empties
-the digest in the same transaction. Whoever fills it has read its version before the sessions, and
-writes only where that is still its version. So no digest misses an event, whoever else writes; and
-none comes into being again as its user is erased.
+A digest is a copy, and the sessions are the truth. It holds all events of a stretch of time. An
+event that comes into that stretch later empties the digest, in the same transaction. A digest is
+filled in three steps: its version is read, then the sessions, then it is written if its version is
+still the same. So no digest misses an event, whoever else writes. And none comes into being again
+while its user is erased.
 """
 
 from collections.abc import Iterable
@@ -68,8 +68,8 @@ class Digests:
         return Digest(item["version"]["S"], window, events)
 
     def open(self, user_id: str) -> Digest:
-        """As of now, for ``replace``: an empty one is stored where there is none, so that whoever
-        deletes it meanwhile is noticed. Raises StoreUnavailable."""
+        """As of now, for ``replace``. Where there is none, an empty one is stored first: an erasure
+        that deletes it is then noticed. Raises StoreUnavailable."""
         digest = self.read(user_id, fresh=True)
         if digest is not EMPTY:
             return digest
