@@ -18,6 +18,7 @@ import typer
 
 from infra.benchmarks.listeners import MadeUp, make_listeners
 from infra.benchmarks.meter import Charge, Charges, Meter
+from infra.benchmarks.pages import Section
 from infra.cli.options import Json
 from infra.cli.output import console, markdown_table, write_json
 from infra.demo import generate
@@ -74,8 +75,10 @@ RECOMMENDING, EXPOSING, FURTHER = "recommending", "exposing", "a further list"
 SETTLING, ARCHIVING = "settling", "archiving"
 RUN, REPORT = "a run of the maintenance", "the report"
 
-BEGIN = "<!-- An experiment, written by `python -m infra.benchmarks.costs`: -->\n\n"
-END = "\n<!-- End of what is written. -->\n"
+PAGE = Section(
+    "<!-- An experiment, written by `python -m infra.benchmarks.costs`: -->\n\n",
+    "\n<!-- End of what is written. -->\n",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,11 +280,6 @@ def _plain(name: str, dollars: float) -> tuple[str, ...]:
     return (name, *[""] * len(Charge), f"{dollars:.2f}")
 
 
-def in_page(page: str) -> str:
-    """What the page has of the section. Raises ValueError for a page without its marks."""
-    return page[page.index(BEGIN) + len(BEGIN) : page.index(END)]
-
-
 @contextmanager
 def _local_stack() -> Iterator[None]:
     """The stack's DynamoDB and S3 for a while; AWS's clients talk to it."""
@@ -321,8 +319,7 @@ def main(
     written = section(counted)
     out.print(written)
     if page:
-        text = page.read_text(encoding="utf-8")
-        page.write_text(text.replace(in_page(text), written), encoding="utf-8")
+        PAGE.write(page, written)
     write_json(json.dumps(asdict(counted), indent=2), json_file)
 
 

@@ -15,6 +15,7 @@ import typer
 
 from infra.benchmarks.costs import GB_OF_TABLE, GB_SECOND, PER_MILLION
 from infra.benchmarks.meter import Charge
+from infra.benchmarks.pages import Section
 from infra.cli.options import Json
 from infra.cli.output import console, markdown_table, write_json
 
@@ -37,8 +38,10 @@ FIXED = 49.0
 # API Gateway, Lambda's calls, logs, data out, the pointer: dollars for a million predictions.
 PER_MILLION_CALLS = 3.50 + 0.20 + 0.90 + 0.09 + 0.10
 
-BEGIN = "<!-- The plan, written by `python -m infra.benchmarks.plan`: -->\n\n"
-END = "\n<!-- End of the plan. -->\n"
+PAGE = Section(
+    "<!-- The plan, written by `python -m infra.benchmarks.plan`: -->\n\n",
+    "\n<!-- End of the plan. -->\n",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,11 +200,6 @@ def _short(number: float) -> str:
     return f"{number:.3g}"
 
 
-def in_page(page: str) -> str:
-    """What the page has of the section. Raises ValueError for a page without its marks."""
-    return page[page.index(BEGIN) + len(BEGIN) : page.index(END)]
-
-
 def main(
     page: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write the tables into this page.")
@@ -212,8 +210,7 @@ def main(
     written = section(SIZES)
     console(json_file).print(written)
     if page:
-        text = page.read_text(encoding="utf-8")
-        page.write_text(text.replace(in_page(text), written), encoding="utf-8")
+        PAGE.write(page, written)
     answer = [
         {
             "size": asdict(size),

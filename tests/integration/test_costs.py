@@ -8,8 +8,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from infra.benchmarks.costs import (
+    PAGE,
     Service,
-    in_page,
     run_experiment,
     section,
 )
@@ -19,7 +19,7 @@ from segue.adapters.objects import Objects
 from segue.models.bundle import Bundle
 from tests.integration.conftest import ROOT, Aws
 
-PAGE = ROOT / "docs" / "cost.md"
+COSTS = ROOT / "docs" / "cost.md"
 KEY: Any = {"user_id": {"S": "1"}, "epoch": {"S": "e"}}
 ITEM: Any = {**KEY, "queue": {"S": "q"}, "turn": {"S": "1"}, "body": {"S": "x" * 5_000}}
 
@@ -46,7 +46,7 @@ def numbers(markdown: str) -> Mapping[str, list[float]]:
 def test_the_page_says_what_is_counted(aws: Aws, meter: Meter, bundle: Bundle) -> None:
     service = Service(aws.dynamodb, aws.s3, aws.names, bundle)
     counted = run_experiment(service, meter, seed=1)
-    written, now = map(numbers, (in_page(PAGE.read_text(encoding="utf-8")), section(counted)))
+    written, now = map(numbers, (PAGE.read(COSTS), section(counted)))
     assert written.keys() == now.keys()
     for step, figures in now.items():
         assert written[step] == pytest.approx(figures, rel=0.1, abs=0.05), (

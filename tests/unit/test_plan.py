@@ -6,6 +6,7 @@ import pytest
 
 from infra.benchmarks.plan import (
     LIMITS,
+    PAGE,
     READ,
     SESSIONS,
     SIZES,
@@ -14,7 +15,6 @@ from infra.benchmarks.plan import (
     Size,
     broken,
     costs,
-    in_page,
     section,
 )
 
@@ -22,8 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_the_page_says_what_is_computed() -> None:
-    page = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
-    assert in_page(page) == section(SIZES)
+    assert PAGE.read(ROOT / "docs" / "scale.md") == section(SIZES)
 
 
 def test_a_small_service_stays_within_every_limit_and_a_large_one_does_not() -> None:
