@@ -7,7 +7,6 @@ the tracks, and made-up ones of the listeners.
 """
 
 import json
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -16,12 +15,12 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from implicit.cpu.als import AlternatingLeastSquares
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
-from infra.benchmarks.figures import machine
+from infra.benchmarks.figures import Times, machine
 from infra.benchmarks.listeners import make_listeners
+from infra.benchmarks.peers import implicit_model
 from infra.cli.options import BUNDLE, Json
 from infra.cli.output import console, markdown_table, write_json
 from segue.adapters.lists import encode
@@ -84,24 +83,21 @@ def measure(bundle: Bundle, number: int, rounds: int) -> list[Rate]:
     """Each way of making K tracks long lists for so many listeners."""
     listeners = _listeners(bundle, number)
     ways = dict(_ways(bundle, listeners))
-    times: dict[str, list[tuple[float, float]]] = {what: [] for what in ways}
     # The first round loads the models.
     for turn in range(rounds + 1):
+        if turn < 2:
+            times = {what: Times() for what in ways}
         for what, make in ways.items():
-            cpu, wall = time.process_time(), time.perf_counter()
-            make()
-            taken = time.process_time() - cpu, time.perf_counter() - wall
-            if turn:
-                times[what].append(taken)
+            times[what].take(make)
     return [
-        Rate(what, *(_spread([number / it for it in clock]) for clock in zip(*taken, strict=True)))
+        Rate(what, _rates(number, taken.cpu), _rates(number, taken.wall))
         for what, taken in times.items()
     ]
 
 
 def _ways(bundle: Bundle, listeners: Sequence[Listener]) -> Iterator[tuple[str, Callable[[], Any]]]:
     arrays = _arrays(bundle, listeners)
-    peer = _peer(arrays)
+    peer = implicit_model(arrays.listeners, arrays.tracks)
     recommend = partial(
         peer.recommend,
         np.arange(len(listeners)),
@@ -154,13 +150,6 @@ def _arrays(bundle: Bundle, listeners: Sequence[Listener]) -> Arrays:
     )
 
 
-def _peer(arrays: Arrays) -> AlternatingLeastSquares:
-    """A model of implicit's that has these factors, without having been fitted."""
-    peer = AlternatingLeastSquares(factors=arrays.tracks.shape[1], num_threads=1)
-    peer.user_factors, peer.item_factors = arrays.listeners, arrays.tracks
-    return peer
-
-
 def _best_of_products(arrays: Arrays) -> list[Ranked]:
     """As the classifier does it, once it has the listeners' factors."""
     return [
@@ -170,7 +159,8 @@ def _best_of_products(arrays: Arrays) -> list[Ranked]:
     ]
 
 
-def _spread(rates: Sequence[float]) -> tuple[float, float, float]:
+def _rates(users: int, milliseconds: Sequence[float]) -> tuple[float, float, float]:
+    rates = 1_000 * users / np.asarray(milliseconds)
     low, median, high = np.percentile(rates, [10, 50, 90]).tolist()
     return low, median, high
 

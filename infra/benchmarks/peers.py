@@ -1,7 +1,7 @@
 """Warm requests beside others' ways of doing the same: the original service's, and libraries'."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,9 @@ from segue.models.bundle import Bundle
 from segue.models.model import Listener
 from segue.models.registry import load_model
 from segue.services.recommend import Query
+
+if TYPE_CHECKING:
+    from implicit.cpu.als import AlternatingLeastSquares
 
 AUTOENCODER, CLASSIFIER = 1, 2
 # What ours should take at most, in percent of the others.
@@ -167,14 +170,20 @@ def factorised_classifier(bundle: Bundle) -> Act:
 
 def implicit_recommend(tracks: FloatArray) -> Act:
     """``implicit``'s answer for one user, by factors that are ready."""
+    model = implicit_model(tracks[:1].copy(), tracks)
+    heard = sparse.csr_matrix(np.zeros((1, len(tracks)), np.float32))
+    return lambda _: model.recommend(0, heard, N=LENGTH)
+
+
+def implicit_model(listeners: FloatArray, tracks: FloatArray) -> "AlternatingLeastSquares":
+    """A model of ``implicit``'s that has these factors, without having been fitted."""
     from implicit.cpu.als import AlternatingLeastSquares
 
     # It warns of threads that would be in each other's way.
     with threadpool_limits(1, "blas"):
-        model = AlternatingLeastSquares(factors=WIDTH, num_threads=1)
-    model.user_factors, model.item_factors = tracks[:1].copy(), tracks
-    heard = sparse.csr_matrix(np.zeros((1, len(tracks)), np.float32))
-    return lambda _: model.recommend(0, heard, N=LENGTH)
+        model = AlternatingLeastSquares(factors=tracks.shape[1], num_threads=1)
+    model.user_factors, model.item_factors = listeners, tracks
+    return model
 
 
 def flat_scan(tracks: FloatArray) -> Act:
