@@ -31,7 +31,7 @@ from infra.benchmarks.figures import machine
 from infra.cli.options import Json
 from infra.cli.output import console, markdown_table, write_json
 from infra.local.errors import LocalStackError
-from infra.local.port import HOST, listen
+from infra.local.port import HOST, free_port
 from infra.progress import Report, progress_bars, silent
 
 _USERS = 100
@@ -201,7 +201,7 @@ def _children(pid: int) -> list[int]:
 @contextmanager
 def service(bundle: Path, data: Path) -> Iterator[tuple[str, int]]:
     """``segue serve`` on these; its address, and the number of its first process."""
-    port, stack_port = _free_port(), _free_port()
+    port, stack_port = free_port(), free_port()
     with TemporaryDirectory(prefix="segue-") as state:
         command = [sys.executable, "-c", "from infra.cli import main; main()", "serve"]
         command += ["--bundle", str(bundle), "--data", str(data), "--state", state]
@@ -214,12 +214,6 @@ def service(bundle: Path, data: Path) -> Iterator[tuple[str, int]]:
                 yield url, process.pid
             finally:
                 process.send_signal(signal.SIGINT)
-
-
-def _free_port() -> int:
-    with listen(0, "--port") as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def _wait(url: str, process: subprocess.Popen[bytes]) -> None:

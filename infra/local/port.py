@@ -27,3 +27,10 @@ def listen(port: int, option: str) -> socket.socket:
             f"has it, or choose another {option}"
         ) from None
     return listener
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with listen(0, "") as listener:
+        port: int = listener.getsockname()[1]
+        return port

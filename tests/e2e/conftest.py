@@ -30,8 +30,8 @@ from infra.deployed import sam
 from infra.deployed.process import check_platform
 from infra.local.environment import PREFIX, local_settings
 from infra.local.errors import LocalStackError
+from infra.local.port import free_port
 from infra.template import physical_name
-from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 # Generous: the machine may be busy with everything else.

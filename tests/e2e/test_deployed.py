@@ -15,8 +15,8 @@ import psutil
 import pyarrow.parquet
 import pytest
 
+from infra.local.port import free_port
 from tests.e2e.conftest import PATIENCE, ROOT, Options, Service, deploy
-from tests.ports import free_port
 
 pytestmark = pytest.mark.deployed
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 import pytest
 from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
 
+from infra.local.port import free_port
 from infra.pictures import CHROMIUM, DESK, PHONE, browsing
 from tests.e2e.conftest import ENVIRONMENT, PATIENCE, ROOT, Service, perform, segue_command
-from tests.ports import free_port
 
 AXE = ROOT / "tests" / "e2e" / "node_modules" / "axe-core" / "axe.min.js"
 MODELS = ("Popularity", "Autoencoder", "Classifier", "Hybrid")

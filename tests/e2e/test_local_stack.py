@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from infra.local.environment import PREFIX
-from infra.local.port import listen
+from infra.local.port import free_port, listen
 from tests.e2e.conftest import (
     ENVIRONMENT,
     PATIENCE,
@@ -35,7 +35,6 @@ from tests.e2e.conftest import (
     start,
     wait_until_ready,
 )
-from tests.ports import free_port
 
 USERS = range(101, 141)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from infra.local.port import free_port
 from tests.e2e.conftest import ENVIRONMENT, ROOT
-from tests.ports import free_port
 
 # It trains, evaluates and simulates.
 PATIENCE = 600

@@ -13,10 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
-from infra.local.port import listen
+from infra.local.port import free_port, listen
 from infra.proxy import Proxy, server
 from segue_client import SigV4
-from tests.ports import free_port
 from tests.signatures import credential_of, is_signed
 
 HEALTHY = b'{"status":"ok","bundle":"b1","now":"2022-09-01T00:00:00.000Z"}'
