@@ -48,9 +48,10 @@ lint: .venv/test .venv-sam/done .venv-checkov/done
 	$(BIN)/mypy
 	for app in functions/*/app.py; do $(BIN)/mypy $$app || exit; done
 	$(BIN)/lint-imports
-	$(BIN)/cfn-lint template.yaml
+	$(BIN)/cfn-lint template.yaml stacks/*.yaml
 	.venv-sam/bin/sam validate --lint --region us-east-1
-	.venv-checkov/bin/checkov --config-file tests/checkov.yaml
+	$(BIN)/python -m tests.stacks .venv-checkov/template.json
+	.venv-checkov/bin/checkov --config-file tests/checkov.yaml --file .venv-checkov/template.json
 
 unit integration: .venv/test
 	$(BIN)/pytest tests/$@ --numprocesses auto --maxprocesses 4

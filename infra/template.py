@@ -1,8 +1,8 @@
 """Reads ``template.yaml``, so that a laptop and the tests run the stack that AWS would be given.
 
 Only as much of CloudFormation as the template uses: ``Ref``, ``Fn::Sub``, ``Fn::GetAtt``,
-``Fn::FindInMap``, and ``Fn::If`` over conditions of ``Fn::Equals`` and ``Fn::Not``. Parameters take
-their defaults.
+``Fn::Join``, ``Fn::FindInMap``, ``Fn::ForEach``, and ``Fn::If`` over conditions of ``Fn::Equals``
+and ``Fn::Not``. Parameters take their defaults.
 """
 
 import re
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from infra.loops import expand
+
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
@@ -22,6 +24,7 @@ API = "AWS::Serverless::Api"
 FUNCTION = "AWS::Serverless::Function"
 TABLE = "AWS::DynamoDB::Table"
 BUCKET = "AWS::S3::Bucket"
+NO_VALUE = "AWS::NoValue"
 
 _PLACEHOLDER = re.compile(r"\$\{([^}]+)\}")
 
@@ -68,26 +71,26 @@ class Template:
     """
 
     def __init__(self, document: Mapping[str, Any], folder: Path) -> None:
-        self._document = document
+        self.document = document
         self._folder = folder
 
     def resources(self, kind: str) -> dict[str, dict[str, Any]]:
         """The resources of one CloudFormation type by logical id, with intrinsics in long form."""
-        resources: dict[str, dict[str, Any]] = self._document["Resources"]
+        resources: dict[str, dict[str, Any]] = self.document["Resources"]
         return {name: it for name, it in resources.items() if it["Type"] == kind}
 
     def logical_ids(self) -> list[str]:
         """Of all resources, in the template's order."""
-        return list(self._document["Resources"])
+        return list(self.document["Resources"])
 
     def parameters(self) -> dict[str, dict[str, Any]]:
         """The parameters by name, as the template has them."""
-        parameters: dict[str, dict[str, Any]] = self._document.get("Parameters", {})
+        parameters: dict[str, dict[str, Any]] = self.document.get("Parameters", {})
         return parameters
 
     def defaults(self) -> Mapping[str, Any]:
         """The properties that functions have where they have none of their own."""
-        properties: Mapping[str, Any] = self._document.get("Globals", {}).get("Function", {})
+        properties: Mapping[str, Any] = self.document.get("Globals", {}).get("Function", {})
         return properties
 
     def routes(self) -> list[Route]:
@@ -138,7 +141,7 @@ class Template:
     def reserved_concurrency(self, function_id: str) -> int:
         """How many instances of the function there may be at once; 0 where none are reserved."""
         own = self.resources(FUNCTION)[function_id]["Properties"]
-        return int(own.get("ReservedConcurrentExecutions", 0))
+        return int(self.resolve(own.get("ReservedConcurrentExecutions")) or 0)
 
     def layers(self, function_id: str) -> list[str]:
         """The logical ids of the function's layers, in the order in which they go into /opt."""
@@ -152,9 +155,9 @@ class Template:
         defaults = {
             name: it["Default"] for name, it in self.parameters().items() if "Default" in it
         }
-        names = defaults | dict(resolved_names or {})
+        names = {NO_VALUE: None} | defaults | dict(resolved_names or {})
         return _Resolver(
-            names, self._document.get("Conditions", {}), self._document.get("Mappings", {})
+            names, self.document.get("Conditions", {}), self.document.get("Mappings", {})
         ).resolve(value)
 
     def _property(self, function_id: str, name: str) -> Any:
@@ -164,7 +167,8 @@ class Template:
 
 def load(path: Path) -> Template:
     """Read a template from a YAML file."""
-    return Template(_Loader(path.read_text(encoding="utf-8")).get_single_data(), path.parent)
+    document = _Loader(path.read_text(encoding="utf-8")).get_single_data()
+    return Template(expand(document), path.parent)
 
 
 def create_resources(
@@ -228,6 +232,7 @@ class _Resolver:
             "Fn::GetAtt": lambda path: self._name(".".join(path)),
             "Fn::Sub": lambda text: _PLACEHOLDER.sub(lambda m: str(self._name(m[1])), text),
             "Fn::If": self._if,
+            "Fn::Join": lambda parts: parts[0].join(map(str, self.resolve(parts[1]))),
             "Fn::Equals": lambda sides: self.resolve(sides[0]) == self.resolve(sides[1]),
             "Fn::Not": lambda condition: not self.resolve(condition[0]),
             "Fn::FindInMap": self._find_in_map,

@@ -1,8 +1,8 @@
 """The child process that is AWS for the deployed stack: ``python emulator.py DESCRIPTOR``.
 
-Runs under the functions' own Python, in an environment of its own, and so imports nothing else of
-the project. The descriptor is that of a socket which listens already. It lives as long as its
-standard input stays open, and so never outlives its parent.
+Runs under the functions' own Python, in an environment of its own, and so imports of the project
+only what needs nothing else. The descriptor is that of a socket which listens already. It lives as
+long as its standard input stays open, and so never outlives its parent.
 
 The emulator is MiniStack. What of Lambda and CloudFormation it lacks is added here.
 """
@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Mapping
 from functools import cache
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
@@ -22,7 +23,14 @@ from hypercorn.config import Config
 from ministack import app  # type: ignore[import-untyped]
 from ministack.core import lambda_runtime  # type: ignore[import-untyped]
 from ministack.services import lambda_svc  # type: ignore[import-untyped]
-from ministack.services.cloudformation import provisioners  # type: ignore[import-untyped]
+from ministack.services.cloudformation import (  # type: ignore[import-untyped]
+    changesets,
+    engine,
+    provisioners,
+)
+
+sys.path.append(str(Path(__file__).parents[2]))
+from infra.loops import expand
 
 # Of these there is nothing to emulate: no request of the API's meets them. They get a name, and
 # that is all. Any other type that the emulator lacks fails the deployment, and so comes to notice.
@@ -79,9 +87,19 @@ def name_only(logical_id: str, _properties: Mapping[str, Any], stack: str) -> tu
     return f"{stack}-{logical_id}".lower(), {}
 
 
+def parse_template(body: str) -> dict[str, Any]:
+    """The template without loops, which CloudFormation knows and the emulator does not."""
+    template: dict[str, Any] = expand(parse_with_loops(body))
+    return template
+
+
+parse_with_loops = engine._parse_template
+
+
 def main(descriptor: int) -> None:
     """Answer on the socket until standard input ends; then every function's process has ended."""
     lambda_runtime.Worker = FunctionProcess
+    engine._parse_template = changesets._parse_template = parse_template
     for resource_type in NAMES_ONLY:
         handlers = {"create": name_only, "delete": lambda *_: None}
         provisioners._RESOURCE_HANDLERS[resource_type] = handlers

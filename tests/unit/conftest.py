@@ -164,6 +164,7 @@ class LambdaContext:
     """As much of Lambda's context as the handlers' logger reads."""
 
     function_name: str = "function"
+    function_version: str = "7"
     memory_limit_in_mb: int = 128
     invoked_function_arn: str = "arn:aws:lambda:us-east-1:000000000000:function:function"
     aws_request_id: str = "request"

@@ -67,6 +67,22 @@ class TestPredictions:
         assert output.metrics()["Empty lists"] == 1
 
 
+class TestFaults:
+    def test_an_answer_of_5xx_is_counted_by_the_version_that_gave_it(
+        self, predict: Function, output: Output, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(predict.module, "recommender", None)
+        status, _, _ = predict.call("GET", "/models")
+        assert status == 500
+        (faults,) = [line for line in output.lines() if "Faults" in line]
+        counted = {name: faults[name] for name in ("Faults", "function_name", "version")}
+        assert counted == {"Faults": [1], "function_name": "function", "version": "7"}
+
+    def test_a_refusal_is_none(self, predict: Function, output: Output) -> None:
+        assert predict.call("GET", "/tracks/unknown")[0] == 404
+        assert [line for line in output.lines() if "Faults" in line] == []
+
+
 class TestExperiments:
     def show(self, ab_test: Function) -> None:
         assert ab_test.call("GET", "/users/1/recommendations")[0] == 200

@@ -25,6 +25,7 @@ from infra.template import (
     physical_name,
 )
 from segue.domain import errors
+from tests.stacks import whole
 
 ROOT = Path(__file__).parents[2]
 API_SOURCES = "layers/core/segue/api"
@@ -41,7 +42,7 @@ NAMES = {
 
 @pytest.fixture(scope="module")
 def template() -> Template:
-    return load(ROOT / "template.yaml")
+    return whole()
 
 
 def read(folder: Path, text: str) -> Template:
@@ -119,9 +120,16 @@ class TestReader:
             "BatchFunction": ["ModelsLayer"],
         }
 
-    def test_reserves_concurrency_for_maintenance_alone(self, template: Template) -> None:
-        reserved = {it: template.reserved_concurrency(it) for it in template.functions()}
-        assert {it: count for it, count in reserved.items() if count} == {"MaintenanceFunction": 1}
+    def test_reserves_concurrency_for_maintenance_alone_and_only_where_it_is_wanted(
+        self, template: Template
+    ) -> None:
+        assert not any(template.reserved_concurrency(it) for it in template.functions())
+        wanted = {
+            function_id: template.resolve(reserved, {"ReserveConcurrency": "true"})
+            for function_id, function in template.resources(FUNCTION).items()
+            if (reserved := function["Properties"].get("ReservedConcurrentExecutions"))
+        }
+        assert wanted == {"MaintenanceFunction": 1}
 
     def test_resolves_intrinsics(self, tmp_path: Path) -> None:
         template = read(
@@ -476,18 +484,19 @@ class TestBatch:
 
 class TestReleases:
     @pytest.mark.parametrize(
-        ("stage", "gradual", "shift"),
+        ("stage", "rollout", "gradual", "shift"),
         [
-            ("dev", False, "AllAtOnce"),
-            ("staging", True, "Canary10Percent5Minutes"),
-            ("prod", True, "Canary10Percent15Minutes"),
+            ("dev", "Gradual", "false", "AllAtOnce"),
+            ("staging", "Gradual", "true", "Canary10Percent5Minutes"),
+            ("prod", "Gradual", "true", "Canary10Percent15Minutes"),
+            ("prod", "AtOnce", "false", "Canary10Percent15Minutes"),
         ],
     )
     def test_a_new_version_is_tried_on_few_calls_where_listeners_are(
-        self, template: Template, stage: str, gradual: bool, shift: str
+        self, template: Template, stage: str, rollout: str, gradual: str, shift: str
     ) -> None:
         preference = template.defaults()["DeploymentPreference"]
-        assert template.resolve(preference, {"Stage": stage}) == {
+        assert template.resolve(preference, {"Stage": stage, "Rollout": rollout}) == {
             "Enabled": gradual,
             "Type": shift,
         }
@@ -501,14 +510,24 @@ class TestReleases:
         for layer in template.resources("AWS::Serverless::LayerVersion").values():
             assert layer["Properties"]["PublishLambdaVersion"] is True
 
-    def test_a_release_goes_back_when_its_functions_alarm_rings(self, template: Template) -> None:
-        alarms = template.resources(ALARM)
+    def test_a_release_goes_back_when_an_alarm_of_the_very_version_rings(
+        self, template: Template
+    ) -> None:
+        called = {route.function_id for route in template.routes()}
         for function_id, function in template.resources(FUNCTION).items():
-            names = [it["Ref"] for it in function["Properties"]["DeploymentPreference"]["Alarms"]]
-            own = {"Name": "FunctionName", "Value": {"Ref": function_id}}
-            assert own in alarms[names[0]]["Properties"]["Dimensions"]
-            called = [it for it in template.routes() if it.function_id == function_id]
-            assert ("ApiFaultsAlarm" in names) == bool(called)
+            preference = function["Properties"]["DeploymentPreference"]
+            if function_id not in called:
+                assert preference == {"Enabled": False}
+                continue
+            alarm = function_id.replace("Function", "ReleaseAlarm")
+            assert preference["Alarms"] == {"Fn::If": ["IsGradual", [{"Ref": alarm}], []]}
+            version = {"Fn::GetAtt": [f"{function_id}.Version", "Version"]}
+            properties = template.resources(ALARM)[alarm]["Properties"]
+            # An alarm that rings for the version before would keep its successor out.
+            assert version in properties["AlarmName"]["Fn::Join"][1]
+            watched = [metric["MetricStat"]["Metric"] for metric in properties["Metrics"][:-1]]
+            assert [it["MetricName"] for it in watched] == ["Errors", "Invocations", "Faults"]
+            assert all(it["Dimensions"][-1]["Value"] == version for it in watched)
 
     def test_whoever_waits_for_an_answer_waits_for_no_start(self, template: Template) -> None:
         called = {route.function_id for route in template.routes()}
@@ -543,18 +562,22 @@ class TestOperations:
         ]
 
     def test_every_alarm_is_told_and_so_is_its_end(self, template: Template) -> None:
-        for alarm in template.resources(ALARM).values():
-            for kind in ("AlarmActions", "OKActions"):
-                assert alarm["Properties"][kind] == [{"Ref": "AlarmTopic"}]
+        topic = {"Ref": "AlarmTopic"}, {"Fn::GetAtt": ["Monitoring", "Outputs.TopicArn"]}
+        for name, alarm in template.resources(ALARM).items():
+            (told,) = alarm["Properties"]["AlarmActions"]
+            assert told in topic
+            # An alarm of a version is over with its release.
+            assert name.endswith("ReleaseAlarm") or alarm["Properties"]["OKActions"] == [told]
 
     def test_every_alarm_has_its_place_in_the_runbook_and_on_the_dashboard(
         self, template: Template
     ) -> None:
         runbook = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
-        for alarm in template.resources(ALARM):
-            assert f"`{alarm}`" in runbook
+        alarms = list(template.resources(ALARM))
+        assert [alarm for alarm in alarms if f"`{alarm}`" not in runbook] == []
         shown = dashboard(template)["widgets"][0]["properties"]["alarms"]
-        assert shown == [f"arn:{alarm}" for alarm in template.resources(ALARM)]
+        lasting = [alarm for alarm in alarms if not alarm.endswith("ReleaseAlarm")]
+        assert sorted(shown) == sorted(f"arn:{alarm}" for alarm in lasting)
 
     def test_every_metric_of_ours_that_is_watched_is_counted(self, template: Template) -> None:
         sources = [*(ROOT / "functions").glob("*/app.py"), *(ROOT / API_SOURCES).glob("*.py")]
@@ -674,8 +697,14 @@ def dashboard(template: Template) -> dict[str, Any]:
 def metric_names(template: Template) -> Iterator[str]:
     """Of all metrics of our own namespace that an alarm or the dashboard looks at."""
     for alarm in template.resources(ALARM).values():
-        if alarm["Properties"]["Namespace"] == {"Fn::Sub": "Segue/${Stage}"}:
-            yield alarm["Properties"]["MetricName"]
+        of_releases = [
+            metric["MetricStat"]["Metric"]
+            for metric in alarm["Properties"].get("Metrics", [])
+            if "MetricStat" in metric
+        ]
+        for metric in of_releases or [alarm["Properties"]]:
+            if metric["Namespace"] == {"Fn::Sub": "Segue/${Stage}"}:
+                yield metric["MetricName"]
     for widget in dashboard(template)["widgets"]:
         for metric in widget["properties"].get("metrics", []):
             if metric[0] == "Segue/${Stage}":

@@ -8,7 +8,7 @@ from typing import Any
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
-from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.metrics import MetricUnit, single_metric
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from segue.api.cors import Cors, read_origins
@@ -77,10 +77,20 @@ def create_handler(app: APIGatewayRestResolver) -> Handler:
     @logger.inject_lambda_context(correlation_id_path="requestContext.requestId", clear_state=True)
     def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         metrics.add_metric("Requests", MetricUnit.Count, 1)
-        return app.resolve(event, context)
+        answer = app.resolve(event, context)
+        if answer["statusCode"] >= 500:
+            _count_fault(context)
+        return answer
 
     handler: Handler = lambda_handler
     return handler
+
+
+def _count_fault(context: LambdaContext) -> None:
+    """Count an answer of 5xx, which is no error to Lambda, by the version that gave it."""
+    with single_metric("Faults", MetricUnit.Count, 1) as metric:
+        metric.add_dimension("function_name", context.function_name)
+        metric.add_dimension("version", context.function_version)
 
 
 def _bounded(app: APIGatewayRestResolver, answer_of: Answerer) -> Response[str]:

@@ -1,0 +1,63 @@
+"""The stack as one template: what the nested stacks make is put in their place.
+
+``python -m tests.stacks FILE`` writes it as JSON, for checkov, which knows neither loops nor what a
+nested stack is given.
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from infra.template import Template, load
+
+ROOT = Path(__file__).parents[1]
+NESTED = "AWS::CloudFormation::Stack"
+
+
+def whole() -> Template:
+    """``template.yaml`` with the resources of ``stacks/`` in it."""
+    template = load(ROOT / "template.yaml")
+    document = dict(template.document)
+    resources = dict(document["Resources"])
+    for logical_id, stack in template.resources(NESTED).items():
+        del resources[logical_id]
+        given = stack["Properties"]["Parameters"]
+        nested = load(ROOT / stack["Properties"]["TemplateURL"])
+        assert given.keys() == nested.parameters().keys(), f"{logical_id} is given what it takes"
+        added = with_arguments(nested.document["Resources"], given)
+        assert not added.keys() & resources.keys()
+        resources |= added
+        document["Conditions"] |= with_arguments(nested.document.get("Conditions", {}), given)
+    return Template(document | {"Resources": resources}, ROOT)
+
+
+def with_arguments(part: Any, given: Mapping[str, Any]) -> Any:
+    """The part of a nested template with its parameters replaced by what the parent gives."""
+    if isinstance(part, list):
+        return [with_arguments(item, given) for item in part]
+    if not isinstance(part, dict):
+        return part
+    match part:
+        case {"Ref": name} if name in given:
+            return given[name]
+        case {"Fn::Sub": str(text)}:
+            for name, value in given.items():
+                text = text.replace(f"${{{name}}}", in_text(value))
+            return {"Fn::Sub": text}
+    return {key: with_arguments(item, given) for key, item in part.items()}
+
+
+def in_text(value: Any) -> str:
+    """How a text has the value in it."""
+    match value:
+        case {"Ref": name}:
+            return f"${{{name}}}"
+        case {"Fn::GetAtt": path}:
+            return f"${{{'.'.join(path)}}}"
+    return str(value)
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(json.dumps(whole().document, indent=1), encoding="utf-8")
