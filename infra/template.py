@@ -117,8 +117,15 @@ class Template:
         ]
 
     def functions(self) -> list[str]:
-        """The logical ids of the functions."""
-        return list(self.resources(FUNCTION))
+        """The logical ids of the functions, but for those that only another stage has."""
+        return [
+            function_id
+            for function_id, function in self.resources(FUNCTION).items()
+            if "Condition" not in function or self._holds(function["Condition"])
+        ]
+
+    def _holds(self, condition: str) -> bool:
+        return bool(self.resolve({"Fn::If": [condition, True, False]}))
 
     def environment(self, function_id: str, resolved_names: Mapping[str, str]) -> dict[str, str]:
         """The function's environment variables."""

@@ -169,6 +169,8 @@ def _logged(file: Path) -> Iterator[None]:
 def _functions(
     template: templates.Template, names: dict[str, str], endpoint: str, bundle: Bundle
 ) -> list[Function]:
+    # Here a function is called by its logical id.
+    names = names | {function_id: function_id for function_id in template.functions()}
     settings = local_settings(endpoint) | {
         "BUNDLE_PATH": str(bundle.path.resolve()),
         "SEGUE_AS_OF": _as_of(bundle),

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from io import BytesIO
 from typing import Any, NamedTuple
 
 import pytest
@@ -26,11 +27,13 @@ from segue.experiments.epoch import EpochId, Side
 from segue.experiments.experiment import DEFAULT_NAME
 from segue.experiments.records import Exposure, Pending
 from segue.models.bundle import Bundle
+from segue.services.release import CHECKS
 from tests.integration.conftest import ROOT, Aws, resources
 from tests.runtime.support import sample
 
 TEMPLATE = load(ROOT / "template.yaml")
 ACTIONS = {"ListObjectsV2": "s3:ListBucket", "DeleteObjects": "s3:DeleteObject"}
+STACK = "segue-test"
 SCHEDULED = {"source": "aws.events", "detail-type": "Scheduled Event"}
 
 
@@ -68,6 +71,8 @@ class Deployment:
     calls: dict[str, set[Call]] = field(default_factory=dict)
     asked: set[tuple[str, str]] = field(default_factory=set)
     handlers: dict[str, Handler] = field(default_factory=dict)
+    released: str = ""
+    status: str = ""
 
     @property
     def names(self) -> dict[str, str]:
@@ -80,7 +85,8 @@ class Deployment:
             "AWS::Partition": "aws",
             "AWS::Region": REGION,
             "AWS::AccountId": ACCOUNT_ID,
-            "AWS::StackName": "segue-test",
+            "AWS::StackName": STACK,
+            "EventsFunction": f"{STACK}-EventsFunction",
         }
 
     def ask(self, event: Mapping[str, Any]) -> None:
@@ -92,13 +98,40 @@ class Deployment:
         assert answer["statusCode"] < 400, answer["body"]
 
     def invoke(self, function_id: str, event: Mapping[str, Any]) -> Any:
-        self.running = function_id
+        caller, self.running = self.running, function_id
         self.calls.setdefault(function_id, set())
         if function_id not in self.handlers:
             self.handlers[function_id] = self._started(function_id)
         # Maintenance without its time would leave off at a place that is drawn by lot.
         context = LambdaContext(function_id, "request", TEMPLATE.timeout(function_id))
-        return self.handlers[function_id](dict(event), context)
+        try:
+            return self.handlers[function_id](dict(event), context)
+        finally:
+            self.running = caller
+
+    def release(self, function_id: str) -> None:
+        """A release of the function, as CodeDeploy has it checked."""
+        self.released, self.status = function_id, ""
+        event = {"DeploymentId": "d-1", "LifecycleEventHookExecutionId": "e-1"}
+        self.invoke("ReleaseCheckFunction", event)
+        assert self.status == "Succeeded"
+
+    def codedeploy(self, operation: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """What CodeDeploy, which moto does not know by half, answers during a release."""
+        arn = f"arn:aws:codedeploy:{REGION}:{ACCOUNT_ID}:deploymentgroup:{STACK}-app/group"
+        self.calls[self.running].add(Call(f"codedeploy:{operation}", arn))
+        self.status = asked.get("status", "")
+        deployed = {"functionName": f"{STACK}-{self.released}-x", "targetVersion": "2"}
+        target = {"lambdaTarget": {"lambdaFunctionInfo": deployed}}
+        return {"targetIds": ["t-1"], "deploymentTargets": [target]}
+
+    def lambda_(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """What Lambda answers: the function itself."""
+        arn = f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{asked['FunctionName']}"
+        self.calls[self.running].add(Call("lambda:InvokeFunction", arn))
+        function_id = asked["FunctionName"].removeprefix(f"{STACK}-").removesuffix("-x")
+        answer = self.invoke(function_id, json.loads(asked["Payload"]))
+        return {"Payload": BytesIO(json.dumps(answer).encode())}
 
     def leave_pending(self, user_id: str) -> None:
         """A replay's exposure of another day, which can be settled by now."""
@@ -159,6 +192,11 @@ def noted_calls(deployment: Deployment, patch: pytest.MonkeyPatch) -> Iterator[N
     original = BaseClient._make_api_call  # type: ignore[attr-defined]
 
     def call(client: BaseClient, operation: str, asked: dict[str, Any]) -> Any:
+        service = client.meta.service_model.service_name
+        if service == "codedeploy":
+            return deployment.codedeploy(operation, asked)
+        if service == "lambda":
+            return deployment.lambda_(asked)
         deployment.note(operation, asked)
         try:
             return original(client, operation, asked)
@@ -221,6 +259,8 @@ def _ask_everything(deployment: Deployment, track: str) -> None:
     ask("report", "overview")
     deployment.invoke("AbReportFunction", SCHEDULED)
     ask("explorer", "asset", "docs", "openapi")
+    for function_id in CHECKS:
+        deployment.release(function_id)
     ask("ship_experiment", "stop_experiment", "save_layer", "layers")
     ask("erase_user", "delete_results")
 

@@ -37,6 +37,7 @@ NAMES = {
     "TracksTable": "tracks",
     "ExposuresTable": "exposures",
     "Bucket": "results",
+    "EventsFunction": "events",
 }
 
 
@@ -118,6 +119,7 @@ class TestReader:
             "PagesFunction": [],
             "MaintenanceFunction": [],
             "BatchFunction": ["ModelsLayer"],
+            "ReleaseCheckFunction": [],
         }
 
     def test_reserves_concurrency_for_maintenance_alone_and_only_where_it_is_wanted(
@@ -496,10 +498,18 @@ class TestReleases:
         self, template: Template, stage: str, rollout: str, gradual: str, shift: str
     ) -> None:
         preference = template.defaults()["DeploymentPreference"]
-        assert template.resolve(preference, {"Stage": stage, "Rollout": rollout}) == {
+        names = {"Stage": stage, "Rollout": rollout, "ReleaseCheckFunction": "check"}
+        assert template.resolve(preference, names) == {
             "Enabled": gradual,
             "Type": shift,
+            "Hooks": {"PreTraffic": "check"},
         }
+
+    def test_codedeploy_may_call_what_checks_a_release(self, template: Template) -> None:
+        # Its own role, AWSCodeDeployRoleForLambda, allows functions of such names alone.
+        check = template.resources(FUNCTION)["ReleaseCheckFunction"]["Properties"]
+        assert check["FunctionName"]["Fn::Sub"].startswith("CodeDeployHook_")
+        assert not template.resources(FUNCTION)["ReleaseCheckFunction"]["Properties"].get("Events")
 
     def test_callers_get_an_alias_and_a_changed_layer_is_a_new_version(
         self, template: Template
@@ -537,7 +547,7 @@ class TestReleases:
             for function_id, function in template.resources(FUNCTION).items()
             if function["Properties"].get("SnapStart") == {"ApplyOn": "None"}
         }
-        assert cold == set(template.functions()) - called
+        assert cold == set(template.resources(FUNCTION)) - called
 
 
 class TestOperations:
@@ -548,7 +558,8 @@ class TestOperations:
             function_id
             for function_id, function in template.resources(FUNCTION).items()
             for event in function["Properties"].get("Events", {}).values()
-            if event["Type"] == "Schedule"
+            # A canary's failure is told at once, and made up for by nothing.
+            if event["Type"] == "Schedule" and function_id != "CanaryFunction"
         }
         queued = {
             function_id: function["Properties"]["DeadLetterQueue"]["TargetArn"]
@@ -576,8 +587,11 @@ class TestOperations:
         alarms = list(template.resources(ALARM))
         assert [alarm for alarm in alarms if f"`{alarm}`" not in runbook] == []
         shown = dashboard(template)["widgets"][0]["properties"]["alarms"]
-        lasting = [alarm for alarm in alarms if not alarm.endswith("ReleaseAlarm")]
-        assert sorted(shown) == sorted(f"arn:{alarm}" for alarm in lasting)
+        # What only some stages have cannot be named by a dashboard that all have.
+        everywhere = [
+            name for name, it in template.resources(ALARM).items() if "Condition" not in it
+        ]
+        assert sorted(shown) == sorted(f"arn:{alarm}" for alarm in everywhere)
 
     def test_every_metric_of_ours_that_is_watched_is_counted(self, template: Template) -> None:
         sources = [*(ROOT / "functions").glob("*/app.py"), *(ROOT / API_SOURCES).glob("*.py")]
