@@ -16,6 +16,8 @@ import pyarrow.parquet
 import pytest
 
 from infra.local.port import free_port
+from segue.adapters.release import Version
+from segue.services.release import CHECKS, NAME, Caller, RouteFailed, listener
 from tests.e2e.conftest import PATIENCE, ROOT, Options, Service, deploy
 
 pytestmark = pytest.mark.deployed
@@ -110,6 +112,41 @@ def test_what_the_schedules_call_works(served: Service) -> None:
     for target in targets:
         answer = functions.invoke(FunctionName=target["Arn"], Payload=SCHEDULED)
         assert "FunctionError" not in answer, answer["Payload"].read()
+
+
+class TestReleases:
+    """The check of a release, which only AWS begins by itself: here it is begun by hand."""
+
+    @pytest.mark.parametrize("function_id", CHECKS)
+    def test_the_version_that_serves_passes(self, served: Service, function_id: str) -> None:
+        check(served, function_id, "live")
+
+    def test_a_version_that_cannot_do_its_work_does_not(self, served: Service) -> None:
+        functions = client(served, "lambda")
+        name = physical_name(functions, "AbReportFunction")
+        before = functions.get_function_configuration(FunctionName=name)["Environment"]
+        broken = {"Variables": before["Variables"] | {"BUCKET": "there-is-no-such-bucket"}}
+        functions.update_function_configuration(FunctionName=name, Environment=broken)
+        try:
+            version = functions.publish_version(FunctionName=name)["Version"]
+            with pytest.raises(RouteFailed, match="GET /ab_test/report was answered 503"):
+                check(served, "AbReportFunction", version)
+        finally:
+            functions.update_function_configuration(FunctionName=name, Environment=before)
+
+
+def check(service: Service, function_id: str, version: str) -> None:
+    functions = client(service, "lambda")
+    events = Version(functions, physical_name(functions, "EventsFunction"), "live")
+    checked = Version(functions, physical_name(functions, function_id), version)
+    with listener(Caller(events.send), f"{NAME}-{function_id}") as user_id:
+        CHECKS[function_id](Caller(checked.send), user_id)
+
+
+def physical_name(functions: Any, function_id: str) -> str:
+    listed = functions.get_paginator("list_functions").paginate().search("Functions[].FunctionName")
+    (name,) = (name for name in listed if f"-{function_id}" in name)
+    return str(name)
 
 
 class TestBatch:

@@ -1,16 +1,21 @@
 """The check of a release: it asks every route, and a fault in any one of them stops it."""
 
 import json
+import re
 from collections.abc import Mapping
 from io import BytesIO
+from types import SimpleNamespace
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from botocore.awsrequest import AWSRequest
 
 from infra.template import Route, load
+from segue.adapters import release
 from segue.adapters.release import Version
 from segue.services.release import CHECKS, NAME, Answer, Caller, Request, RouteFailed, listener
-from tests.unit.conftest import ROOT, Function, LambdaContext
+from tests.unit.conftest import ROOT, Function, LambdaContext, load_function
 
 ROUTES = load(ROOT / "template.yaml").routes()
 
@@ -30,7 +35,8 @@ class Functions:
         if route == self.broken:
             return answered({"statusCode": 500, "body": None})
         assert Qualifier
-        return answered(self.all[FunctionName].module.lambda_handler(event, LambdaContext()))
+        (function_id,) = (each for each in self.all if each in FunctionName)
+        return answered(self.all[function_id].module.lambda_handler(event, LambdaContext()))
 
     def send(self, request: Request) -> Answer:
         """To whichever function answers that route."""
@@ -120,3 +126,110 @@ def test_a_version_that_crashes_has_not_answered() -> None:
         Request("GET", "/health", {}, {}, {}, None)
     )
     assert answer == Answer(502, {"errorType": "ImportError"})
+
+
+class CodeDeploy:
+    """CodeDeploy's client, during the release of a function."""
+
+    def __init__(self, function: str) -> None:
+        self.deployed = {"functionName": function, "targetVersion": "8"}
+        self.statuses: list[str] = []
+
+    def list_deployment_targets(self, **_: str) -> dict[str, Any]:
+        return {"targetIds": ["t-1"]}
+
+    def batch_get_deployment_targets(self, **_: object) -> dict[str, Any]:
+        target = {"lambdaTarget": {"lambdaFunctionInfo": self.deployed}}
+        return {"deploymentTargets": [target]}
+
+    def put_lifecycle_event_hook_execution_status(self, **asked: str) -> None:
+        assert asked["deploymentId"] == "d-1"
+        assert asked["lifecycleEventHookExecutionId"] == "e-1"
+        self.statuses.append(asked["status"])
+
+
+class TestHook:
+    """``functions/release_check``, which answers CodeDeploy whatever happens."""
+
+    def release(
+        self, functions: Functions, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> list[str]:
+        codedeploy = CodeDeploy(name)
+        clients = {"codedeploy": codedeploy, "lambda": functions}
+        monkeypatch.setattr(release.boto3, "client", lambda kind, **_: clients[kind])
+        monkeypatch.setenv("EVENTS_FUNCTION", "segue-prod-EventsFunction-x")
+        event = {"DeploymentId": "d-1", "LifecycleEventHookExecutionId": "e-1"}
+        hook = load_function("release_check", monkeypatch).module
+        hook.lambda_handler(event, LambdaContext())
+        return codedeploy.statuses
+
+    def test_a_version_that_answers_is_let_through(
+        self, functions: Functions, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        name = "segue-prod-PredictFunction-x"
+        assert self.release(functions, name, monkeypatch) == ["Succeeded"]
+
+    def test_a_version_with_a_fault_is_taken_back(
+        self, functions: Functions, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        functions.broken = ("GET", "/genres")
+        name = "segue-prod-PredictFunction-x"
+        assert self.release(functions, name, monkeypatch) == ["Failed"]
+
+    def test_a_function_that_it_does_not_know_is_taken_back(
+        self, functions: Functions, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert self.release(functions, "segue-prod-Other", monkeypatch) == ["Failed"]
+
+
+class TestCanary:
+    """``functions/canary``, which goes through the API's front door."""
+
+    def sing(self, functions: Functions, monkeypatch: pytest.MonkeyPatch) -> list[AWSRequest]:
+        sent: list[AWSRequest] = []
+
+        def send(_: object, request: AWSRequest) -> Any:
+            sent.append(request)
+            url = urlsplit(request.url)
+            path = url.path.removeprefix("/staging")
+            (route,) = (
+                it
+                for it in ROUTES
+                if it.method == request.method and re.fullmatch(pattern(it.path), path)
+            )
+            body = json.loads(request.body) if request.body else None
+            asked = Request(route.method, path, {}, dict(parse_qsl(url.query)), {}, body)
+            answer = functions.send(asked._replace(route=route.path, parameters=named(route, path)))
+            body = answer.body if isinstance(answer.body, str) else json.dumps(answer.body)
+            return SimpleNamespace(status_code=answer.status, text=body)
+
+        monkeypatch.setattr(release.URLLib3Session, "send", send)
+        monkeypatch.setenv("API_URL", "https://api.execute-api.us-east-1.amazonaws.com/staging")
+        load_function("canary", monkeypatch).module.lambda_handler({}, LambdaContext())
+        return sent
+
+    def test_signs_every_call_and_leaves_experiments_alone(
+        self, functions: Functions, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sent = self.sing(functions, monkeypatch)
+        assert sent
+        for request in sent:
+            assert "/us-east-1/execute-api/aws4_request" in request.headers["Authorization"]
+        assert not [path for _, path in functions.asked if "experiment" in path or "ab_t" in path]
+
+    def test_fails_where_a_route_does(
+        self, functions: Functions, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        functions.broken = ("GET", "/tracks")
+        with pytest.raises(RouteFailed, match="GET /tracks"):
+            self.sing(functions, monkeypatch)
+
+
+def pattern(path: str) -> str:
+    return re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(path))
+
+
+def named(route: Route, path: str) -> dict[str, str]:
+    match = re.fullmatch(pattern(route.path), path)
+    assert match is not None
+    return match.groupdict()
