@@ -47,7 +47,7 @@ def request(name: str, **body: object) -> dict[str, Any]:
 
 
 def sam_build(
-    sam: Path, folder: Path, bundle: Path, *resources: str
+    sam: Path, folder: Path, bundle: Path, *resources: str, **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """``sam build`` with this bundle, of one resource where one is named."""
     template = ("--template", str(ROOT / "template.yaml"))
@@ -59,6 +59,7 @@ def sam_build(
             "PYTHON": sys.executable,
             "SAM_CLI_TELEMETRY": "0",
             "SEGUE_BUNDLE": str(bundle),
+            **variables,
         },
         cwd=ROOT,
         capture_output=True,

@@ -77,6 +77,17 @@ def test_every_module_of_a_layer_is_byte_compiled(
         assert byte_code.read_bytes()[4:8] == UNCHECKED_HASH, module
 
 
+def test_layers_are_built_for_graviton_too(sam: Path, bundle: Bundle, tmp_path: Path) -> None:
+    folder = tmp_path / "build"
+    result = sam_build(sam, folder, bundle, "RuntimeLayer", SEGUE_ARCHITECTURE="arm64")
+    assert result.returncode == 0, result.stderr
+    built = list((folder / "RuntimeLayer").rglob("*.so"))
+    assert built
+    for library in built:
+        # The processor that an ELF file is for, in its 18th byte: AArch64.
+        assert library.read_bytes()[18] == 183, library
+
+
 def test_a_layer_is_built_without_python_313_too_and_says_so(tmp_path: Path) -> None:
     tools = tmp_path / "bin"
     tools.mkdir()
