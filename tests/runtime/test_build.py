@@ -77,6 +77,14 @@ def test_every_module_of_a_layer_is_byte_compiled(
         assert byte_code.read_bytes()[4:8] == UNCHECKED_HASH, module
 
 
+def test_every_built_template_can_be_sent_as_it_is(build: Path) -> None:
+    built = [path for path in build.rglob("*.yaml") if path.name == "template.yaml"]
+    assert len(built) > 1
+    for path in built:
+        # What CloudFormation takes without a bucket.
+        assert path.stat().st_size <= 51_200, path
+
+
 def test_layers_are_built_for_graviton_too(sam: Path, bundle: Bundle, tmp_path: Path) -> None:
     folder = tmp_path / "build"
     result = sam_build(sam, folder, bundle, "RuntimeLayer", SEGUE_ARCHITECTURE="arm64")

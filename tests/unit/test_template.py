@@ -638,6 +638,36 @@ class TestOperations:
         assert alarms["Condition"] == {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
 
 
+class TestProduction:
+    """What CloudFormation refuses before it changes anything."""
+
+    @pytest.mark.parametrize(
+        ("stage", "given", "refused"),
+        [
+            ("prod", {"AlarmEmail": "us@example.org"}, False),
+            ("prod", {}, True),
+            ("prod", {"AlarmEmail": "us@example.org", "AsOf": "2022-09-01T00:00:00Z"}, True),
+            ("staging", {"AsOf": "2022-09-01T00:00:00Z"}, False),
+        ],
+    )
+    def test_somebody_is_told_of_alarms_and_now_is_now(
+        self, template: Template, stage: str, given: dict[str, str], refused: bool
+    ) -> None:
+        names = {"Stage": stage} | given
+        broken = [
+            assertion["AssertDescription"]
+            for rule in template.document["Rules"].values()
+            if template.resolve(rule["RuleCondition"], names)
+            for assertion in rule["Assertions"]
+            if not template.resolve(assertion["Assert"], names)
+        ]
+        assert bool(broken) is refused
+
+    def test_the_templates_are_short_enough_to_be_read(self) -> None:
+        for path in (ROOT / "template.yaml", *(ROOT / "stacks").glob("*.yaml")):
+            assert len(path.read_text(encoding="utf-8").splitlines()) <= 1_000, path
+
+
 class TestStages:
     """``samconfig.toml``, which says how each stage is deployed."""
 
