@@ -7,7 +7,6 @@ the PATH, and what the tests need.
 
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,10 +14,10 @@ from contextlib import contextmanager
 from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO
 
 from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
+from infra.process import serving
 from infra.simulations.page import main as write_report
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
@@ -79,25 +78,8 @@ def _serving(folder: Path) -> Iterator[str]:
         (folder / _DEMO / name).symlink_to(_ROOT / _DEMO / name)
     # The same relative paths as in the Makefile, because the service prints them.
     options = f"--data {_DEMO}/data --bundle {_DEMO}/bundle --state {_DEMO}/stack"
-    command = [str(Path(sys.executable).with_name("segue")), "serve", *options.split()]
-    with subprocess.Popen(  # noqa: S603  # nothing here comes from outside
-        command, cwd=folder, stdout=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            assert process.stdout
-            yield _until_ready(process.stdout)
-        finally:
-            process.send_signal(signal.SIGINT)
-
-
-def _until_ready(output: IO[str]) -> str:
-    """What ``segue serve`` prints until all is up. Exits where it ends before."""
-    printed = ""
-    for line in output:
-        printed += line
-        if "Ctrl-C stops everything" in line:
-            return printed
-    raise SystemExit("No picture was taken: `segue serve` has failed. Does `make run` still run?")
+    with serving("serve", *options.split(), folder=folder) as (_, printed):
+        yield printed
 
 
 def _python_session(folder: Path) -> str:

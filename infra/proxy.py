@@ -12,7 +12,7 @@ import httpx
 import uvicorn
 
 from infra.local.journal import Message, Receive, Send
-from infra.local.port import HOST
+from infra.process import HOST
 
 # Of the browser's headers, those that the service goes by.
 _FORWARDED = ("accept", "content-type", "if-match", "if-none-match")

@@ -24,8 +24,8 @@ from infra.cli.output import console, markdown_table, write_json
 from infra.demo import generate
 from infra.local import stack
 from infra.local.environment import TEMPLATE, create_local_resources, point_aws_at
-from infra.local.port import listen
 from infra.memory import FixedClock, MemoryModelStore
+from infra.process import listen
 from infra.progress import silent
 from infra.template import load
 from segue.adapters.archive import S3Archive

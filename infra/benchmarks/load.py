@@ -9,10 +9,6 @@ what to make faster.
 
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,8 +26,7 @@ import typer
 from infra.benchmarks.figures import machine
 from infra.cli.options import Json
 from infra.cli.output import console, markdown_table, write_json
-from infra.local.errors import LocalStackError
-from infra.local.port import HOST, free_port
+from infra.process import HOST, free_port, serving
 from infra.progress import Report, progress_bars, silent
 
 _USERS = 100
@@ -203,29 +198,10 @@ def service(bundle: Path, data: Path) -> Iterator[tuple[str, int]]:
     """``segue serve`` on these; its address, and the number of its first process."""
     port, stack_port = free_port(), free_port()
     with TemporaryDirectory(prefix="segue-") as state:
-        command = [sys.executable, "-c", "from infra.cli import main; main()", "serve"]
-        command += ["--bundle", str(bundle), "--data", str(data), "--state", state]
-        command += ["--port", str(port), "--stack-port", str(stack_port)]
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:  # noqa: S603
-            try:
-                # Its listener holds the request until it is ready.
-                url = f"http://{HOST}:{port}"
-                _wait(url, process)
-                yield url, process.pid
-            finally:
-                process.send_signal(signal.SIGINT)
-
-
-def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
-    """Until the service answers. Raises LocalStackError where it ends instead."""
-    while process.poll() is None:
-        try:
-            httpx.get(f"{url}/health", timeout=_PATIENCE, trust_env=False)
-        except httpx.TransportError:
-            time.sleep(0.1)
-        else:
-            return
-    raise LocalStackError("the service did not start; its own message says why")
+        options = ["--bundle", str(bundle), "--data", str(data), "--state", state]
+        options += ["--port", str(port), "--stack-port", str(stack_port)]
+        with serving("serve", *options) as (process, _):
+            yield f"http://{HOST}:{port}", process.pid
 
 
 def main(

@@ -18,9 +18,9 @@ from infra.benchmarks.pending import requests_of
 from infra.benchmarks.serving import HYBRID
 from infra.local import workers
 from infra.local.gateway import Gateway
-from infra.local.port import HOST, listen
 from infra.local.serve import http_server
 from infra.memory import FixedClock, MemoryModelStore
+from infra.process import HOST, listen
 from segue.adapters.dynamodb import DynamoAvailability
 from segue.services.recommend import Query, Recommender
 

@@ -14,7 +14,7 @@ from infra.benchmarks.listeners import MadeUp, make_listeners
 from infra.local import stack
 from infra.local.environment import PREFIX, TEMPLATE, local_settings
 from infra.local.functions import Function
-from infra.local.port import listen
+from infra.process import listen
 from infra.template import Template, create_resources, load
 from segue.adapters.clock import SystemClock
 from segue.adapters.dynamodb import DynamoUserStore

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from infra.benchmarks.figures import Figure
+from infra.process import SEGUE
 from segue.domain.errors import InvalidData
 
 # CPU seconds, and GB of memory.
 TIME_TARGET, MEMORY_TARGET = 60.0, 3.0
 
-_TRAIN = "from infra.cli import main; main()"
 _KIB = 1_024
 
 
@@ -20,7 +20,7 @@ def measure_training(data: Path, out: Path) -> Iterator[Figure]:
     """Train on a data folder, and leave the bundle at ``out``. Raises InvalidData."""
     arguments = ["train", "--data", str(data), "--out", str(out)]
     process = subprocess.Popen(  # noqa: S603 - the project's own command
-        [sys.executable, "-c", _TRAIN, *arguments], stdout=sys.stderr.fileno()
+        [*SEGUE, *arguments], stdout=sys.stderr.fileno()
     )
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)

@@ -28,8 +28,7 @@ def open_explorer(
     environment (AWS_PROFILE, AWS_DEFAULT_REGION). Other websites cannot use it; other programs of
     this machine can.
     """
-    from infra.local.port import HOST, listen
-    from infra.local.signals import interruptible
+    from infra.process import HOST, interruptible, listen
     from infra.proxy import Proxy, server
     from infra.service import auth_for, connect, stack_url
 

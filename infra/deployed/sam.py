@@ -9,9 +9,9 @@ from pathlib import Path
 
 import boto3
 
-from infra.deployed.process import ROOT
+from infra.deployed.stack import ROOT
 from infra.local.environment import REGION
-from infra.local.errors import LocalStackError
+from infra.process import LocalStackError
 
 # As samconfig.toml calls the stack of its default stage.
 STACK = "segue-dev"

@@ -7,11 +7,11 @@ from urllib.parse import urlsplit
 
 from rich.console import Console
 
-from infra.deployed import process, sam
+from infra.deployed import sam, stack
 from infra.importing import DynamoTarget, import_folder
 from infra.importing.target import patient_client
 from infra.local.environment import point_aws_at
-from infra.local.signals import interruptible
+from infra.process import interruptible
 from infra.progress import progress_bars
 from segue.adapters.aws import dynamodb_client
 from segue.domain.times import format_time
@@ -57,18 +57,18 @@ def serve_until_stopped(options: DeployOptions, console: Console) -> None:
 
 
 def _serve(options: DeployOptions, console: Console) -> None:
-    process.check_platform()
+    stack.check_platform()
     bundle = Bundle.open(options.bundle)
     options.state.mkdir(parents=True, exist_ok=True)
-    with process.running(options.state / "emulator.log", options.port) as emulator:
+    with stack.running(options.state / "emulator.log", options.port) as emulator:
         point_aws_at(emulator.endpoint)
-        stack = _deploy(options, bundle, emulator.endpoint, console)
+        deployed = _deploy(options, bundle, emulator.endpoint, console)
         if options.data:
-            _import(options.data, stack, console)
+            _import(options.data, deployed, console)
         if options.json_file:
-            options.json_file.write_text(json.dumps(asdict(stack), indent=2) + "\n")
-        user = _example_user(stack.outputs["UsersTable"])
-        console.print(_WHAT_TO_TRY.format(user=user, stack=sam.STACK, **asdict(stack)))
+            options.json_file.write_text(json.dumps(asdict(deployed), indent=2) + "\n")
+        user = _example_user(deployed.outputs["UsersTable"])
+        console.print(_WHAT_TO_TRY.format(user=user, stack=sam.STACK, **asdict(deployed)))
         emulator.wait()
 
 
@@ -90,8 +90,8 @@ def _api_url(on_aws: str, endpoint: str) -> str:
     return f"{endpoint}/_aws/execute-api/{address.netloc.partition('.')[0]}{address.path}"
 
 
-def _import(data: Path, stack: Deployed, console: Console) -> None:
-    outputs = stack.outputs
+def _import(data: Path, deployed: Deployed, console: Console) -> None:
+    outputs = deployed.outputs
     target = DynamoTarget(patient_client(), outputs["SessionsTable"], outputs["UsersTable"])
     with progress_bars(console) as report:
         summary = import_folder(data, target, progress=report)

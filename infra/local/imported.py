@@ -5,7 +5,7 @@ from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
-from infra.local.errors import StateDamaged
+from infra.local.journal import StateDamaged
 from segue.domain.errors import InvalidData
 
 Fingerprint = dict[str, object]

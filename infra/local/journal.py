@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from infra.local.errors import StateDamaged
+from infra.process import LocalStackError
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -39,6 +39,10 @@ _LENGTH_AND_CHECKSUM = struct.Struct("<II")
 # How every entry's content begins: an array of 6 or 7, and the method.
 _BEGINNING = re.compile(rb"[\x96\x97](?:\xa4POST|\xa3PUT|\xa6DELETE)")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class StateDamaged(LocalStackError):
+    """A file of the state folder is not what was written to it. Nothing has been changed."""
 
 
 class Write(NamedTuple):

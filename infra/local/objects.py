@@ -16,8 +16,7 @@ from typing import Any
 
 import msgspec
 
-from infra.local.errors import StateDamaged
-from infra.local.journal import SALVAGE, Write
+from infra.local.journal import SALVAGE, StateDamaged, Write
 
 _FACTS = ".meta.json"
 _SEAL = ', "seal": "'

@@ -20,12 +20,10 @@ from infra.local.environment import (
     local_settings,
     point_aws_at,
 )
-from infra.local.errors import LocalStackError
 from infra.local.functions import Function
 from infra.local.gateway import Gateway
-from infra.local.port import HOST, listen
 from infra.local.protocol import Protocol
-from infra.local.signals import interruptible
+from infra.process import HOST, LocalStackError, interruptible, listen
 from infra.progress import progress_bars
 from segue.adapters.aws import dynamodb_client, s3_client
 from segue.adapters.bundles import S3Bundles

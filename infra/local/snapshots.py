@@ -21,8 +21,7 @@ from pathlib import Path
 
 import msgspec
 
-from infra.local.errors import StateDamaged
-from infra.local.journal import SALVAGE, contents, entry, spans
+from infra.local.journal import SALVAGE, StateDamaged, contents, entry, spans
 
 # Both say what is there; a snapshot in which one of them is older than the other is none.
 _SAVED = ("dynamodb.json", "s3.json")

@@ -10,10 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Lock, Thread
 
-from infra.local.child import stop
-from infra.local.errors import LocalStackError
-from infra.local.port import HOST
 from infra.local.stack_process import READY, SALVAGE
+from infra.process import HOST, LocalStackError, begin, lines_until, stop
 
 logger = logging.getLogger("segue.stack")
 
@@ -88,51 +86,31 @@ class _Keeper(Thread):
                 assert self.process.stdout is not None
                 said = self.process.stdout.read().removeprefix(f"{READY}\n")
                 logger.error("the tables and the bucket died; they are begun again. %s", said)
-                _stop(self.process)
+                stop(self.process, _STOP_SECONDS)
                 self.process = _start(self._state, self._listener)
             self._stopping.wait(1)  # else a process that cannot start would be begun without pause
 
     def stop(self) -> None:
-        """Let the child save and go."""
+        """Let the child save and go. Was it killed, the journal holds what was not saved."""
         self._stopping.set()
         with self._handover:
-            _stop(self.process)
+            stop(self.process, _STOP_SECONDS)
 
 
 def _start(state: Path, listener: socket.socket, *more: str) -> subprocess.Popen[str]:
     descriptor = listener.fileno()
     command = [sys.executable, "-m", "infra.local.stack_process", str(state), str(descriptor)]
-    with (state / "stack.log").open("a") as log:
-        # In a session of its own: the terminal's Ctrl-C is for the parent, which still needs it.
-        return subprocess.Popen(  # noqa: S603  # nothing here comes from outside
-            [*command, *more],
-            pass_fds=[descriptor],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            start_new_session=True,
-        )
+    return begin([*command, *more], descriptor, state / "stack.log", stdout=subprocess.PIPE)
 
 
 def _wait_until_ready(
     process: subprocess.Popen[str], report: Callable[[str], None], state: Path
 ) -> None:
     """Raises LocalStackError with what the child said before it ended."""
-    assert process.stdout is not None
-    said: list[str] = []
-    for line in process.stdout:
-        if line.strip() == READY:
-            for each in said:
-                report(each)
-            return
-        said.append(line.strip())
-    reason = f"the tables and the bucket did not start; see {state / 'stack.log'}"
-    raise LocalStackError(" ".join(said) or reason)
-
-
-def _stop(process: subprocess.Popen[str]) -> None:
-    """Let the child end. Was it killed, the journal holds what was not saved."""
-    assert process.stdout is not None
-    stop(process, _STOP_SECONDS)
-    process.stdout.close()
+    lines, is_ready = lines_until(READY, process)
+    said = [line.strip() for line in lines]
+    if not is_ready:
+        reason = f"the tables and the bucket did not start; see {state / 'stack.log'}"
+        raise LocalStackError(" ".join(said) or reason)
+    for line in said[:-1]:
+        report(line)

@@ -15,8 +15,7 @@ from pathlib import Path
 from threading import Thread
 from typing import TextIO
 
-from infra.local.errors import StateDamaged
-from infra.local.journal import Journal, JournaledStack
+from infra.local.journal import Journal, JournaledStack, StateDamaged
 from infra.local.objects import (
     check_objects,
     is_on_file,

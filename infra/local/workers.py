@@ -13,8 +13,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Thread
 
-from infra.local.errors import LocalStackError
 from infra.local.functions import Answer, Function, Invoke, failure
+from infra.process import LocalStackError, begin
 
 # So many calls run at once. Each process takes some 200 MB, with the demo's models.
 _SHARED = 3
@@ -152,16 +152,8 @@ class _Process:
         self._connection, theirs = Pipe()
         number = theirs.fileno()
         command = [sys.executable, "-m", "infra.local.worker_process", str(number)]
-        with theirs, log.open("a") as output:
-            # In a session of its own: the terminal's Ctrl-C is for the parent, which ends it.
-            self._process = subprocess.Popen(  # noqa: S603  # nothing here comes from outside
-                command,
-                pass_fds=[number],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
+        with theirs:
+            self._process = begin(command, number, log, stdin=subprocess.DEVNULL)
             self._connection.send(functions)
 
     def is_loaded(self) -> bool:

@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -27,10 +26,9 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from infra.deployed import sam
-from infra.deployed.process import check_platform
+from infra.deployed.stack import check_platform
 from infra.local.environment import PREFIX, local_settings
-from infra.local.errors import LocalStackError
-from infra.local.port import free_port
+from infra.process import READY, SEGUE, LocalStackError, free_port, lines_until
 from infra.template import physical_name
 
 ROOT = Path(__file__).parents[2]
@@ -41,17 +39,12 @@ ENVIRONMENT = os.environ | {
 }
 
 
-def segue_command(*arguments: str) -> list[str]:
-    """The command line as it is called from a shell."""
-    return [sys.executable, "-c", "from infra.cli import main; main()", *arguments]
-
-
 def segue(
     *arguments: str, settings: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end; ``settings`` are further environment variables."""
     return subprocess.run(
-        segue_command(*arguments),
+        [*SEGUE, *arguments],
         cwd=ROOT,
         env=ENVIRONMENT | dict(settings or {}),
         capture_output=True,
@@ -94,12 +87,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @dataclass
 class Service:
-    """A running service. ``names`` holds those of its tables and bucket, by logical id."""
+    """A running service. ``names`` holds those of its tables and bucket, by logical id.
+
+    ``printed`` is what it said until it was ready.
+    """
 
     process: subprocess.Popen[str]
     url: str
     stack_port: int
     names: Mapping[str, str]
+    printed: str = ""
 
     def request(self, method: str, path: str, body: Any = None) -> httpx.Response:
         return httpx.request(method, self.url + path, json=body, timeout=PATIENCE, trust_env=False)
@@ -140,7 +137,7 @@ class Options:
         options = ["--bundle", str(self.bundle), "--state", str(self.state)]
         options += ["--data", str(self.data)] if self.data else []
         options += ["--port", str(port), "--stack-port", str(stack_port)]
-        return segue_command("serve", *options, *self.more)
+        return [*SEGUE, "serve", *options, *self.more]
 
 
 def start(options: Options, port: int | None = None, stack_port: int | None = None) -> Service:
@@ -193,15 +190,15 @@ def children(service: Service, module: str) -> list[int]:
 
 
 def wait_until_ready(service: Service) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline and service.process.poll() is None:
-        try:
-            httpx.get(service.url, timeout=PATIENCE, trust_env=False)
-        except httpx.TransportError:
-            time.sleep(0.05)
-        else:
-            return
-    pytest.fail("the service did not start: " + "".join(service.process.communicate()))
+    service.printed = printed_until_ready(service.process)
+
+
+def printed_until_ready(process: subprocess.Popen[str]) -> str:
+    """What it says until then; fails the test where it ends instead."""
+    lines, is_ready = lines_until(READY, process)
+    if not is_ready:
+        pytest.fail("".join([*lines, *process.communicate()]))
+    return "".join(lines)
 
 
 @contextmanager
@@ -221,12 +218,9 @@ def deployed(options: Options) -> Iterator[Service]:
     port, addresses = free_port(), options.state.with_suffix(".json")
     process = deploy(options, port, built(options.bundle), "--json", str(addresses))
     try:
-        while process.poll() is None and not addresses.is_file():
-            time.sleep(0.1)
-        if process.poll() is not None:
-            pytest.fail("the stack was not deployed: " + "".join(process.communicate()))
+        printed = printed_until_ready(process)
         where = json.loads(addresses.read_bytes())
-        yield Service(process, where["url"], port, where["outputs"])
+        yield Service(process, where["url"], port, where["outputs"], printed)
     finally:
         end(process)
 

@@ -15,7 +15,7 @@ import psutil
 import pyarrow.parquet
 import pytest
 
-from infra.local.port import free_port
+from infra.process import free_port
 from segue.adapters.release import Version
 from segue.services.release import CHECKS, NAME, Caller, RouteFailed, listener
 from tests.e2e.conftest import PATIENCE, ROOT, Options, Service, deploy

@@ -2,8 +2,6 @@
 
 import json
 import re
-import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,9 +9,9 @@ from dataclasses import dataclass, field
 import pytest
 from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
 
-from infra.local.port import free_port
 from infra.pictures import CHROMIUM, DESK, PHONE, browsing
-from tests.e2e.conftest import ENVIRONMENT, PATIENCE, ROOT, Service, perform, segue_command
+from infra.process import free_port, serving
+from tests.e2e.conftest import ROOT, Service, perform
 
 AXE = ROOT / "tests" / "e2e" / "node_modules" / "axe-core" / "axe.min.js"
 MODELS = ("Popularity", "Autoencoder", "Classifier", "Hybrid")
@@ -83,16 +81,9 @@ def address(served: Service, pytestconfig: pytest.Config) -> Iterator[str]:
 def opened(url: str) -> Iterator[str]:
     """The address at which ``segue open`` shows it."""
     port = free_port()
-    command = segue_command("open", "--url", url, "--port", str(port), "--no-browser")
-    process = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE)
-    try:
-        address = f"http://127.0.0.1:{port}/"
-        assert process.stdout
-        assert process.stdout.readline().decode().startswith(address)
-        yield address
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=PATIENCE)
+    options = ["--url", url, "--port", str(port), "--no-browser"]
+    with serving("open", *options):
+        yield f"http://127.0.0.1:{port}/"
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.port import free_port
+from infra.process import free_port
 from tests.e2e.conftest import ENVIRONMENT, ROOT
 
 # It trains, evaluates and simulates.

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from infra.local.port import free_port
+from infra.process import free_port
 from tests.e2e.conftest import Options, Service, segue, serving
 
 # Of the tiny world: of popularity's lists 31 listeners in 100 hear something to its end, of the

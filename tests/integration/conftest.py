@@ -14,7 +14,6 @@ from moto.core.botocore_stubber import BotocoreStubber
 
 from infra.local import stack
 from infra.local.environment import local_settings
-from infra.local.port import listen
 from infra.memory import (
     MemoryArchive,
     MemoryAvailability,
@@ -24,6 +23,7 @@ from infra.memory import (
     MemorySessionStore,
     MemoryUserStore,
 )
+from infra.process import listen
 from infra.template import create_resources, load
 from segue.adapters.archive import S3Archive
 from segue.adapters.aws import dynamodb_client, s3_client

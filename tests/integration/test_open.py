@@ -2,7 +2,6 @@
 
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from infra.local.port import free_port, listen
+from infra.process import SEGUE, free_port, listen
 from infra.proxy import Proxy, server
 from segue_client import SigV4
 from tests.signatures import credential_of, is_signed
@@ -100,9 +99,8 @@ def test_other_websites_reach_nothing(api: Api) -> None:
 
 def test_the_command_opens_a_service_until_it_is_stopped(api: Api) -> None:
     port = free_port()
-    main = "from infra.cli import main; main()"
     options = ["open", "--url", api.url, "--port", str(port), "--no-browser"]
-    with subprocess.Popen([sys.executable, "-c", main, *options], stdout=PIPE, text=True) as segue:
+    with subprocess.Popen([*SEGUE, *options], stdout=PIPE, text=True) as segue:
         assert segue.stdout
         address = f"http://127.0.0.1:{port}/"
         assert segue.stdout.readline() == f"{address} shows {api.url}. Ctrl-C stops.\n"

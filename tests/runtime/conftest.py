@@ -17,7 +17,7 @@ import pytest
 
 from infra.local import stack
 from infra.local.environment import local_settings
-from infra.local.port import listen
+from infra.process import listen
 from infra.template import Template, create_resources, load
 from segue.adapters.archive import S3Archive
 from segue.adapters.clock import SystemClock

@@ -2,7 +2,6 @@
 
 import multiprocessing
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from infra.memory import (
     MemorySessionStore,
     MemoryUserStore,
 )
+from infra.process import SEGUE
 from segue.domain.errors import InvalidData, UnknownModel
 from segue.domain.events import Event, EventType
 from segue.models.bundle import Bundle
@@ -119,8 +119,7 @@ def test_a_killed_run_leaves_no_process_behind_and_the_next_one_goes_on(
 ) -> None:
     out = tmp_path / "lists"
     options = f"--data {data_path} --bundle {bundle_path} --out {out} --k {K} --shards 64"
-    command = [sys.executable, "-c", "from infra.cli import main; main()", "batch"]
-    with subprocess.Popen([*command, *options.split()], stdout=subprocess.DEVNULL) as run:
+    with subprocess.Popen([*SEGUE, "batch", *options.split()], stdout=subprocess.DEVNULL) as run:
         while not [*out.glob("*.parquet")]:
             assert run.poll() is None
             time.sleep(0.01)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.errors import StateDamaged
 from infra.local.imported import fingerprint, last_import, note_import
+from infra.local.journal import StateDamaged
 
 
 @pytest.fixture

@@ -12,8 +12,7 @@ import httpx
 import msgspec
 import pytest
 
-from infra.local.errors import StateDamaged
-from infra.local.journal import Journal, JournaledStack, Write, entry
+from infra.local.journal import Journal, JournaledStack, StateDamaged, Write, entry
 
 
 class FakeEmulator:

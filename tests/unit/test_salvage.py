@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.errors import StateDamaged
-from infra.local.journal import Journal, Write
+from infra.local.journal import Journal, StateDamaged, Write
 from infra.local.objects import _sealed, check_objects, remove_halves, salvage_objects
 from infra.local.snapshots import Snapshots, salvage
 from infra.local.stack_process import _check_beginning

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from infra.local.errors import LocalStackError
 from infra.local.functions import Answer, Function, LambdaContext
 from infra.local.workers import Workers, running
+from infra.process import LocalStackError
 
 # What a call does, its event says.
 SOURCE = """

@@ -7,13 +7,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import NoReturn
 
-from infra.local.child import answers, stop
+import urllib3
+
 from infra.local.environment import TEMPLATE
-from infra.local.errors import LocalStackError
-from infra.local.port import HOST, listen
+from infra.process import HOST, LocalStackError, begin, listen, stop
 
 ROOT = TEMPLATE.parent
 PYTHON = ROOT / ".venv-stack" / "bin" / "python"
@@ -39,7 +40,7 @@ class Emulator:
 
     endpoint: str
     log: Path
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[str]
 
     def wait(self) -> NoReturn:
         """Wait until it ends unasked, and raise LocalStackError for it."""
@@ -56,26 +57,27 @@ def running(log: Path, port: int) -> Iterator[Emulator]:
     endpoint = f"http://{HOST}:{port}"
     process = _start(log, port)
     try:
-        if not answers(endpoint, _START_SECONDS):
+        if not _answers(endpoint):
             raise LocalStackError(f"the emulator did not start; see {log}")
         yield Emulator(endpoint, log, process)
     finally:
         stop(process, _STOP_SECONDS)
 
 
-def _start(log: Path, port: int) -> subprocess.Popen[bytes]:
-    with listen(port, "--port") as listener, log.open("w") as output:
+def _start(log: Path, port: int) -> subprocess.Popen[str]:
+    with listen(port, "--port") as listener:
         descriptor = listener.fileno()
-        # In a session of its own: the terminal's Ctrl-C is for the parent, which still needs it.
-        return subprocess.Popen(  # noqa: S603  # nothing here comes from outside
-            [PYTHON, "-P", Path(__file__).with_name("emulator.py"), str(descriptor)],
-            env=_settings(port),
-            pass_fds=[descriptor],
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        command = [str(PYTHON), "-P", str(Path(__file__).with_name("emulator.py")), str(descriptor)]
+        return begin(command, descriptor, log, environment=_settings(port))
+
+
+def _answers(endpoint: str) -> bool:
+    """Whether it does, once it has started; its listener holds the request until then."""
+    try:
+        answer = urllib3.request("GET", f"{endpoint}/_ministack/health", timeout=_START_SECONDS)
+    except urllib3.exceptions.HTTPError:
+        return False
+    return answer.status == HTTPStatus.OK
 
 
 def _settings(port: int) -> dict[str, str]:
