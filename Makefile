@@ -28,8 +28,8 @@ UV := pip compile --quiet --upgrade --python-version 3.11 --no-emit-index-url --
 	--no-annotate requirements.in --output-file requirements.txt
 
 .DELETE_ON_ERROR:
-.PHONY: run test lint format unit integration runtime e2e fuzz faults deploy-local run-deployed spark bench notebook \
-	pictures audit lock clean
+.PHONY: run test lint format unit integration runtime e2e fuzz faults deploy-local run-deployed sam-local spark \
+	bench notebook pictures audit lock clean
 
 run: $(BUNDLE)/manifest.json  ## Train where need be, and serve on http://127.0.0.1:8000
 	@$(BIN)/segue serve --data "$(DATA)" --bundle $(BUNDLE) --state $(STATE)/stack
@@ -58,7 +58,10 @@ unit integration: .venv/test
 
 # tests/spark says that it is skipped, since Spark is elsewhere: see the next target.
 runtime: .venv/test .venv-sam/done
-	$(BIN)/pytest tests/$@ tests/spark -rs
+	$(BIN)/pytest tests/$@ tests/spark --ignore tests/runtime/test_sam_local.py -rs
+
+sam-local: .venv/test .venv-sam/done  ## The README's `sam local`, in containers; a line says where there are none
+	$(BIN)/pytest tests/runtime/test_sam_local.py -rs
 
 spark: .venv/test  ## Spark's rows are DuckDB's; without a Java, a line says that this was not looked at
 	@if java -version >/dev/null 2>&1; then \

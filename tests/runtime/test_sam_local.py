@@ -51,7 +51,8 @@ class Sam:
         """A line of the README, about these functions and on this machine's bridge."""
         documented = shlex.split(line.replace("172.17.0.1", self.docker.bridge), comments=True)[1:]
         host = ("--add-host", f"host.docker.internal:{self.docker.bridge}")
-        options = ("--template", str(self.template), *host, *self.docker.options)
+        config = ("--config-file", str(ROOT / "samconfig.toml"))
+        options = ("--template", str(self.template), *config, *host, *self.docker.options)
         return [str(self.program), *documented, *options, *more]
 
     @property
@@ -93,7 +94,7 @@ def docker(runtime: Runtime, build: Path) -> Iterator[Docker]:
         yield docker
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="module")
 def local_tables(
     docker: Docker, bundle_path: Path, data_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[None]:
@@ -102,20 +103,28 @@ def local_tables(
     state = tmp_path_factory.mktemp("served")
     options = ["--bundle", str(bundle_path), "--data", str(data_path), "--state", str(state)]
     options += ["--port", str(port), "--stack-port", str(stack_port)]
-    line = documented("socat").replace("172.17.0.1", docker.bridge).rstrip(" &")
-    with (
-        serving("serve", *options),
-        subprocess.Popen(shlex.split(f"{line.rpartition(':')[0]}:{stack_port}")) as forwarding,
-    ):
+    with serving("serve", *options), forwarding(docker, stack_port):
         profile = {"favourite_genres": ["attic rock"]}
         url = f"http://127.0.0.1:{port}/users/{LISTENER}"
         httpx.put(url, json=profile, trust_env=False).raise_for_status()
         yield
-        forwarding.terminate()
+
+
+@contextmanager
+def forwarding(docker: Docker, stack_port: int) -> Iterator[None]:
+    """The README's ``socat``, to this port."""
+    line = documented("socat").replace("172.17.0.1", docker.bridge)
+    command = [*shlex.split(line)[1:-2], f"TCP:127.0.0.1:{stack_port}"]
+    # It begins a process for each connection, and all of them have to go.
+    with subprocess.Popen(["socat", *command], start_new_session=True) as process:
+        try:
+            yield
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
 
 
 @pytest.fixture(scope="module")
-def sam_local(sam: Path, build: Path, docker: Docker) -> Sam:
+def sam_local(sam: Path, build: Path, docker: Docker, local_tables: None) -> Sam:
     return Sam(sam, build / "template.yaml", docker)
 
 
