@@ -49,9 +49,9 @@ def why_not() -> str | None:
     absent = [program for program in needed if shutil.which(program) is None]
     if absent:
         return f"no Docker: {', '.join(absent)} cannot be found"
-    return (
-        "no Docker daemon answers, and only root can start one" if is_own and os.geteuid() else None
-    )
+    if is_own and os.geteuid():
+        return "no Docker daemon answers, and only root can start one"
+    return None
 
 
 @contextmanager
@@ -72,18 +72,12 @@ def own_daemon() -> Iterator[Docker]:
     folder = Path(mkdtemp(prefix="segue-docker-"))
     environment = {"DOCKER_HOST": f"unix://{folder}/docker.sock"}
     script = Path(__file__).with_name("dockerd.sh")
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
-            ["sh", script, folder],
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-            text=True,
-            start_new_session=True,
-        )
+    process = subprocess.Popen(
+        ["sh", script, folder], stdin=subprocess.PIPE, text=True, start_new_session=True
+    )
     try:
         while (bridge := _bridge(os.environ | environment)) is None:
-            assert process.poll() is None
+            assert process.poll() is None, "dockerd has ended; what it printed says why"
             sleep(0.1)
         yield Docker(environment, bridge, ("--skip-pull-image",))
     finally:
