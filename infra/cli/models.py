@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,6 +28,16 @@ app = typer.Typer(
 Bucket = Annotated[
     str | None, typer.Option(envvar="BUCKET", help="The stack's bucket, one of its outputs.")
 ]
+BundleKeyArn = Annotated[
+    str | None,
+    typer.Option(
+        "--key",
+        metavar="ARN",
+        envvar="BUNDLE_KEY",
+        help="The key of KMS that signs the stack's bundles, one of its outputs: without it, the "
+        "functions on AWS refuse what is uploaded. A local stack has none.",
+    ),
+]
 EndpointUrl = Annotated[
     str | None,
     typer.Option(
@@ -37,10 +48,13 @@ EndpointUrl = Annotated[
 
 @app.command("list")
 def list_bundles(
-    bucket: Bucket = None, endpoint_url: EndpointUrl = None, json_file: Json = None
+    bucket: Bucket = None,
+    key: BundleKeyArn = None,
+    endpoint_url: EndpointUrl = None,
+    json_file: Json = None,
 ) -> None:
     """Show the bundles, the latest first. A star marks the active one."""
-    depot, _ = _depot(bucket, endpoint_url)
+    depot, _ = _depot(bucket, key, endpoint_url)
     pointer, released = depot.pointer(), depot.released()
     out = console(json_file)
     for line in _table(pointer, released):
@@ -61,18 +75,22 @@ def upload(
         ),
     ] = None,
     bucket: Bucket = None,
+    key: BundleKeyArn = None,
     endpoint_url: EndpointUrl = None,
     json_file: Json = None,
 ) -> None:
-    """Bring a bundle into the bucket. Safe to repeat; goes on where it was stopped."""
+    """Sign a bundle and bring it into the bucket. Safe to repeat; goes on where it was stopped."""
     from infra.progress import progress_bars
 
-    depot, name = _depot(bucket, endpoint_url)
+    depot, name = _depot(bucket, key, endpoint_url)
     out = console(json_file)
     with progress_bars(out) as report:
         done = depot.upload(bundle, report)
-    out.print(f"bundle {done.version}: {done.sent} files sent, {done.there} were there already")
-    body: dict[str, Any] = {"version": done.version, "sent": done.sent, "there": done.there}
+    signed = "signed" if done.signed else "not signed, since there is no --key"
+    out.print(
+        f"bundle {done.version}: {done.sent} files sent, {done.there} were there already; {signed}"
+    )
+    body = asdict(done)
     if layer:
         body["layer"] = _publish(bundle, name, layer)
         out.print(body["layer"])
@@ -89,13 +107,14 @@ def activate(
         ),
     ],
     bucket: Bucket = None,
+    key: BundleKeyArn = None,
     endpoint_url: EndpointUrl = None,
     json_file: Json = None,
 ) -> None:
     """Let the functions serve a bundle. They follow within half a minute."""
     from infra.progress import progress_bars
 
-    depot, _ = _depot(bucket, endpoint_url)
+    depot, _ = _depot(bucket, key, endpoint_url)
     out = console(json_file)
     with progress_bars(out) as report:
         pointer = depot.activate(None if version == DEPLOYED else version, report)
@@ -105,12 +124,15 @@ def activate(
 
 @app.command()
 def rollback(
-    bucket: Bucket = None, endpoint_url: EndpointUrl = None, json_file: Json = None
+    bucket: Bucket = None,
+    key: BundleKeyArn = None,
+    endpoint_url: EndpointUrl = None,
+    json_file: Json = None,
 ) -> None:
     """Let the functions serve what they served before. Repeat it to go further back."""
     from infra.progress import progress_bars
 
-    depot, _ = _depot(bucket, endpoint_url)
+    depot, _ = _depot(bucket, key, endpoint_url)
     out = console(json_file)
     with progress_bars(out) as report:
         pointer = depot.roll_back(report)
@@ -118,11 +140,11 @@ def rollback(
     write_json(json.dumps(_pointer_row(pointer), indent=2), json_file)
 
 
-def _depot(bucket: str | None, endpoint_url: str | None) -> "tuple[Depot, str]":
+def _depot(bucket: str | None, key: str | None, endpoint_url: str | None) -> "tuple[Depot, str]":
     """The bundles, and the name of the bucket."""
     from infra.local.environment import TEMPLATE, create_local_resources, point_aws_at
     from infra.models import Depot
-    from infra.models.depot import patient_client
+    from infra.models.depot import patient_client, patient_key
     from infra.template import load
 
     if endpoint_url:
@@ -133,7 +155,7 @@ def _depot(bucket: str | None, endpoint_url: str | None) -> "tuple[Depot, str]":
             "say which bucket: --bucket (one of the stack's outputs), or --endpoint-url of a "
             "local stack"
         )
-    return Depot(patient_client(), bucket), bucket
+    return Depot(patient_client(), bucket, patient_key(key) if key else None), bucket
 
 
 def _publish(bundle: Path, bucket: str, layer: str) -> str:

@@ -1,7 +1,7 @@
 """Bundles in the bucket, as those who release them see it; ``segue.adapters.bundles`` has the keys.
 
 A version stands for the very bytes of a bundle, so that whatever is there with the right checksum
-need not be sent again. The manifest is written when all it names is in place.
+need not be sent again. The manifest is written when all it names is in place, and its signature.
 """
 
 from base64 import b64decode, b64encode
@@ -22,6 +22,7 @@ from segue.adapters.bundles import POINTER_KEY, PREFIX, S3Bundles, file_key, rea
 from segue.adapters.clock import SystemClock
 from segue.adapters.directory import load_whole, rehearse
 from segue.adapters.objects import JSON, Objects
+from segue.adapters.signatures import SIGNATURE, BundleKey
 from segue.domain.errors import BundleCorrupt, BundleError, InvalidData, StaleVersion
 from segue.models.bundle import MANIFEST, Bundle, Manifest, parse_manifest
 from segue.models.pointer import Pointer, is_version
@@ -50,21 +51,27 @@ class Released:
 
 @dataclass(frozen=True, slots=True)
 class Uploaded:
-    """What an upload did: how many files were sent, and how many were there already."""
+    """What an upload did: how many files were sent, how many were there already, and whether the
+    bundle is signed."""
 
     version: str
     sent: int
     there: int
+    signed: bool
 
 
 class Depot:
-    """The bundles of one bucket. Everything raises StoreUnavailable."""
+    """The bundles of one bucket. Everything raises StoreUnavailable.
 
-    def __init__(self, client: "S3Client", bucket: str) -> None:
+    Where there is a key, it signs what is uploaded, and what it has not signed is not activated.
+    """
+
+    def __init__(self, client: "S3Client", bucket: str, key: BundleKey | None = None) -> None:
         self._client = client
         self._bucket = bucket
+        self._key = key
         self._objects = Objects(client, bucket, "bundles")
-        self._bundles = S3Bundles(client, bucket)
+        self._bundles = S3Bundles(client, bucket, key)
         self._clock = SystemClock()
 
     def pointer(self) -> Pointer:
@@ -94,7 +101,8 @@ class Depot:
             done += manifest.files[name]["bytes"]
         progress("uploading", done, total)
         self._send_manifest(manifest.version, (folder / MANIFEST).read_bytes())
-        return Uploaded(manifest.version, len(missing), len(manifest.files) - len(missing))
+        there = len(manifest.files) - len(missing)
+        return Uploaded(manifest.version, len(missing), there, self._key is not None)
 
     def activate(self, version: str | None, progress: Report = silent) -> Pointer:
         """Make a bundle the active one; None: the one that the functions were deployed with.
@@ -187,6 +195,7 @@ class Depot:
             )
 
     def _send_manifest(self, version: str, body: bytes) -> None:
+        self._sign(version, body)
         key = file_key(version, MANIFEST)
         found = self._objects.read(key)
         if found and found[0] == body:
@@ -194,16 +203,30 @@ class Depot:
         with translated("bundles"):
             self._client.put_object(Bucket=self._bucket, Key=key, Body=body, ContentType=JSON)
 
+    def _sign(self, version: str, manifest: bytes) -> None:
+        if self._key is None:
+            return
+        key = file_key(version, SIGNATURE)
+        found = self._objects.read(key)
+        if not (found and self._key.has_signed(manifest, found[0])):
+            self._objects.put(key, self._key.sign(manifest), "application/octet-stream")
+
     def _released(self, version: str) -> Released:
         key = file_key(version, MANIFEST)
         found, (entries, _) = self._objects.read(key), self._objects.listed(key, limit=1)
         if not (found and entries):
             return Released(version, None, None, "was not uploaded to its end")
         try:
+            self._bundles.refuse_unsigned(version, found[0])
             manifest = parse_manifest(found[0], key)
         except BundleError as error:
             return Released(version, entries[0].modified, None, str(error))
         return Released(version, entries[0].modified, manifest, "")
+
+
+def patient_key(key_id: str) -> BundleKey:
+    """The key that signs, with a client that waits through throttling."""
+    return BundleKey(key_id, PATIENT)
 
 
 def patient_client() -> "S3Client":

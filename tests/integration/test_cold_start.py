@@ -37,6 +37,7 @@ NAMED = {
     "adapters.model_store",
     "adapters.packing",
     "adapters.sessions",
+    "adapters.signatures",
     "api.app",
     "api.cors",
     "api.http",

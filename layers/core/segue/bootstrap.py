@@ -274,7 +274,10 @@ def _catalogue() -> "Catalogue":
 def _models() -> "ActiveModelStore":
     from segue.adapters.bundles import BRISK, S3Bundles
     from segue.adapters.model_store import ActiveModelStore
+    from segue.adapters.signatures import BundleKey
     from segue.api.telemetry import observe_refused
 
-    bundles = S3Bundles(s3_client(BRISK), _settings().bucket)
-    return ActiveModelStore(bundles, _settings().bundle, _settings().bundle_poll, observe_refused)
+    settings = _settings()
+    key = BundleKey(settings.bundle_key, BRISK) if settings.bundle_key else None
+    bundles = S3Bundles(s3_client(BRISK), settings.bucket, key)
+    return ActiveModelStore(bundles, settings.bundle, settings.bundle_poll, observe_refused)

@@ -15,6 +15,7 @@ class Settings:
     ``as_of`` (``SEGUE_AS_OF``) stands in for "now" where a request names no time, so that a
     demonstration on past data recommends as of that past; empty in production. ``bundle_poll``
     (``BUNDLE_POLL_SECONDS``): so long may it take until another active bundle is noticed.
+    ``bundle_key`` (``BUNDLE_KEY``): the key of KMS that must have signed it; empty: none need have.
     """
 
     sessions_table: str
@@ -24,6 +25,7 @@ class Settings:
     bucket: str
     bundle: Path
     bundle_poll: float
+    bundle_key: str
     as_of: int | None
 
     @classmethod
@@ -39,5 +41,6 @@ class Settings:
             bucket=env["BUCKET"],
             bundle=Path(env.get("BUNDLE_PATH", "/opt/bundle")),
             bundle_poll=float(env.get("BUNDLE_POLL_SECONDS", "30")),
+            bundle_key=env.get("BUNDLE_KEY", ""),
             as_of=parse_time(as_of) if as_of else None,
         )

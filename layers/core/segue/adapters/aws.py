@@ -16,6 +16,7 @@ from segue.domain.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_kms import KMSClient
     from mypy_boto3_s3 import S3Client
 
 # A user waits behind every call: four tries of at most three seconds, with growing pauses.
@@ -48,6 +49,11 @@ def dynamodb_client(config: Config = CONFIG) -> "DynamoDBClient":
 def s3_client(config: Config = CONFIG) -> "S3Client":
     """An S3 client of the environment's region, credentials and endpoint."""
     return _noted(boto3.client("s3", config=config))
+
+
+def kms_client(config: Config = CONFIG) -> "KMSClient":
+    """A KMS client of the environment's region, credentials and endpoint."""
+    return _noted(boto3.client("kms", config=config))
 
 
 def disconnect() -> None:

@@ -3,7 +3,8 @@
 ::
 
     bundles/active.json        which version is active, and which were before
-    bundles/{version}/{file}   the files of a bundle; the manifest is written last
+    bundles/{version}/{file}   the files of a bundle, and manifest.json.sig, the signature of its
+                               manifest; the manifest is written last
 """
 
 import hashlib
@@ -18,6 +19,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from segue.adapters.aws import error_code, translated
+from segue.adapters.signatures import SIGNATURE, BundleKey
 from segue.domain.errors import BundleCorrupt, BundleMissing, StoreUnavailable
 from segue.models.bundle import MANIFEST, SCHEMA, Bundle, Manifest, parse_manifest
 from segue.models.pointer import Pointer
@@ -39,11 +41,12 @@ _CHUNK = 1 << 20
 
 
 class S3Bundles:
-    """The bundles of one bucket."""
+    """The bundles of one bucket; those alone that the key has signed, where there is one."""
 
-    def __init__(self, client: "S3Client", bucket: str) -> None:
+    def __init__(self, client: "S3Client", bucket: str, key: BundleKey | None = None) -> None:
         self._client = client
         self._bucket = bucket
+        self._key = key
         self._pointer = Pointer()
         self._tag: str | None = None
 
@@ -68,14 +71,14 @@ class S3Bundles:
         """Bring a bundle's manifest and schema into the folder, which say whether this version of
         Segue can serve it.
 
-        Raises BundleMissing, BundleCorrupt, StoreUnavailable, and OSError.
+        Raises BundleMissing, BundleCorrupt, also for one that is not signed, StoreUnavailable, and
+        OSError.
         """
         key = file_key(version, MANIFEST)
-        with translated("bundles"):
-            try:
-                raw = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
-            except self._client.exceptions.NoSuchKey:
-                raise BundleMissing(f"there is no bundle {version} in the bucket") from None
+        raw = self._read(key)
+        if raw is None:
+            raise BundleMissing(f"there is no bundle {version} in the bucket")
+        self.refuse_unsigned(version, raw)
         manifest = parse_manifest(raw, key)
         if manifest.version != version:
             raise BundleCorrupt(f"{key}: is that of bundle {manifest.version}")
@@ -83,6 +86,17 @@ class S3Bundles:
         Bundle(folder, manifest).refuse_other_schema()
         (folder / MANIFEST).write_bytes(raw)
         return manifest
+
+    def refuse_unsigned(self, version: str, manifest: bytes) -> None:
+        """Raises BundleCorrupt where the key has not signed this manifest, and StoreUnavailable."""
+        if self._key is None:
+            return
+        key = file_key(version, SIGNATURE)
+        signature = self._read(key)
+        if signature is None:
+            raise BundleCorrupt(f"{key}: is missing, and bundles must be signed; upload it again")
+        if not self._key.has_signed(manifest, signature):
+            raise BundleCorrupt(f"{key}: is no signature of this manifest by the stack's key")
 
     def fetch(self, version: str, folder: Path) -> None:
         """Bring a bundle into the folder, every checksum being right. What is there of it stays,
@@ -112,6 +126,13 @@ class S3Bundles:
         if checksum.hexdigest() != manifest.files[name]["sha256"]:
             raise BundleCorrupt(f"{key}: its checksum is not the manifest's")
         part.rename(target)
+
+    def _read(self, key: str) -> bytes | None:
+        with translated("bundles"):
+            try:
+                return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+            except self._client.exceptions.NoSuchKey:
+                return None
 
     def _chunks(self, key: str) -> Iterator[bytes]:
         with translated("bundles"):
