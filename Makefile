@@ -17,19 +17,23 @@ endif
 STATE := .segue/$(if $(filter .segue/demo/data,$(DATA)),demo,$(notdir $(DATA))-$(shell echo "$(abspath $(DATA))" | cksum | cut -d' ' -f1))
 BUNDLE := $(STATE)/bundle
 
-# What is imported is compiled then: to compile all of PyTorch takes longer than to install it.
-PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
+# Lists are complete, and each file is what its hash says. What is imported is compiled then: to
+# compile all of PyTorch takes longer than to install it.
+INSTALL := install --quiet --disable-pip-version-check
+HASHED := $(INSTALL) --require-hashes --no-deps
+PIP := $(BIN)/pip
 NEWMAN := tests/e2e/node_modules/.bin/newman
 LOCKS := layers/runtime/requirements.txt infra/requirements.txt training/requirements.txt
 
-COMPILE := --quiet --upgrade --strip-extras --no-emit-index-url --no-emit-find-links --no-header \
-	--no-annotate requirements.in
-UV := pip compile --quiet --upgrade --python-version 3.11 --no-emit-index-url --no-header \
-	--no-annotate requirements.in --output-file requirements.txt
+# For every system and Python that the project supports; or for Lambda's.
+LOCK := $(CURDIR)/$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url \
+	--no-header --no-annotate
+LOCK_ALL := $(LOCK) --python-version 3.11 --universal
+LOCK_313 := $(LOCK) --python-version 3.13 --python-platform x86_64-manylinux_2_28
 
 .DELETE_ON_ERROR:
 .PHONY: run test lint format unit integration runtime e2e fuzz faults deploy-local run-deployed sam-local spark \
-	bench notebook pictures audit lock clean
+	bench notebook pictures audit sbom lock clean
 
 run: $(BUNDLE)/manifest.json  ## Train where need be, and serve on http://127.0.0.1:8000
 	@$(BIN)/segue serve --data "$(DATA)" --bundle $(BUNDLE) --state $(STATE)/stack
@@ -48,6 +52,7 @@ lint: .venv/test .venv-sam/done .venv-checkov/done
 	$(BIN)/mypy
 	for app in functions/*/app.py; do $(BIN)/mypy $$app || exit; done
 	$(BIN)/lint-imports
+	$(BIN)/zizmor --offline --quiet --min-severity medium .github
 	$(BIN)/cfn-lint template.yaml stacks/*.yaml
 	.venv-sam/bin/sam validate --lint --region us-east-1
 	$(BIN)/python -m tests.stacks .venv-checkov/template.json
@@ -97,45 +102,49 @@ format: .venv/test  ## Put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-audit: .venv/test  ## Known vulnerabilities of what is deployed
-	$(BIN)/pip-audit --require-hashes --disable-pip -r layers/runtime/requirements.txt -r layers/stats/requirements.txt
+audit: .venv/test  ## Known vulnerabilities of what is deployed; fails where nobody can say
+	$(BIN)/python -m infra.audit
+
+sbom: .venv-sam/done  ## Of what `sam build` has left: every component, as CycloneDX
+	.venv-sam/bin/python infra/sbom.py .aws-sam/build .aws-sam/sbom.cdx.json
 
 lock: .venv/test  ## Renew the locked versions
-	cd layers/runtime && ../../$(BIN)/pip-compile --generate-hashes $(COMPILE)
-	cd layers/stats && ../../$(BIN)/pip-compile --generate-hashes $(COMPILE)
-	cd infra && ../$(BIN)/uv $(UV)
-	cd infra/deployed && ../../$(BIN)/uv $(subst 3.11,3.13,$(UV))
-	# pip, not uv: a plain PyTorch stands for the CPU's and for CUDA's build alike.
-	cd training && ../$(BIN)/pip-compile $(COMPILE) && sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements.txt
-	cd training/peers && ../../$(BIN)/uv $(subst requirements.txt,requirements.txt --universal,$(UV)) && sed -i '/^\(nvidia-\|cuda-\|triton\)/d' requirements.txt
-	cd tests && ../$(BIN)/uv $(UV)
-	cd tests && ../$(BIN)/uv $(subst requirements.,sam.,$(UV))
-	cd tests && ../$(BIN)/uv $(subst requirements.,checkov.,$(UV))
-	cd tests && ../$(BIN)/uv $(subst requirements.,spark.,$(UV))
+	cd layers/runtime && $(LOCK_ALL) requirements.in --output-file requirements.txt
+	cd layers/stats && $(LOCK_ALL) requirements.in --output-file requirements.txt
+	cd infra && $(LOCK_ALL) requirements.in --output-file requirements.txt
+	cd infra/deployed && $(LOCK_313) requirements.in --output-file requirements.txt
+	cd training && $(LOCK_ALL) requirements.in --output-file requirements.txt
+	cd training/peers && $(LOCK_ALL) requirements.in --output-file requirements.txt
+	$(BIN)/python -m infra.locks training/peers/requirements.txt training/requirements.txt
+	cd tests && for list in requirements sam checkov spark; do \
+		$(LOCK_ALL) $$list.in --output-file $$list.txt || exit; done
+	cd tests/runtime && $(LOCK_313) requirements.in --output-file requirements.txt
 
 .venv/run: $(LOCKS) pyproject.toml clients/python/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Segue needs Python 3.11 or later; this is " + sys.version.split()[0])'
 	@echo "Installing what Segue needs into .venv (once; PyTorch is the large part) ..."
 	@$(PYTHON) -m venv .venv
-	@$(PIP) --require-hashes --requirement layers/runtime/requirements.txt
-	@$(PIP) --requirement infra/requirements.txt --requirement training/requirements.txt
-	@$(PIP) --no-deps --editable . --editable clients/python
+	@$(PIP) $(HASHED) --no-compile $(LOCKS:%=--requirement %)
+	@# PyTorch's build for CUDA needs its libraries; the one for CPUs has no use for them.
+	@if $(PIP) show torch | grep '^Requires:.*nvidia' >/dev/null; then \
+		$(PIP) $(HASHED) --no-compile --requirement training/cuda.txt; fi
+	@$(PIP) $(INSTALL) --no-deps --no-build-isolation --editable . --editable clients/python
 	@touch $@
 
 .venv/test: .venv/run tests/requirements.txt
-	@$(PIP) --requirement tests/requirements.txt
+	@$(PIP) $(HASHED) --no-compile --requirement tests/requirements.txt
 	@touch $@
 
 # The SAM command line and checkov pin releases of their own, and Spark is large: they live apart.
 .venv-sam/done .venv-checkov/done .venv-spark/done: .venv-%/done: tests/%.txt | .venv/run
 	@$(PYTHON) -m venv .venv-$*
-	@.venv-$*/bin/pip install --quiet --disable-pip-version-check --requirement tests/$*.txt
+	@.venv-$*/bin/pip $(HASHED) --requirement tests/$*.txt
 	@touch $@
 
 # What the functions run in when they are deployed on this machine: their own Python, or nothing.
 .venv-stack/done: infra/deployed/requirements.txt
 	@sh layers/python313.sh -m venv .venv-stack \
-	&& .venv-stack/bin/pip install --quiet --disable-pip-version-check --requirement $< \
+	&& .venv-stack/bin/pip $(HASHED) --requirement $< \
 	&& touch $@ || test $$? -eq 69
 
 $(NEWMAN): tests/e2e/package.json tests/e2e/package-lock.json

@@ -160,6 +160,7 @@ def _provided_packages(cache: Path, python: Path) -> Path:
                 *(sys.executable, "-m", "pip", "install", "--quiet", "--no-compile"),
                 *("--disable-pip-version-check", "--root-user-action", "ignore"),
                 *("--target", f"{scratch}/packages", "--requirement", str(REQUIREMENTS)),
+                *("--require-hashes", "--no-deps"),
                 *("--only-binary=:all:", "--ignore-requires-python", "--python-version", "3.13"),
                 *("--implementation", "cp", "--platform", "manylinux2014_x86_64"),
             ],

@@ -1,12 +1,15 @@
 """What ``sam build`` makes: complete, small, quick to start, and refused where it cannot work."""
 
+import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from infra import sbom
 from infra.template import Template
 from segue.models.bundle import MANIFEST, Bundle
 from tests.runtime.emulator import Runtime
@@ -134,3 +137,17 @@ def test_a_build_with_a_damaged_bundle_names_the_file(
     result = sam_build(sam, tmp_path / "build", damaged, "ModelsLayer")
     assert result.returncode != 0
     assert f"{damaged / name} is missing or damaged: train anew with segue train\n" in result.stderr
+
+
+def test_the_list_of_components_is_what_is_locked_and_built(
+    build: Path, bundle: Bundle, tmp_path: Path
+) -> None:
+    sbom.main(build, tmp_path / "sbom.json")
+    listed = json.loads((tmp_path / "sbom.json").read_text())["components"]
+    packages = {it["name"]: it["version"] for it in listed if it["type"] == "library"}
+    locks = (ROOT / f"layers/{layer}/requirements.txt" for layer in ("runtime", "stats"))
+    pins = re.findall(r"(?m)^(\S+)==(\S+)", "".join(lock.read_text() for lock in locks))
+    assert packages.items() <= set(pins)
+    assert {"numpy", "onnxruntime", "scipy", "msgspec"} <= packages.keys()
+    (models,) = (it for it in listed if it["type"] == "machine-learning-model")
+    assert models["version"] == bundle.version

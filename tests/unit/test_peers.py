@@ -543,24 +543,37 @@ def test_a_process_that_ends_too_early_fails_alone(
     assert not run_peers(work, ["random"], K, quietly)
 
 
-def test_an_environment_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("torch", "lists"),
+    [
+        ("Requires: filelock, sympy", ["requirements.txt"]),
+        ("Requires: nvidia-cublas, sympy", ["requirements.txt", "cuda.txt"]),
+    ],
+)
+def test_an_environment_is_made_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, torch: str, lists: list[str]
+) -> None:
     commands: list[list[str]] = []
 
     def pretend(command: list[Any], **_: Any) -> subprocess.CompletedProcess[str]:
         commands.append([str(part) for part in command])
         python.parent.mkdir(parents=True, exist_ok=True)
         python.touch()
-        return subprocess.CompletedProcess(command, 0, "", "")
+        return subprocess.CompletedProcess(command, 0, torch, "")
 
     home, wanted = tmp_path / "venv", tmp_path / "requirements.txt"
     python = home / "bin" / "python"
     wanted.write_text("numpy==1\n")
     monkeypatch.setattr(subprocess, "run", pretend)
     assert peers_python(home, wanted) == peers_python(home, wanted) == python
-    assert [command[2] for command in commands] == ["venv", "pip"]
+    assert commands.pop(0)[2] == "venv"
+    installs = [command for command in commands if "install" in command]
+    assert all("--require-hashes" in command for command in installs)
+    assert [Path(command[-1]).name for command in installs] == lists
+    commands.clear()
     wanted.write_text("numpy==2\n")
     peers_python(home, wanted)
-    assert len(commands) == 4
+    assert commands, "another list makes another environment"
 
 
 def test_an_environment_that_cannot_be_made_says_why_in_one_line(
