@@ -24,6 +24,7 @@ API = "AWS::Serverless::Api"
 FUNCTION = "AWS::Serverless::Function"
 TABLE = "AWS::DynamoDB::Table"
 BUCKET = "AWS::S3::Bucket"
+KEY = "AWS::KMS::Key"
 NO_VALUE = "AWS::NoValue"
 
 _PLACEHOLDER = re.compile(r"\$\{([^}]+)\}")
@@ -183,9 +184,10 @@ def create_resources(
 ) -> dict[str, str]:
     """Create the template's tables and buckets where they are not there yet; wait for them.
 
-    Answers their names by logical id, fit to be ``resolved_names``. Safe to repeat.
+    Answers their names by logical id, fit to be ``resolved_names``. Safe to repeat. Keys are not
+    made: who is given an empty ARN does without.
     """
-    names = {}
+    names = {f"{key}.Arn": "" for key in template.resources(KEY)}
     for table in template.tables():
         names[table.logical_id] = physical_name(prefix, table.logical_id)
         _create_table(dynamodb, table, names[table.logical_id])

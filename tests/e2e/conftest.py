@@ -110,6 +110,7 @@ class Service:
             "TRACKS_TABLE": self.names["TracksTable"],
             "EXPOSURES_TABLE": self.names["ExposuresTable"],
             "BUCKET": self.names["Bucket"],
+            "BUNDLE_KEY": self.names.get("BundleKeyArn", ""),
         }
 
     def kill(self) -> None:

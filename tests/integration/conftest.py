@@ -8,6 +8,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import boto3
 import pytest
 from moto import mock_aws
 from moto.core.botocore_stubber import BotocoreStubber
@@ -116,6 +117,12 @@ def _created() -> Aws:
     dynamodb, s3 = dynamodb_client(), s3_client()
     names = create_resources(TEMPLATE, dynamodb, s3, f"test-{uuid4().hex[:8]}")
     return Aws(dynamodb, s3, names)
+
+
+def new_key() -> str:
+    """The ARN of a key that signs bundles, as the template makes it."""
+    key = boto3.client("kms").create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")
+    return key["KeyMetadata"]["Arn"]
 
 
 def stores_on(aws: Aws, clock: Clock | None = None) -> Stores:

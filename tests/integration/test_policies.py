@@ -18,18 +18,22 @@ from botocore.exceptions import ClientError
 from infra.local.environment import REGION
 from infra.local.functions import Function, Handler, LambdaContext
 from infra.local.proxy_event import ACCOUNT_ID
+from infra.models import Depot
 from infra.template import FUNCTION, load
 from segue import bootstrap
 from segue.adapters import sessions
+from segue.adapters.aws import CONFIG
 from segue.adapters.exposures import DynamoResultStore
+from segue.adapters.signatures import BundleKey
 from segue.domain.times import format_time
 from segue.experiments.epoch import EpochId, Side
 from segue.experiments.experiment import DEFAULT_NAME
 from segue.experiments.records import Exposure, Pending
 from segue.models.bundle import Bundle
 from segue.services.release import CHECKS
-from tests.integration.conftest import ROOT, Aws, resources
+from tests.integration.conftest import ROOT, Aws, new_key, resources
 from tests.runtime.support import sample
+from tests.variants import variant
 
 TEMPLATE = load(ROOT / "template.yaml")
 ACTIONS = {"ListObjectsV2": "s3:ListBucket", "DeleteObjects": "s3:DeleteObject"}
@@ -67,6 +71,7 @@ class Deployment:
 
     aws: Aws
     bundle: Bundle
+    key: str
     running: str = ""
     calls: dict[str, set[Call]] = field(default_factory=dict)
     asked: set[tuple[str, str]] = field(default_factory=set)
@@ -82,6 +87,7 @@ class Deployment:
         return found | {
             "Bucket.Arn": f"arn:aws:s3:::{found['Bucket']}",
             "DeadLetters.Arn": "arn:aws:sqs:::dead-letters",
+            "BundleKey.Arn": self.key,
             "AWS::Partition": "aws",
             "AWS::Region": REGION,
             "AWS::AccountId": ACCOUNT_ID,
@@ -140,8 +146,18 @@ class Deployment:
         self.running = ""
         results.add(EpochId(DEFAULT_NAME, 1, Side.REPLAY), Pending(exposure, 1))
 
+    def activate(self, bundle: Bundle) -> None:
+        """Have the functions serve a bundle of the bucket, which they have to verify."""
+        depot = Depot(self.aws.s3, self.names["Bucket"], BundleKey(self.key, CONFIG))
+        self.running = ""
+        depot.upload(bundle.path)
+        depot.activate(bundle.version)
+
     def note(self, operation: str, asked: Mapping[str, Any]) -> None:
         noted = self.calls.get(self.running, set())
+        if "KeyId" in asked:
+            noted.add(Call(f"kms:{operation}", asked["KeyId"]))
+            return
         if operation == "TransactWriteItems":
             for part, each in (pair for parts in asked["TransactItems"] for pair in parts.items()):
                 arn = f"arn:aws:dynamodb:::table/{each['TableName']}"
@@ -167,13 +183,14 @@ class Deployment:
     def note_missing(self, asked: Mapping[str, Any]) -> None:
         """Without leave to list, S3 would have said 403 and not 404; that check has no prefix."""
         bucket = f"arn:aws:s3:::{asked['Bucket']}"
-        self.calls[self.running].add(Call("s3:ListBucket", bucket))
+        self.calls.get(self.running, set()).add(Call("s3:ListBucket", bucket))
 
     def _started(self, function_id: str) -> Handler:
         _forget()
         environment = TEMPLATE.environment(function_id, self.names) | {
             "AWS_ENDPOINT_URL": "",
             "BUNDLE_PATH": str(self.bundle.path),
+            "BUNDLE_POLL_SECONDS": "0",
             "SEGUE_AS_OF": format_time(self.bundle.manifest.cutoff),
         }
         code, handler = TEMPLATE.code_uri(function_id), TEMPLATE.handler(function_id)
@@ -210,14 +227,21 @@ def noted_calls(deployment: Deployment, patch: pytest.MonkeyPatch) -> Iterator[N
 
 
 @pytest.fixture(scope="module", params=["moto"])
-def deployment(request: pytest.FixtureRequest, bundle: Bundle) -> Iterator[Deployment]:
+def deployment(
+    request: pytest.FixtureRequest, bundle: Bundle, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Deployment]:
     """After everything has been asked of every function."""
     with pytest.MonkeyPatch.context() as patch, resources(request, patch) as aws:
-        deployment = Deployment(aws, bundle)
+        deployment = Deployment(aws, bundle, new_key())
         for name in TEMPLATE.environment("PredictFunction", deployment.names):
             patch.setenv(name, "")  # what the functions set is unset at the end
         patch.setattr(sessions, "_FOLD_EVERY", 1)
+        another = variant(bundle.path, tmp_path_factory.mktemp("new") / "bundle", 1)
         with noted_calls(deployment, patch):
+            # There is no pointer yet; then there is one, to a bundle that has to be verified.
+            deployment.ask(sample("models"))
+            deployment.ask(sample("add_events"))
+            deployment.activate(another)
             _ask_everything(deployment, bundle.catalogue.ids[0].decode())
         yield deployment
         _forget()

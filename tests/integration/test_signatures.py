@@ -6,7 +6,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, EndpointConnectionError
@@ -20,7 +19,7 @@ from segue.adapters.signatures import SIGNATURE, BundleKey
 from segue.domain.errors import BundleCorrupt
 from segue.models.bundle import MANIFEST, Bundle
 from segue.ports import Refused
-from tests.integration.conftest import Aws
+from tests.integration.conftest import Aws, new_key
 from tests.integration.test_models import key as key_of
 from tests.integration.test_models import put
 from tests.variants import variant
@@ -28,12 +27,6 @@ from tests.variants import variant
 pytestmark = pytest.mark.parametrize("aws", ["moto"], indirect=True)
 
 QUICK = Config(connect_timeout=1, read_timeout=1, retries={"total_max_attempts": 1})
-
-
-def new_key() -> str:
-    """The ARN of a key as the template makes it."""
-    key = boto3.client("kms").create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")
-    return key["KeyMetadata"]["Arn"]
 
 
 @pytest.fixture

@@ -38,6 +38,7 @@ NAMES = {
     "ExposuresTable": "exposures",
     "Bucket": "results",
     "EventsFunction": "events",
+    "BundleKey.Arn": "",
 }
 
 
@@ -213,6 +214,8 @@ class TestCreateResources:
             "TracksTable": "segue-test-trackstable",
             "ExposuresTable": "segue-test-exposurestable",
             "Bucket": "segue-test-bucket",
+            "BundleKey.Arn": "",
+            "AlarmKey.Arn": "",
         }
         sessions = dynamodb.describe_table(TableName=names["SessionsTable"])["Table"]
         assert [(key["AttributeName"], key["KeyType"]) for key in sessions["KeySchema"]] == [
@@ -629,13 +632,29 @@ class TestOperations:
                 {"Bool": {"aws:SecureTransport": "false"}}
             ]
 
-    def test_only_the_account_itself_may_do_anything_with_the_key(self, template: Template) -> None:
-        (key,) = template.resources("AWS::KMS::Key").values()
-        assert key["Properties"]["EnableKeyRotation"] is True
-        owner, alarms = key["Properties"]["KeyPolicy"]["Statement"]
-        assert owner["Principal"]["AWS"]["Fn::Sub"].endswith(":${AWS::AccountId}:root")
+    def test_only_the_account_itself_may_do_anything_with_a_key(self, template: Template) -> None:
+        keys = template.resources("AWS::KMS::Key")
+        (own,) = keys["BundleKey"]["Properties"]["KeyPolicy"]["Statement"]
+        assert keys["AlarmKey"]["Properties"]["EnableKeyRotation"] is True
+        owner, alarms = keys["AlarmKey"]["Properties"]["KeyPolicy"]["Statement"]
+        for statement in (own, owner):
+            assert statement["Principal"]["AWS"]["Fn::Sub"].endswith(":${AWS::AccountId}:root")
         assert alarms["Action"] == ["kms:Decrypt", "kms:GenerateDataKey"]
         assert alarms["Condition"] == {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
+
+    def test_models_are_signed_by_whoever_may_change_them_and_by_no_function(
+        self, template: Template
+    ) -> None:
+        key = template.resources("AWS::KMS::Key")["BundleKey"]
+        assert key["DeletionPolicy"] == {"Fn::If": ["IsProd", "Retain", "Delete"]}
+        assert key["Properties"]["KeyUsage"] == "SIGN_VERIFY"
+        policies = template.resources("AWS::IAM::ManagedPolicy")
+        signing = [name for name, policy in policies.items() if "kms:Sign" in json.dumps(policy)]
+        assert signing == ["ModelsPolicy"]
+        functions = template.resources(FUNCTION)
+        assert "kms:Sign" not in json.dumps(functions)
+        verifying = {name for name, it in functions.items() if "kms:Verify" in json.dumps(it)}
+        assert verifying == {name for name in functions if "ModelsLayer" in template.layers(name)}
 
 
 class TestProduction:
