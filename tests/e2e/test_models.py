@@ -68,12 +68,15 @@ def test_activation_a_broken_bundle_and_rollback_under_load(
 ) -> None:
     new = variant(bundle_path, tmp_path / "new", 1)
     broken = variant(bundle_path, tmp_path / "broken", 2)
+    unsigned = variant(bundle_path, tmp_path / "unsigned", 3)
     assert service.request("POST", "/perform_ab_test", {"user_id": 101}).status_code == 200
     asker = Asker(service)
     with ThreadPoolExecutor(2) as threads:
         asking = [threads.submit(asker.ask) for _ in range(2)]
         try:
             release(service, bundle, new, broken)
+            if service.settings["BUNDLE_KEY"]:
+                refuse_unsigned(service, unsigned)
         finally:
             asker.done.set()
         for each in asking:
@@ -113,3 +116,14 @@ def release(service: Service, bundle: Bundle, new: Bundle, broken: Bundle) -> No
 
     assert models(service, "rollback")["active"] is None
     assert health() == {"status": "ok", "bundle": bundle.version}
+
+
+def refuse_unsigned(service: Service, unsigned: Bundle) -> None:
+    """Whoever may write to the bucket, but not sign, cannot have a bundle served."""
+    without_key = service.settings | {"BUNDLE_KEY": ""}
+    for words in (["upload", str(unsigned.path)], ["activate", unsigned.version]):
+        assert segue("models", *words, settings=without_key).returncode == 0
+    refused = service.request("GET", "/health").json()["refused"]
+    assert refused["bundle"] == unsigned.version
+    assert "must be signed" in refused["reason"]
+    assert models(service, "rollback")["active"] is None

@@ -1,9 +1,11 @@
 """Where what we run comes from: locked, hashed, pinned, audited, listed."""
 
 import json
+import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +123,27 @@ class TestWorkflows:
                 assert "pip" not in step
                 assert "sam build" not in step
                 assert "make" not in step
+
+    def test_add_who_is_told_of_alarms_to_the_parameters_of_the_stage(self, tmp_path: Path) -> None:
+        workflow = yaml.safe_load(text_of(".github/workflows/stage.yml"))
+        steps = {it.get("name"): it for it in workflow["jobs"]["deploy"]["steps"]}
+        config = tmp_path / "samconfig.toml"
+        config.write_text(text_of("samconfig.toml"))
+        variables = {"STAGE": "prod", "ALARM_EMAIL": "ops@example.org"}
+        command = ["bash", "-c", steps["Say who is told of alarms"]["run"]]
+        subprocess.run(command, cwd=tmp_path, env=os.environ | variables, check=True)
+
+        def given(text: str, stage: str) -> list[str]:
+            parameters = tomllib.loads(text)[stage]["deploy"]["parameters"]
+            overrides: list[str] = parameters["parameter_overrides"]
+            return overrides
+
+        before = text_of("samconfig.toml")
+        assert given(config.read_text(), "prod") == [
+            *given(before, "prod"),
+            "AlarmEmail=ops@example.org",
+        ]
+        assert given(config.read_text(), "staging") == given(before, "staging")
 
 
 class TestAudit:
