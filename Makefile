@@ -52,6 +52,7 @@ lint: .venv/test .venv-sam/done .venv-checkov/done
 	$(BIN)/mypy
 	for app in functions/*/app.py; do $(BIN)/mypy $$app || exit; done
 	$(BIN)/lint-imports
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/zizmor --offline --quiet --min-severity medium .github
 	$(BIN)/cfn-lint template.yaml stacks/*.yaml
 	.venv-sam/bin/sam validate --lint --region us-east-1

@@ -149,7 +149,7 @@ def _depot(bucket: str | None, key: str | None, endpoint_url: str | None) -> "tu
 
     if endpoint_url:
         point_aws_at(endpoint_url)
-        bucket = create_local_resources(load(TEMPLATE))["Bucket"]
+        bucket, key = create_local_resources(load(TEMPLATE))["Bucket"], None
     if not bucket:
         raise InvalidData(
             "say which bucket: --bucket (one of the stack's outputs), or --endpoint-url of a "
