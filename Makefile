@@ -121,14 +121,14 @@ lock: .venv/test  ## Renew the locked versions
 		$(LOCK_ALL) $$list.in --output-file $$list.txt || exit; done
 	cd tests/runtime && $(LOCK_313) requirements.in --output-file requirements.txt
 
-.venv/run: $(LOCKS) pyproject.toml clients/python/pyproject.toml
+.venv/run: $(LOCKS) training/torch-cpu.txt training/torch-pypi.txt pyproject.toml clients/python/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Segue needs Python 3.11 or later; this is " + sys.version.split()[0])'
 	@echo "Installing what Segue needs into .venv (once; PyTorch is the large part) ..."
 	@$(PYTHON) -m venv .venv
 	@$(PIP) $(HASHED) --no-compile $(LOCKS:%=--requirement %)
-	@# PyTorch's build for CUDA needs its libraries; the one for CPUs has no use for them.
-	@if $(PIP) show torch | grep '^Requires:.*nvidia' >/dev/null; then \
-		$(PIP) $(HASHED) --no-compile --requirement training/cuda.txt; fi
+	@# PyTorch: the small build for CPUs, where an index of this machine has it; else PyPI's.
+	@$(PIP) $(HASHED) --no-compile --requirement training/torch-cpu.txt 2>/dev/null || \
+		$(PIP) $(HASHED) --no-compile --requirement training/torch-pypi.txt
 	@$(PIP) $(INSTALL) --no-deps --no-build-isolation --editable . --editable clients/python
 	@touch $@
 

@@ -14,7 +14,7 @@ import yaml
 
 from infra import audit, sbom
 from infra.audit import FINE, UNKNOWN, VULNERABLE
-from infra.locks import TRAINING, completed
+from infra.locks import PYPI, parted
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
@@ -28,9 +28,10 @@ LISTS = [
     "tests/runtime/requirements.txt",
     "tests/sam.txt",
     "tests/spark.txt",
-    "training/cuda.txt",
     "training/peers/requirements.txt",
     "training/requirements.txt",
+    "training/torch-cpu.txt",
+    "training/torch-pypi.txt",
 ]
 FINDING = {"id": "PYSEC-1", "fix_versions": ["2.0", "1.9"]}
 KNOWN = {"name": "numpy", "version": "1.0", "vulns": []}
@@ -39,7 +40,7 @@ SKIPPED = {"name": "scipy", "version": "1.0", "skip_reason": "Dependency not fou
 
 def requirements(text: str) -> list[str]:
     """What a list says of each package."""
-    return re.split(r"\n(?=\S)", text.strip())
+    return [it for it in re.split(r"\n(?=\S)", text.strip()) if not it.startswith("#")]
 
 
 def text_of(name: str) -> str:
@@ -61,11 +62,11 @@ class TestLocks:
     def test_are_those_that_are_made_of_what_is_asked_for(self) -> None:
         asked = {path.with_suffix(".txt") for path in ROOT.glob("*/*.in")}
         asked |= {path.with_suffix(".txt") for path in ROOT.glob("*/*/*.in")}
-        made = {ROOT / name for name in LISTS} - {TRAINING / "cuda.txt"}
+        made = {ROOT / name for name in LISTS} - {PYPI, PYPI.with_name("torch-cpu.txt")}
         assert {path for path in asked if ".venv" not in str(path)} == made
 
     def test_every_installation_of_a_list_demands_hashes(self) -> None:
-        makefiles = ["Makefile", "layers/runtime/Makefile", "layers/stats/Makefile"]
+        makefiles = ["Makefile", "layers/wheels.mk"]
         texts = [text_of(name) for name in makefiles] + [path.read_text() for path in WORKFLOWS]
         joined = "\n".join(texts).replace("\\\n", " ")
         commands = re.findall(r"(?:pip|PIP\)) .*--requirement.*", joined)
@@ -78,30 +79,20 @@ class TestLocks:
 
 
 class TestLockOfPyTorch:
-    LOCK = (
-        "numpy==2.0 \\\n    --hash=sha256:aa\nnvidia-cublas==13 \\\n    --hash=sha256:bb\n"
-        "torch==2.13.0 \\\n    --hash=sha256:cc\ntriton==3 ; sys_platform == 'linux' \\\n"
-        "    --hash=sha256:dd\n"
-    )
-
-    def test_has_the_builds_for_cpus_too_and_cudas_libraries_apart(self) -> None:
-        builds = "ee  torch-2.13.0+cpu-cp311-linux.whl\nff  torch-2.14.0+cpu-cp311-linux.whl\n"
-        lock, cuda = completed(self.LOCK, builds)
-        assert lock == (
-            "numpy==2.0 \\\n    --hash=sha256:aa\n"
-            "torch==2.13.0 \\\n    --hash=sha256:cc \\\n    --hash=sha256:ee\n"
+    def test_is_apart_with_cudas_libraries(self) -> None:
+        lock, torch = parted(
+            "numpy==2.0 \\\n    --hash=sha256:aa\nnvidia-cublas==13 \\\n    --hash=sha256:bb\n"
+            "torch==2.13.0 \\\n    --hash=sha256:cc\ntqdm==4 \\\n    --hash=sha256:dd\n"
         )
-        assert [line.split("==")[0] for line in requirements(cuda)] == ["nvidia-cublas", "triton"]
+        assert [line.split("==")[0] for line in requirements(lock)] == ["numpy", "tqdm"]
+        assert requirements(torch)[1] == "torch==2.13.0 \\\n    --hash=sha256:cc"
 
-    @pytest.mark.parametrize("folder", ["training", "training/peers"])
-    def test_is_complete(self, folder: str) -> None:
-        lock = text_of(f"{folder}/requirements.txt")
-        assert completed(lock, text_of("training/cpu.txt")) == (lock, "")
-
-    def test_has_the_builds_of_the_version_that_is_asked_for(self) -> None:
-        builds = [line.split()[1] for line in text_of("training/cpu.txt").splitlines()]
-        (version,) = {file.split("+")[0].removeprefix("torch-") for file in builds}
-        assert f"torch=={version}\n" in text_of("training/requirements.in")
+    def test_is_of_one_version_whichever_build(self) -> None:
+        (asked,) = re.findall(r"(?m)^torch==(\S+)", text_of("training/requirements.in"))
+        for build, suffix in (("cpu", "+cpu"), ("pypi", "")):
+            assert f"torch=={asked}{suffix} \\\n" in text_of(f"training/torch-{build}.txt")
+        for folder in ("training", "training/peers"):
+            assert "\ntorch==" not in text_of(f"{folder}/requirements.txt")
 
 
 class TestWorkflows:

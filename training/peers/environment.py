@@ -20,8 +20,8 @@ from training.progress import Progress
 
 _ROOT = Path(__file__).parents[2]
 _REQUIREMENTS = Path(__file__).with_name("requirements.txt")
-# The libraries of PyTorch's build for CUDA; the one for CPUs has no use for them.
-_CUDA = _ROOT / "training" / "cuda.txt"
+# PyTorch: the small build for CPUs, where an index of this machine has it; else PyPI's.
+_TORCH_CPU, _TORCH_PYPI = (_ROOT / "training" / f"torch-{it}.txt" for it in ("cpu", "pypi"))
 ENVIRONMENT = _ROOT / ".venv-peers"
 
 # The package comes last on the path, so that whatever lies beside it hides nothing of the
@@ -60,18 +60,19 @@ def peers_python(environment: Path = ENVIRONMENT, requirements: Path = _REQUIREM
     if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted and python.exists():
         return python
     shutil.rmtree(environment, ignore_errors=True)
-    pip = (python, "-m", "pip")
-    install = (*pip, "install", "--quiet", "--disable-pip-version-check", "--require-hashes")
-    _run_installer([sys.executable, "-m", "venv", environment])
-    _run_installer([*install, "--no-deps", "--requirement", requirements])
-    if "nvidia" in _run_installer([*pip, "show", "torch"]):
-        _run_installer([*install, "--no-deps", "--requirement", _CUDA])
+    pip = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    hashed = (*pip, "--require-hashes", "--no-deps", "--requirement")
+    _install([sys.executable, "-m", "venv", environment])
+    _install([*hashed, requirements])
+    try:
+        _install([*hashed, _TORCH_CPU])
+    except InvalidData:
+        _install([*hashed, _TORCH_PYPI])
     stamp.write_text(wanted, encoding="utf-8")
     return python
 
 
-def _run_installer(command: Sequence[str | Path]) -> str:
-    """What it printed. Raises InvalidData where it failed."""
+def _install(command: Sequence[str | Path]) -> None:
     result = subprocess.run(  # noqa: S603 - the project's own command
         command, capture_output=True, text=True, check=False
     )
@@ -83,7 +84,6 @@ def _run_installer(command: Sequence[str | Path]) -> str:
             f"LightFM and eSASRec cannot be installed for Python {version} ({errors[0].strip()}); "
             "leave out the long form"
         )
-    return result.stdout
 
 
 def _splits(work: Path) -> list[str]:
