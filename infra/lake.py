@@ -5,39 +5,30 @@ they cost the table no read, and a day's export holds the items that changed on 
 is left to do is to unpack items into events, which one process does.
 """
 
-import gzip
-import zlib
 from base64 import b64decode
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import urlsplit
+from typing import Any
 
 import duckdb
 import msgspec
 import pyarrow as pa
-from boto3.exceptions import S3UploadFailedError
 
-from infra.models.depot import PATIENT
+from infra.exports import ExportFile, Prefix, TableExport, open_export
 from infra.progress import Report
-from segue.adapters.aws import s3_client, translated
 from segue.adapters.digests import KEY
-from segue.adapters.objects import JSON, Objects
+from segue.adapters.objects import JSON
 from segue.adapters.packing import session_id_of, unpack
-from segue.domain.errors import InvalidData, StoreUnavailable
+from segue.domain.errors import InvalidData
 from segue.domain.times import DAY
 from training.data.lake import DAYS, Day, check_gapless, parse_day
 from training.data.parquet import INTEGER, TEXT, TableWriter, count_rows
 from training.data.queries import create_view, open_database, write_query
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 _COLUMNS = {
     "user_id": TEXT,
@@ -47,68 +38,11 @@ _COLUMNS = {
     "track_id": TEXT,
 }
 _NAMES = ", ".join(_COLUMNS)
-_VIEWS = "NEW_AND_OLD_IMAGES"
 # Of DuckDB, which sorts the events of a day.
 _MEMORY_LIMIT = "2GB"
 _EPOCH = date(1970, 1, 1)
 
 Row = tuple[object, ...]
-
-
-@dataclass(frozen=True)
-class Prefix:
-    """All objects of a bucket whose keys begin alike; names are what follows."""
-
-    client: "S3Client"
-    bucket: str
-    prefix: str
-
-    @classmethod
-    def at(cls, url: str) -> Self:
-        """Of ``s3://bucket/prefix``. Raises InvalidData for anything else."""
-        parts = urlsplit(url)
-        if parts.scheme != "s3" or not parts.netloc:
-            raise InvalidData(f"{url} is not an address on S3, such as s3://bucket/prefix")
-        prefix = parts.path.strip("/")
-        return cls(s3_client(PATIENT), parts.netloc, f"{prefix}/" if prefix else "")
-
-    def __str__(self) -> str:
-        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
-
-    @property
-    def objects(self) -> Objects:
-        """The bucket."""
-        return Objects(self.client, self.bucket, str(self))
-
-    def names(self, folder: str = "") -> list[str]:
-        """What is there, in the order of the names."""
-        entries = self.objects.all_listed(self.prefix + folder)
-        return [entry.key.removeprefix(self.prefix) for entry in entries]
-
-    def read(self, name: str) -> bytes | None:
-        """The bytes of an object, if it is there."""
-        found = self.objects.read(self.prefix + name)
-        return found and found[0]
-
-    def download(self, name: str, path: Path) -> None:
-        """Write an object to a file. Raises StoreUnavailable."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with translated(f"{self}/{name}"):
-            self.client.download_file(self.bucket, self.prefix + name, str(path))
-
-    def upload(self, path: Path, name: str) -> None:
-        """Write a file to an object. Raises StoreUnavailable."""
-        try:
-            self.client.upload_file(str(path), self.bucket, self.prefix + name)
-        except S3UploadFailedError as error:
-            raise StoreUnavailable(str(error)) from error
-
-    def days(self) -> dict[date, Day]:
-        """The complete days of a lake, ascending. Raises InvalidData for a list that is none."""
-        days = (
-            parse_day(self.read(name) or b"", f"{self}/{name}") for name in self.names(f"{DAYS}/")
-        )
-        return {day.day: day for day in days}
 
 
 @contextmanager
@@ -122,7 +56,7 @@ def fetched(data: str) -> Iterator[Path]:
         return
     source = Prefix.at(data)
     with TemporaryDirectory(prefix="segue-lake-") as name:
-        days = list(source.days().values())
+        days = list(_days(source).values())
         check_gapless(days, data)
         tables = [entry for entry in source.names() if "/" not in entry]
         lists = [f"{DAYS}/{day.day}.json" for day in days]
@@ -131,38 +65,22 @@ def fetched(data: str) -> Iterator[Path]:
         yield Path(name)
 
 
-class _Summary(msgspec.Struct, rename="camel"):
-    """What DynamoDB says of an export, in ``manifest-summary.json``."""
-
-    s3_bucket: str
-    manifest_files_s3_key: str
-    output_format: str
-    export_type: str = "FULL_EXPORT"
-    export_time: datetime | None = None
-    export_from_time: datetime | None = None
-    export_to_time: datetime | None = None
-    output_view: str | None = None
-
-
-class _File(msgspec.Struct, rename="camel"):
-    """A line of the list of an export's files."""
-
-    item_count: int
-    data_file_s3_key: str
+def _days(lake: Prefix) -> dict[date, Day]:
+    """The complete days of a lake, ascending. Raises InvalidData for a list that is none."""
+    lists = (parse_day(lake.read(name) or b"", f"{lake}/{name}") for name in lake.names(f"{DAYS}/"))
+    return {day.day: day for day in lists}
 
 
 @dataclass(frozen=True)
 class Export:
-    """A finished export of DynamoDB: the days of whose ends it knows, and its files.
+    """An export of the table of sessions, and the days of whose ends it knows.
 
     first: None where it is of the whole table. end: the day after the last.
     """
 
-    name: str
-    bucket: str
+    table: TableExport
     first: date | None
     end: date
-    files: Sequence[_File]
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,39 +102,25 @@ def export_events(export_url: str, lake_url: str, report: Report) -> Exported:
     the lake's days; StoreUnavailable.
     """
     lake = Prefix.at(lake_url)
-    export, days = _open(Prefix.at(export_url)), lake.days()
+    export, days = _opened(export_url), _days(lake)
     _check_follows(export, days, lake_url)
     with TemporaryDirectory(prefix="segue-export-") as name:
         folder = Path(name)
-        _stage(lake.client, export, folder, report)
+        _stage(export.table, folder, report)
         with open_database(folder / "spill", memory_limit=_MEMORY_LIMIT, threads=1) as connection:
             for table in ("added", "removed"):
                 create_view(connection, table, folder / f"{table}.parquet")
             return _Filling(lake, export, days, connection, folder).run(report)
 
 
-def _open(source: Prefix) -> Export:
-    body = source.read("manifest-summary.json")
-    if body is None:
-        raise InvalidData(f"{source} is no finished export: it has no manifest-summary.json")
-    try:
-        summary = msgspec.json.decode(body, type=_Summary)
-        found = Objects(source.client, summary.s3_bucket, str(source)).read(
-            summary.manifest_files_s3_key
-        )
-        files = msgspec.json.Decoder(_File).decode_lines(found[0] if found else b"")
-    except msgspec.MsgspecError as error:
-        raise InvalidData(f"{source} is no export of DynamoDB: {error}") from None
-    full = summary.export_type == "FULL_EXPORT"
-    images = full or summary.output_view == _VIEWS
-    if summary.output_format != "DYNAMODB_JSON" or not images or not files:
-        raise InvalidData(f"{source} is not an export in DYNAMODB_JSON with {_VIEWS}")
+def _opened(url: str) -> Export:
+    export = open_export(url)
+    summary = export.summary
+    until = summary.export_time if summary.is_full else summary.export_to_time
     return Export(
-        name=source.prefix.rstrip("/").rpartition("/")[2],
-        bucket=summary.s3_bucket,
-        first=None if full else _midnight(summary.export_from_time, source),
-        end=_midnight(summary.export_time if full else summary.export_to_time, source),
-        files=files,
+        table=export,
+        first=None if summary.is_full else _midnight(summary.export_from_time, export.source),
+        end=_midnight(until, export.source),
     )
 
 
@@ -242,39 +146,30 @@ def _check_follows(export: Export, days: Mapping[date, Day], lake: str) -> None:
         )
 
 
-def _stage(client: "S3Client", export: Export, folder: Path, report: Report) -> None:
+def _stage(export: TableExport, folder: Path, report: Report) -> None:
     """Write all rows that the export adds, and all that it takes away, as they come."""
-    bucket = Objects(client, export.bucket, export.name)
     with (
         TableWriter(folder / "added.parquet", _COLUMNS) as added,
         TableWriter(folder / "removed.parquet", _COLUMNS) as removed,
     ):
         for done, file in enumerate(export.files, 1):
-            items = 0
-            for old, new in _changes(bucket, file.data_file_s3_key):
-                items += 1
+            for old, new in _changes(export, file):
                 for row in new - old:
                     added.append(row)
                 for row in old - new:
                     removed.append(row)
-            if items != file.item_count:
-                raise InvalidData(
-                    f"{file.data_file_s3_key} has {items} items, not {file.item_count}"
-                )
             report("items", done, len(export.files))
 
 
-def _changes(bucket: Objects, key: str) -> Iterator[tuple[set[Row], set[Row]]]:
+def _changes(export: TableExport, file: ExportFile) -> Iterator[tuple[set[Row], set[Row]]]:
     """The events of each item before and after."""
-    found = bucket.read(key)
-    if found is None:
-        raise InvalidData(f"{key} is missing in the bucket of the export")
     try:
-        for line in gzip.GzipFile(fileobj=BytesIO(found[0])):
-            record = msgspec.json.decode(line)
+        for record in export.records(file):
             yield _rows(record.get("OldImage")), _rows(record.get("NewImage", record.get("Item")))
-    except (OSError, EOFError, zlib.error, KeyError, TypeError, ValueError) as error:
-        raise InvalidData(f"{key} is no file of an export of sessions: {error!r}") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidData(
+            f"{file.data_file_s3_key} is no file of an export of sessions: {error!r}"
+        ) from None
 
 
 def _rows(item: Any) -> set[Row]:
@@ -336,7 +231,7 @@ class _Filling:
             f" EXCEPT {rows.format('removed')} ORDER BY {_NAMES}",
             path,
         )
-        events, name = count_rows(path), f"{_folder(day)}{self.export.name}.parquet"
+        events, name = count_rows(path), f"{_folder(day)}{self.export.table.name}.parquet"
         if not events:
             return Day(day, 0, ())
         self.lake.upload(path, name)

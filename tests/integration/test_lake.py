@@ -217,7 +217,7 @@ def test_an_export_that_is_killed_anywhere_is_completed_by_its_repetition(
             return proceed(*arguments, **named)
 
         with monkeypatch.context() as patch:
-            for target in ("infra.lake.Prefix.upload", "segue.adapters.objects.Objects._write"):
+            for target in ("infra.exports.Prefix.upload", "segue.adapters.objects.Objects._write"):
                 original = resolve_name(target)
                 patch.setattr(
                     target, lambda *it, original=original, **named: write(original, *it, **named)

@@ -12,7 +12,8 @@
     queue, turn       the index "work": what is to be settled, by time, and archived, by epoch
     part, place       the index "epochs": an epoch's users, by hash
 
-    user_id, "erasure"   the user's last erasure: its id, and when DynamoDB may delete the item
+    user_id, "erasure"   the user's last erasure: its id, when it was, and when DynamoDB may delete
+                         the item
 
 Both indexes spread their items over sixteen partitions, by the first digit of the user's hash. They
 follow the table within a second or so, so that what they name is always read again, consistently.
@@ -52,8 +53,9 @@ if TYPE_CHECKING:
 _STORE = "Exposures"
 _DIGITS = "0123456789abcdef"
 _ERASURE = "erasure"
-# No call that began before an erasure is still under way so long after it.
-_ERASURE_KEPT = 2 * DAY
+# Longer than any backup of a table is kept: what is restored from one leaves out who was erased
+# since. No call that began before an erasure is still under way by then.
+_ERASURE_KEPT = 36 * DAY
 # What DynamoDB reads in one batch.
 _BATCH = 100
 # What one call reads of an epoch's users, and of the unarchived records of a partition.
@@ -173,7 +175,7 @@ class DynamoResultStore:
                     faults.append(str(fault))
                     continue
                 if isinstance(result, Pending) and result.settles_at <= now:
-                    found.append((_epoch(item), result))
+                    found.append((epoch_of(item), result))
             if found:
                 yield found
         if faults:
@@ -242,19 +244,21 @@ class DynamoResultStore:
 
     def of_user(self, user_id: str) -> list[tuple[EpochId, Result]]:
         """One Query; further pages only beyond a megabyte."""
-        found = ((_epoch(item), _result(item)) for item in self._of_user(user_id))
+        found = ((epoch_of(item), _result(item)) for item in self._of_user(user_id))
         return [(epoch, result) for epoch, result in found if result is not None]
 
     def begin_erasure(self, user_id: str) -> list[EpochId]:
         """One PutItem, and the Query of ``of_user``."""
+        now = int(time.time() * 1_000)
         mark = {
             "user_id": {"S": user_id},
             "epoch": {"S": _ERASURE},
             "id": {"S": uuid4().hex},
-            "expires_at": {"N": str(int(time.time()) + _ERASURE_KEPT // 1_000)},
+            "at": {"N": str(now)},
+            "expires_at": {"N": str((now + _ERASURE_KEPT) // 1_000)},
         }
         tried(_STORE, lambda: self._client.put_item(TableName=self._table, Item=mark))
-        return [_epoch(item) for item in self._of_user(user_id)]
+        return [epoch_of(item) for item in self._of_user(user_id)]
 
     def seal(self, epoch: EpochId, user_id: str) -> int | None:
         """One UpdateItem."""
@@ -277,6 +281,44 @@ class DynamoResultStore:
             except ClientError as error:
                 if error_code(error) != f"{_FAILED}Exception":
                     raise
+
+    def erased(self) -> Iterator[tuple[str, int]]:
+        """Users who were erased, and when, in milliseconds. One Scan of the table.
+
+        What an earlier version has noted says no time: it counts as of now.
+        """
+        for item in self._scan("epoch = :erasure", {":erasure": {"S": _ERASURE}}):
+            at = item.get("at", {"N": str(int(time.time() * 1_000))})
+            yield item["user_id"]["S"], int(at["N"])
+
+    def archived(self) -> Iterator[tuple[EpochId, str, int]]:
+        """The epoch, user and batch of what is noted as archived. One Scan of the table."""
+        for item in self._scan("attribute_exists(archived_in)"):
+            yield epoch_of(item), item["user_id"]["S"], int(item["archived_in"]["N"])
+
+    def note_unarchived(self, epoch: EpochId, user_id: str, batch: int) -> None:
+        """Let a record be archived anew that is noted to be in this batch, and is not. One
+        UpdateItem."""
+        queue = {":queue": {"S": _settled_queue(user_id)}, ":turn": {"S": _name(epoch)}}
+        self._change(
+            _key(epoch, user_id),
+            "SET queue = :queue, turn = :turn REMOVE archived_in",
+            "archived_in = :batch AND attribute_exists(outcome)",
+            {":batch": {"N": str(batch)}, **queue},
+        )
+
+    def _scan(self, condition: str, values: _Item | None = None) -> Iterator[_Item]:
+        """The items that fulfil the condition, as they are at last."""
+        values_if_any: Any = {"ExpressionAttributeValues": values} if values else {}
+        pages = self._client.get_paginator("scan").paginate(
+            TableName=self._table,
+            ConsistentRead=True,
+            FilterExpression=condition,
+            **values_if_any,
+        )
+        with translated(_STORE):
+            for page in pages:
+                yield from page["Items"]
 
     def _put(self, item: _Item, erasure: str | None) -> list[Any] | None:
         """None where the item was written; else what DynamoDB says of it and of the erasure."""
@@ -446,9 +488,33 @@ def _outcome(epoch: EpochId, record: Record) -> _Item:
     )
     return {
         "outcome": {"B": msgspec.json.encode(outcome)},
-        "queue": {"S": f"settled#{user_hash(record.exposure.user_id)[0]}"},
+        "queue": {"S": _settled_queue(record.exposure.user_id)},
         "turn": {"S": _name(epoch)},
     }
+
+
+def is_result(item: _Item) -> bool:
+    """Whether it is a result, and neither sealed nor the mark of an erasure."""
+    return "exposure" in item
+
+
+def as_archived(item: _Item, record: Record, batch: int) -> _Item:
+    """An item of an earlier moment as it has to be now: this batch holds its record."""
+    waiting = {"settles_at", "queue", "turn"}
+    kept = {name: value for name, value in item.items() if name not in waiting}
+    outcome = _outcome(epoch_of(item), record)["outcome"]
+    return kept | {"outcome": outcome, "archived_in": {"N": str(batch)}}
+
+
+def as_unarchived(item: _Item) -> _Item:
+    """An archived item as it has to be where no archive holds its record any more."""
+    kept = {name: value for name, value in item.items() if name != "archived_in"}
+    queue = _settled_queue(item["user_id"]["S"])
+    return kept | {"queue": {"S": queue}, "turn": item["epoch"]}
+
+
+def _settled_queue(user_id: str) -> str:
+    return f"settled#{user_hash(user_id)[0]}"
 
 
 def _result(item: _Item) -> Result | None:
@@ -505,7 +571,8 @@ def _name(epoch: EpochId) -> str:
     return f"{epoch.experiment}/{epoch.side}/{epoch.number}"
 
 
-def _epoch(item: _Item) -> EpochId:
+def epoch_of(item: _Item) -> EpochId:
+    """Of a result's item."""
     return _epoch_named(item["epoch"]["S"])
 
 

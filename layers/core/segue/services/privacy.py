@@ -45,6 +45,8 @@ class Privacy:
         The epochs last: a test that begins meanwhile finds no such user, and records nothing; one
         that had begun before is refused as it records.
         """
+        # The first mark is for a restore that is under way: it looks for marks when it has ended.
+        self._results.begin_erasure(user_id)
         self._sessions.delete(user_id)
         self._users.delete(user_id)
         for _ in range(_ROUNDS):

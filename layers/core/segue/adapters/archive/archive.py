@@ -29,6 +29,7 @@ from segue.ports import Archived
 
 # How often an erasure starts over because somebody else came between.
 _TRIES = 16
+_TOO_FAST = "results: the archive changed faster than it could be read"
 # No writer lives as long: a file of this age that no manifest names is nobody's any more.
 _ABANDONED = DAY
 
@@ -89,7 +90,7 @@ class S3Archive:
                 erased = self._without(epoch, manifest, user_id, batch)
                 if self._commit(epoch, tag, manifest, erased):
                     return
-        raise StoreUnavailable("results: the archive changed faster than it could be read")
+        raise StoreUnavailable(_TOO_FAST)
 
     def sweep(self, epoch: EpochId, now: int) -> int:
         """One ListObjectsV2 a thousand files, and one GetObject."""
@@ -103,6 +104,28 @@ class S3Archive:
         ]
         self._objects.delete(abandoned)
         return len(abandoned)
+
+    def users(self, epoch: EpochId) -> dict[str, int] | None:
+        """Whose records there are, and a batch of the file that holds each; None where nothing was
+        ever archived. One GetObject, and one a file."""
+        for _ in range(_TRIES):
+            manifest, tag = self._manifest(epoch)
+            if tag is None:
+                return None
+            with suppress(Changed):
+                files = manifest.files
+                return {user: file.last for file in files for user in self._files.users(file)}
+        raise StoreUnavailable(_TOO_FAST)
+
+    def record(self, epoch: EpochId, user_id: str, batch: int) -> Record | None:
+        """The user's record, if the file with this batch holds it. Two GetObjects."""
+        for _ in range(_TRIES):
+            manifest, _ = self._manifest(epoch)
+            file = manifest.file_of(batch)
+            with suppress(Changed):
+                records = self._files.records(file) if file else []
+                return next((it for it in records if it.exposure.user_id == user_id), None)
+        raise StoreUnavailable(_TOO_FAST)
 
     def _without(
         self, epoch: EpochId, manifest: Manifest, user_id: str, batch: int | None

@@ -47,6 +47,11 @@ class ArchiveFiles:
         """All that it holds."""
         return [record for block in self._read(file) for record in _records(block)]
 
+    def users(self, file: File) -> list[str]:
+        """Whose records it holds."""
+        texts = (texts_of(block[_USER]) for block in self._read(file))
+        return [text.decode() for block in texts for text in block]
+
     def merge(self, prefix: str, files: Sequence[File]) -> File:
         """A file of all records of these neighbours. Large ones are copied, not decoded."""
         blocks = [block for file in files for block in self._read(file)]
