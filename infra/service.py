@@ -39,10 +39,10 @@ def connect(url: str, **options: Any) -> Client:
     return Client(url, auth=auth_for(url), **options)
 
 
-def stack_url(name: str) -> str:
-    """Where the API of a deployed stack answers. Raises ServiceError."""
+def describe_stack(name: str) -> Mapping[str, Any]:
+    """What CloudFormation says of a deployed stack. Raises ServiceError."""
     try:
-        found = Session().client("cloudformation").describe_stacks(StackName=name)
+        found: Any = Session().client("cloudformation").describe_stacks(StackName=name)
     except ClientError as error:
         raise ServiceError(f"stack {name}: {error.response['Error']['Message']}") from None
     except BotoCoreError as error:
@@ -50,7 +50,13 @@ def stack_url(name: str) -> str:
             f"stack {name} cannot be looked up: {str(error).rstrip('.')}; set AWS_PROFILE and "
             "AWS_DEFAULT_REGION, or give the API's --url"
         ) from None
-    for output in found["Stacks"][0].get("Outputs", []):
+    described: Mapping[str, Any] = found["Stacks"][0]
+    return described
+
+
+def stack_url(name: str) -> str:
+    """Where the API of a deployed stack answers. Raises ServiceError."""
+    for output in describe_stack(name).get("Outputs", []):
         if output["OutputKey"] == "ApiUrl":
             return str(output["OutputValue"])
     raise ServiceError(f"stack {name} has no output ApiUrl; is it a stack of Segue's?")

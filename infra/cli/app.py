@@ -17,6 +17,7 @@ from infra.cli import (
     models,
     opening,
     report,
+    restore,
     results,
     serve,
     simulate,
@@ -65,6 +66,7 @@ def root(
 app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")
 app.add_typer(results.app, name="results")
+app.add_typer(restore.app, name="restore")
 app.command("convert")(convert.convert)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)

@@ -7,7 +7,6 @@ Of a user who was erased there is no digest any more: one whom the data still ho
 """
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +22,7 @@ import pyarrow as pa
 
 from infra.importing.target import Target
 from infra.progress import Report, silent
+from infra.threads import in_threads
 from segue.adapters.dynamodb import MAX_BATCH
 from segue.domain.events import Event, EventType
 from segue.domain.users import User, attributes_from_json
@@ -183,18 +183,8 @@ def _stream(connection: duckdb.DuckDBPyConnection, sql: str) -> Iterator[tuple[A
 
 
 def _write_users(histories: Iterable[_History], target: Target) -> Iterator[int]:
-    """Write in several threads, little ahead of what is done; yields events as they get there.
-
-    What one thread raises is raised here, when the others have finished what they began.
-    """
-    with ThreadPoolExecutor(_WRITERS) as writers:
-        pending: set[Future[int]] = set()
-        for batch in _batches(histories):
-            pending.add(writers.submit(_write_batch, target, batch))
-            if len(pending) >= 2 * _WRITERS:
-                done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in done)
-        yield from (future.result() for future in pending)
+    """Write in several threads; yields events as they get there."""
+    return in_threads(partial(_write_batch, target), _batches(histories), _WRITERS)
 
 
 def _batches(histories: Iterable[_History]) -> Iterator[list[_History]]:

@@ -109,6 +109,17 @@ def test_an_erasure_that_failed_half_way_says_so(
     assert {user for _, user in world.results.results} == {"2"}
 
 
+def test_an_erasure_is_noted_before_anything_is_deleted(
+    events: Function, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise StoreUnavailable("Sessions: throttled")
+
+    monkeypatch.setattr(world.sessions, "delete", refused)
+    assert events.call("DELETE", "/users/1")[0] == 503
+    assert set(world.results.erasures) == {"1"}
+
+
 def test_whoever_was_erased_can_begin_anew(
     events: Function, ab_test: Function, world: World
 ) -> None:

@@ -150,8 +150,14 @@ class DynamoAvailability:
         pages = self._client.get_paginator("scan").paginate(
             TableName=self._table, ConsistentRead=True
         )
-        keys = (item["key"]["S"] for page in pages for item in page["Items"])
-        return frozenset(key.removeprefix(_TRACK) for key in keys if key.startswith(_TRACK))
+        tracks = (track_of(item) for page in pages for item in page["Items"])
+        return frozenset(track for track in tracks if track is not None)
+
+
+def track_of(item: Any) -> str | None:
+    """The track that an item of the table of tracks takes out; None for one that notes a change."""
+    key: str = item["key"]["S"]
+    return key.removeprefix(_TRACK) if key.startswith(_TRACK) else None
 
 
 def write_batch(client: "DynamoDBClient", table: str, batch: list[Any]) -> None:

@@ -4,6 +4,6 @@
 them; ``parquet``: as much of the format as they need; ``archive``: how all of it changes.
 """
 
-from segue.adapters.archive.archive import S3Archive
+from segue.adapters.archive.archive import FOLDER, S3Archive, epoch_of_manifest
 
-__all__ = ["S3Archive"]
+__all__ = ["FOLDER", "S3Archive", "epoch_of_manifest"]

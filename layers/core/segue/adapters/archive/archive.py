@@ -11,6 +11,7 @@ stops it, the manifest names whole files that hold each record once. Files are w
 never changed; their names never recur.
 """
 
+import re
 from collections.abc import Container, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -27,6 +28,9 @@ from segue.experiments.records import Record
 from segue.experiments.tally import Tally
 from segue.ports import Archived
 
+# Of all that is kept of experiments.
+FOLDER = "ab/"
+_MANIFEST = re.compile(rf"{FOLDER}([^/.]+)(\.live)?/epoch=(\d+)/manifest\.json")
 # How often an erasure starts over because somebody else came between.
 _TRIES = 16
 _TOO_FAST = "results: the archive changed faster than it could be read"
@@ -171,6 +175,15 @@ class S3Archive:
         return self._objects.read_as(_manifest_key(epoch), Manifest) or (Manifest(), None)
 
 
+def epoch_of_manifest(key: str) -> EpochId | None:
+    """The epoch whose manifest is under this key; None where none is."""
+    found = _MANIFEST.fullmatch(key)
+    if found is None:
+        return None
+    name, live, number = found.groups()
+    return EpochId(name, int(number), Side.LIVE if live else Side.REPLAY)
+
+
 def _archived(epoch: EpochId, manifest: Manifest, tag: str | None) -> Archived:
     return Archived(epoch, tag, manifest.tally, manifest.batch, manifest.noted)
 
@@ -185,4 +198,4 @@ def _manifest_key(epoch: EpochId) -> str:
 
 def _prefix(epoch: EpochId) -> str:
     live = ".live" if epoch.side is Side.LIVE else ""
-    return f"ab/{epoch.experiment}{live}/epoch={epoch.number}/"
+    return f"{FOLDER}{epoch.experiment}{live}/epoch={epoch.number}/"
