@@ -5,7 +5,8 @@ The format: "DynamoDB table export output format" in the DynamoDB Developer Guid
 
 import gzip
 import zlib
-from collections.abc import Iterator, Sequence
+from base64 import b64decode
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
@@ -23,6 +24,9 @@ from segue.domain.errors import InvalidData, StoreUnavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+# An item, or a part of it, as boto3 has it.
+Item = dict[str, Any]
 
 _BOTH_IMAGES = "NEW_AND_OLD_IMAGES"
 
@@ -154,3 +158,22 @@ def open_export(url: str) -> TableExport:
     if summary.output_format != "DYNAMODB_JSON" or not images or not files:
         raise InvalidData(f"{source} is not an export in DYNAMODB_JSON with {_BOTH_IMAGES}")
     return TableExport(source, summary, files)
+
+
+def item_of(exported: Mapping[str, Any]) -> Item:
+    """An item of an export as boto3 has it."""
+    return {name: _value(value) for name, value in exported.items()}
+
+
+def _value(exported: Any) -> Any:
+    """A value as boto3 has it: in an export, bytes are in base 64."""
+    ((kind, value),) = exported.items()
+    if kind == "B":
+        return {kind: b64decode(value)}
+    if kind == "BS":
+        return {kind: [b64decode(it) for it in value]}
+    if kind == "L":
+        return {kind: [_value(it) for it in value]}
+    if kind == "M":
+        return {kind: item_of(value)}
+    return exported

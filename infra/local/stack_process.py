@@ -24,6 +24,7 @@ from infra.local.objects import (
     seal_facts,
 )
 from infra.local.snapshots import Snapshots, salvage
+from infra.process import LocalStackError
 
 READY = "ready"
 SALVAGE = "--salvage"
@@ -45,13 +46,14 @@ def main(folder: Path, descriptor: int, salvaging: bool) -> None:
     with (folder / "stack.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
+            _check_format(folder)
             if salvaging:
                 _salvage(folder, parent)
             else:
                 _check_beginning(folder)
             _serve(folder, socket.socket(fileno=descriptor), parent)
-        except StateDamaged as damage:
-            parent.write(f"{damage}\n")
+        except LocalStackError as fault:
+            parent.write(f"{fault}\n")
             sys.exit(os.EX_DATAERR)
 
 
@@ -71,6 +73,16 @@ def _salvage(folder: Path, parent: TextIO) -> None:
     done.append(salvage_objects(objects, journal.writes(), aside / "s3"))
     journal.close()
     parent.writelines(f"{line}\n" for line in done if line)
+
+
+def _check_format(folder: Path) -> None:
+    """Raises LocalStackError for a folder of a later version. One that says nothing is of 1."""
+    file = folder / "format"
+    if file.exists() and (said := file.read_text(errors="replace").strip()) != "1":
+        raise LocalStackError(
+            f"{file} says {said!r}: a later version of Segue has written this state. Start that "
+            "version again, or choose another folder with --state"
+        )
 
 
 def _check_beginning(folder: Path) -> None:

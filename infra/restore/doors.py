@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from infra.exports import Item
 from infra.restore.names import TableName
-from infra.restore.sources import Item
 from infra.restore.stack import Stack
 from segue.adapters.aws import cancellation_reasons, translated
 from segue.adapters.digests import KEY, empty_item

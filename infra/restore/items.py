@@ -13,11 +13,12 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
+from infra.exports import Item
 from infra.progress import Report, silent
 from infra.restore.doors import DOORS, Door
 from infra.restore.erasures import Erasures
 from infra.restore.names import TableName
-from infra.restore.sources import Item, Source, open_source
+from infra.restore.sources import Source, open_source
 from infra.restore.stack import Stack
 from infra.threads import in_threads
 from segue.adapters.aws import translated

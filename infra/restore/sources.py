@@ -4,23 +4,19 @@ DynamoDB restores into new tables alone. So a moment, or a backup, is first made
 live one, under a name that says what it is of: whoever is stopped finds it there when they repeat.
 """
 
-from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from infra.exports import TableExport, open_export
+from infra.exports import Item, TableExport, item_of, open_export
 from segue.adapters.aws import translated
 from segue.domain.errors import InvalidData
 from segue.domain.times import format_time, parse_time
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-
-# An item, or a part of it, as boto3 has it.
-Item = dict[str, Any]
 
 _WAIT: Any = {"Delay": 5, "MaxAttempts": 17_280}
 
@@ -71,7 +67,7 @@ class ExportSource:
     def items(self) -> Iterator[Item]:
         for file in self.export.files:
             for record in self.export.records(file):
-                yield {name: _value(it) for name, it in record["Item"].items()}
+                yield item_of(record["Item"])
 
     def remove(self) -> None:
         pass
@@ -139,17 +135,3 @@ def _made(client: "DynamoDBClient", name: str, as_of: int) -> Source:
 
 def _milliseconds(moment: datetime) -> int:
     return int(moment.timestamp() * 1_000)
-
-
-def _value(exported: Any) -> Any:
-    """A value as boto3 has it: in an export, bytes are in base 64."""
-    ((kind, value),) = exported.items()
-    if kind == "B":
-        return {kind: b64decode(value)}
-    if kind == "BS":
-        return {kind: [b64decode(it) for it in value]}
-    if kind == "L":
-        return {kind: [_value(it) for it in value]}
-    if kind == "M":
-        return {kind: {name: _value(it) for name, it in value.items()}}
-    return exported

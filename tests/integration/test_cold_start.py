@@ -35,6 +35,7 @@ NAMED = {
     "adapters.directory",
     "adapters.dynamodb",
     "adapters.model_store",
+    "adapters.objects",
     "adapters.packing",
     "adapters.sessions",
     "adapters.signatures",

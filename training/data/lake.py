@@ -22,20 +22,30 @@ from training.data.parquet import DAMAGE, count_rows
 DAYS = "days"
 
 
-class Day(msgspec.Struct, frozen=True):
-    """A complete day: how many rows its files have together, and their paths in the lake."""
+class Day(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A complete day: how many rows its files have together, and their paths in the lake.
+
+    ``format``: for a later version of Segue.
+    """
 
     day: date
     events: int
     files: tuple[str, ...]
+    format: int = 1
 
 
 def parse_day(body: bytes, name: str) -> Day:
     """Read a day's list. Raises InvalidData naming it where it is none."""
     try:
-        return msgspec.json.decode(body, type=Day)
+        day = msgspec.json.decode(body, type=Day)
     except msgspec.MsgspecError as error:
         raise InvalidData(f"{name} does not list the files of a day: {error}") from None
+    if day.format != 1:
+        raise InvalidData(
+            f"{name} is of format {day.format}, which a later version of Segue has written: read "
+            "the lake with that version"
+        )
+    return day
 
 
 def check_gapless(days: Sequence[Day], lake: str) -> None:

@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from segue.adapters.aws import error_code, translated
+from segue.adapters.objects import decoded
 from segue.adapters.signatures import SIGNATURE, BundleKey
 from segue.domain.errors import BundleCorrupt, BundleMissing, StoreUnavailable
 from segue.models.bundle import MANIFEST, SCHEMA, Bundle, Manifest, parse_manifest
@@ -152,8 +152,5 @@ def file_key(version: str, name: str) -> str:
 
 
 def read_pointer(raw: bytes) -> Pointer:
-    """Raises StoreUnavailable for what is no pointer."""
-    try:
-        return msgspec.json.decode(raw, type=Pointer)
-    except msgspec.DecodeError as error:
-        raise StoreUnavailable(f"bundles: {POINTER_KEY} cannot be read: {error}") from error
+    """Raises StoreUnavailable for what is no pointer, LaterFormat."""
+    return decoded(raw, Pointer, f"bundles: {POINTER_KEY}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from segue.adapters.aws import translated, tried
-from segue.domain.errors import StoreUnavailable
+from segue.domain.errors import LaterFormat, StoreUnavailable
 from segue.domain.users import User, attributes_from_json, attributes_to_json
 
 if TYPE_CHECKING:
@@ -189,7 +189,9 @@ def user_item(user: User) -> dict[str, Any]:
 
 
 def _user(item: Any) -> User:
-    """The profile in a DynamoDB item."""
+    """The profile in a DynamoDB item; one without a format is of format 1. Raises LaterFormat."""
+    if "format" in item:
+        raise LaterFormat.of("Users: an item", item["format"]["N"])
     genres = tuple(genre["S"] for genre in item["favourite_genres"]["L"])
     attributes = attributes_from_json(item.get("attributes", {}).get("S"))
     return User(item["user_id"]["S"], genres, item["premium"]["BOOL"], attributes)

@@ -9,6 +9,7 @@
     later             other lists that the user was shown, each as compressed JSON
     outcome           what a record has beside its exposure, as JSON
     archived_in       the batch of the archive that holds the record
+    format            for a later version of Segue: what has none is of format 1
     queue, turn       the index "work": what is to be settled, by time, and archived, by epoch
     part, place       the index "epochs": an epoch's users, by hash
 
@@ -34,7 +35,7 @@ from botocore.exceptions import ClientError
 
 from segue.adapters.aws import cancellation_reasons, error_code, translated, tried
 from segue.adapters.positions import digest_at, position_of
-from segue.domain.errors import StoreUnavailable, UserErased
+from segue.domain.errors import LaterFormat, StoreUnavailable, UserErased
 from segue.domain.times import DAY
 from segue.experiments.epoch import EpochId, Side
 from segue.experiments.records import (
@@ -521,6 +522,8 @@ def _result(item: _Item) -> Result | None:
     """What the item holds; None where it is sealed. Raises StoreUnavailable, without the user."""
     if "exposure" not in item:
         return None
+    if "format" in item:
+        raise LaterFormat.of(f"{_STORE}: an item", item["format"]["N"])
     try:
         exposure = msgspec.json.decode(_decompressed(item["exposure"]["B"]), type=Exposure)
         later = _later(exposure, item)

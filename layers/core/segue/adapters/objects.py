@@ -10,7 +10,7 @@ import msgspec
 from botocore.exceptions import ClientError
 
 from segue.adapters.aws import error_code, translated
-from segue.domain.errors import StoreUnavailable
+from segue.domain.errors import LaterFormat, StoreUnavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -31,6 +31,12 @@ class Entry:
     key: str
     tag: str
     modified: int
+
+
+class _Format(msgspec.Struct):
+    """What every JSON object may say: a format that there was not yet when this was written."""
+
+    format: int = 1
 
 
 class Objects:
@@ -54,15 +60,12 @@ class Objects:
                 raise
 
     def read_as(self, key: str, kind: type[T]) -> tuple[T, str] | None:
-        """What the object says, as JSON, and the tag of its version."""
+        """What the object says, as JSON, and the tag of its version. Raises LaterFormat."""
         found = self.read(key)
         if found is None:
             return None
         body, tag = found
-        try:
-            return msgspec.json.decode(body, type=kind), tag
-        except msgspec.DecodeError as error:
-            raise StoreUnavailable(f"{self._store}: {key} cannot be read: {error}") from error
+        return decoded(body, kind, f"{self._store}: {key}"), tag
 
     def put(self, key: str, body: bytes, content_type: str) -> None:
         """Write, whatever is there."""
@@ -139,3 +142,17 @@ class Objects:
                         raise
             time.sleep(random.uniform(0, 0.05 * 2**attempt))
         raise StoreUnavailable(f"{self._store}: too many writers at once")
+
+
+def decoded(body: bytes, kind: type[T], name: str) -> T:
+    """What JSON says. Raises StoreUnavailable with its name where it cannot be read, LaterFormat.
+
+    What says no format is of format 1.
+    """
+    try:
+        number = msgspec.json.decode(body, type=_Format).format
+        if number != 1:
+            raise LaterFormat.of(name, number)
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.DecodeError as error:
+        raise StoreUnavailable(f"{name} cannot be read: {error}") from error

@@ -21,6 +21,7 @@ from typing import TypeVar
 
 import msgspec
 
+from segue.domain.errors import LaterFormat
 from segue.domain.events import Event, EventType, distinct
 from segue.domain.times import DAY, format_time
 
@@ -78,10 +79,10 @@ def pack(events: list[Event]) -> bytes:
 
 
 def unpack(user_id: str, session_id: str, packed: bytes) -> list[Event]:
-    """What ``pack`` packed. Raises ValueError for bytes that it did not write."""
+    """What ``pack`` packed. Raises ValueError for bytes that it did not write, LaterFormat."""
     item = _decoder.decode(packed)
     if item.version not in (_WITHOUT_LISTS, _WITH_LISTS):
-        raise ValueError(f"session {session_id} is packed in version {item.version}")
+        raise LaterFormat.of("Sessions: an item", item.version)
     events = [
         Event(user_id, session_id, item.start + after, _TYPES[code], track)
         for after, code, track in item.rows
@@ -111,13 +112,13 @@ def pack_digest(events: Iterable[Event]) -> bytes:
 
 
 def unpack_digest(user_id: str, packed: bytes) -> list[Event]:
-    """What ``pack_digest`` packed. Raises ValueError for bytes that it did not write."""
+    """What ``pack_digest`` packed. Raises ValueError for what it did not write, LaterFormat."""
     try:
         digest = _digest_decoder.decode(zlib.decompress(packed))
     except zlib.error as error:
         raise ValueError(f"a digest is damaged: {error}") from None
     if digest.version != _DIGEST:
-        raise ValueError(f"a digest is packed in version {digest.version}")
+        raise LaterFormat.of("Sessions: a digest", digest.version)
     columns = digest.session, digest.track, accumulate(digest.after), digest.type
     return [
         Event(user_id, digest.sessions[session], time, _TYPES[code], digest.tracks[track])

@@ -20,7 +20,8 @@
     ├── InvalidRecord         one row of input data cannot be used; says why, reason by reason
     ├── InvalidData           a data folder or feature schema cannot be used at all
     ├── StoreUnavailable      a table or the bucket did not answer in time; trying again may help
-    │   └── UserErased        the user was erased while something of theirs was being written
+    │   ├── UserErased        the user was erased while something of theirs was being written
+    │   └── LaterFormat       what is there was written by a later version of Segue
     ├── ModelFailed           a model gave up on a listener that it should have scored
     ├── AnswerTooLarge        there is more to answer than an answer can hold
     └── BundleError           the models cannot be served
@@ -144,6 +145,18 @@ class UserErased(StoreUnavailable):
     def __init__(self, erasure: str | None) -> None:
         super().__init__("results: the user was erased meanwhile")
         self.erasure = erasure
+
+
+class LaterFormat(StoreUnavailable):
+    """What is stored is of another format than this version of Segue reads."""
+
+    @classmethod
+    def of(cls, what: str, number: object) -> "LaterFormat":
+        """Says what is of which format, and what to do."""
+        return cls(
+            f"{what} is of format {number}, which a later version of Segue has written: deploy "
+            "that version again"
+        )
 
 
 class ModelFailed(SegueError):

@@ -248,7 +248,10 @@ def parse_manifest(raw: bytes, file: str) -> Manifest:
     if raw != manifest_bytes(content) or version != content_version(content):
         raise BundleCorrupt(f"{file}: was changed after it had been written")
     if content.get("format") != FORMAT:
-        raise BundleCorrupt(f"{file}: format {content.get('format')}, expected {FORMAT}")
+        raise BundleCorrupt(
+            f"{file}: format {content.get('format')}, expected {FORMAT}: train it anew, or deploy "
+            "the version of Segue that it was trained with"
+        )
     return Manifest({"version": version, **content})
 
 
