@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Lock
 from uuid import uuid4
+from zlib import crc32
 
-from segue.adapters.positions import digest_at, position_of
+from segue.adapters.positions import place_at, position_of
 from segue.domain.errors import BundleMissing, UserErased
 from segue.domain.events import Event, distinct
 from segue.domain.times import Window
@@ -19,7 +20,6 @@ from segue.experiments.records import (
     Record,
     RecordPage,
     Result,
-    user_hash,
 )
 from segue.experiments.tally import Tally
 from segue.models.bundle import Bundle
@@ -87,7 +87,7 @@ class MemoryUserStore:
         return [self.users[it] for it in sorted(self.users) if it.startswith(prefix)][:limit]
 
     def part(self, number: int, of: int) -> Iterator[User]:
-        return (it for it in self.users.values() if int(user_hash(it.user_id), 16) % of == number)
+        return (it for it in self.users.values() if crc32(it.user_id.encode()) % of == number)
 
 
 @dataclass
@@ -201,6 +201,7 @@ class MemoryResultStore:
     erasures: dict[str, str] = field(default_factory=dict)
     page: int = 1_000
     _lock: Lock = field(default_factory=Lock)
+    _places: dict[tuple[EpochId, str], str] = field(default_factory=dict)
 
     @property
     def settled(self) -> dict[tuple[EpochId, str], Record]:
@@ -252,15 +253,15 @@ class MemoryResultStore:
         return (due[start : start + self.page] for start in range(0, len(due), self.page))
 
     def records(self, epoch: EpochId, *, limit: int, after: str | None = None) -> RecordPage:
-        behind = "" if after is None else digest_at(epoch, after)
-        found = {user_hash(it.exposure.user_id): it for it in self._records(epoch)}
-        hashes = sorted(it for it in found if it > behind)
-        page = hashes[:limit]
-        following = position_of(epoch, page[-1]) if len(hashes) > limit else None
+        behind = "" if after is None else place_at(epoch, after)
+        found = {self._place(epoch, it): it for it in self._records(epoch)}
+        places = sorted(it for it in found if it > behind)
+        page = places[:limit]
+        following = position_of(epoch, page[-1]) if len(places) > limit else None
         return RecordPage(tuple(found[it] for it in page), following)
 
     def pending(self, epoch: EpochId) -> list[Pending]:
-        results = {user_hash(user): it for (of, user), it in self._found() if of == epoch}
+        results = {self._place(of, it): it for (of, _), it in self._found() if of == epoch}
         first = [results[it] for it in sorted(results)[: self.page]]
         return [it for it in first if isinstance(it, Pending)]
 
@@ -300,6 +301,11 @@ class MemoryResultStore:
                 del self.results[epoch, user_id]
                 self.batches.pop((epoch, user_id), None)
                 self.sealed.discard((epoch, user_id))
+
+    def _place(self, epoch: EpochId, result: Result) -> str:
+        """Results stand in the order in which they were first asked for."""
+        key = epoch, result.exposure.user_id
+        return self._places.setdefault(key, f"{len(self._places):064x}")
 
     def _records(self, epoch: EpochId) -> list[Record]:
         return [it for (of, _), it in self._found() if of == epoch and isinstance(it, Record)]

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from io import BytesIO
 from threading import Lock
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,7 +33,7 @@ from segue.adapters.objects import Objects
 from segue.domain.times import DAY
 from segue.experiments.epoch import Epoch
 from segue.experiments.experiment import DEFAULT, DEFAULT_NAME
-from segue.experiments.records import Exposure, Pending, user_hash
+from segue.experiments.records import Exposure, Pending
 from segue.reporting.reports import Reports
 from segue.services.settlement import Settlement
 
@@ -129,7 +130,7 @@ class World:
         items = _tables[_TABLE]["items"]
         ((name, stored),) = items["model"].items()
         for user in range(self.pending, pending):
-            place = user_hash(str(user))
+            place = f"{user % 16:x}{user:063x}"
             its_own = {
                 "user_id": {"S": str(user)},
                 "queue": {"S": f"pending#{place[0]}"},
@@ -155,7 +156,7 @@ class World:
 
 
 def _exposure(user_id: str, *, settles_at: int) -> Pending:
-    tracks = tuple(f"{user_hash(str(track))[:22]}" for track in range(20))
+    tracks = tuple(f"{sha256(str(track).encode()).hexdigest()[:22]}" for track in range(20))
     exposure = Exposure(user_id, "A", "autoencoder", "bundle", tracks, _NOW - 30 * DAY, _NOW)
     return Pending(exposure, settles_at)
 

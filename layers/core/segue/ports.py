@@ -262,7 +262,7 @@ class ResultStore(Protocol):
         ...
 
     def records(self, epoch: "EpochId", *, limit: int, after: str | None = None) -> "RecordPage":
-        """Up to ``limit`` records behind the position ``after``, in the order of ``user_hash``.
+        """Up to ``limit`` records behind the position ``after``, in an order that stays the same.
 
         A page of large records, and one where many are pending, may hold fewer, even none. Raises
         UnknownPosition for what is no position of this list.
@@ -270,7 +270,7 @@ class ResultStore(Protocol):
         ...
 
     def pending(self, epoch: "EpochId") -> "list[Pending]":
-        """Of the first users of the epoch by ``user_hash``, a thousand, those who are pending."""
+        """Of the first thousand users of the epoch in that order, those who are pending."""
         ...
 
     def unarchived(self, epoch: "EpochId") -> "list[Record]":

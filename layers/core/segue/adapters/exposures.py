@@ -11,16 +11,19 @@
     archived_in       the batch of the archive that holds the record
     format            for a later version of Segue: what has none is of format 1
     queue, turn       the index "work": what is to be settled, by time, and archived, by epoch
-    part, place       the index "epochs": an epoch's users, by hash
+    part, place       the index "epochs": an epoch's users, in the order of their places
 
     user_id, "erasure"   the user's last erasure: its id, when it was, and when DynamoDB may delete
                          the item
 
-Both indexes spread their items over sixteen partitions, by the first digit of the user's hash. They
-follow the table within a second or so, so that what they name is always read again, consistently.
+An item's place is 64 hexadecimal digits drawn by lot. It says nothing of the user, so that it may
+stand in logs and in positions. Both indexes spread their items over sixteen partitions, by such a
+digit. They follow the table within a second or so, so that what they name is always read again,
+consistently.
 """
 
 import random
+import secrets
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -34,7 +37,7 @@ import msgspec
 from botocore.exceptions import ClientError
 
 from segue.adapters.aws import cancellation_reasons, error_code, translated, tried
-from segue.adapters.positions import digest_at, position_of
+from segue.adapters.positions import place_at, position_of
 from segue.domain.errors import LaterFormat, StoreUnavailable, UserErased
 from segue.domain.times import DAY
 from segue.experiments.epoch import EpochId, Side
@@ -45,7 +48,6 @@ from segue.experiments.records import (
     Record,
     RecordPage,
     Result,
-    user_hash,
 )
 
 if TYPE_CHECKING:
@@ -184,7 +186,7 @@ class DynamoResultStore:
 
     def records(self, epoch: EpochId, *, limit: int, after: str | None = None) -> RecordPage:
         """Up to seventeen Querys and, for a hundred users each, one more and one BatchGetItem."""
-        entries = self._users(epoch, "" if after is None else digest_at(epoch, after))
+        entries = self._users(epoch, "" if after is None else place_at(epoch, after))
         page: list[Record] = []
         size = looked_at = 0
         while batch := list(islice(entries, min(_BATCH, limit - len(page)))):
@@ -300,7 +302,7 @@ class DynamoResultStore:
     def note_unarchived(self, epoch: EpochId, user_id: str, batch: int) -> None:
         """Let a record be archived anew that is noted to be in this batch, and is not. One
         UpdateItem."""
-        queue = {":queue": {"S": _settled_queue(user_id)}, ":turn": {"S": _name(epoch)}}
+        queue = {":queue": {"S": _settled_queue()}, ":turn": {"S": _name(epoch)}}
         self._change(
             _key(epoch, user_id),
             "SET queue = :queue, turn = :turn REMOVE archived_in",
@@ -401,7 +403,7 @@ class DynamoResultStore:
             yield from self._work(f"pending#{digit}", "<=", _moment(now), _BATCH)
 
     def _users(self, epoch: EpochId, after: str = "") -> Iterator[_Item]:
-        """Index entries of the epoch's users behind this hash, in the order of the hashes."""
+        """Index entries of the epoch's users behind this place, in the order of the places."""
         for digit in _DIGITS:
             if digit >= after[:1]:
                 yield from self._query(
@@ -459,9 +461,8 @@ class DynamoResultStore:
 
 
 def _item(epoch: EpochId, result: Result) -> _Item:
-    user_id = result.exposure.user_id
-    place = user_hash(user_id)
-    item = _key(epoch, user_id) | {
+    place = secrets.token_hex(32)
+    item = _key(epoch, result.exposure.user_id) | {
         "exposure": {"B": _compressed(msgspec.json.encode(result.exposure))},
         "digest": {"S": _digest(result.exposure)},
         "part": {"S": f"{_name(epoch)}#{place[0]}"},
@@ -489,7 +490,7 @@ def _outcome(epoch: EpochId, record: Record) -> _Item:
     )
     return {
         "outcome": {"B": msgspec.json.encode(outcome)},
-        "queue": {"S": _settled_queue(record.exposure.user_id)},
+        "queue": {"S": _settled_queue()},
         "turn": {"S": _name(epoch)},
     }
 
@@ -510,12 +511,12 @@ def as_archived(item: _Item, record: Record, batch: int) -> _Item:
 def as_unarchived(item: _Item) -> _Item:
     """An archived item as it has to be where no archive holds its record any more."""
     kept = {name: value for name, value in item.items() if name != "archived_in"}
-    queue = _settled_queue(item["user_id"]["S"])
-    return kept | {"queue": {"S": queue}, "turn": item["epoch"]}
+    return kept | {"queue": {"S": _settled_queue()}, "turn": item["epoch"]}
 
 
-def _settled_queue(user_id: str) -> str:
-    return f"settled#{user_hash(user_id)[0]}"
+def _settled_queue() -> str:
+    """One of the partitions of what is to be archived."""
+    return f"settled#{secrets.choice(_DIGITS)}"
 
 
 def _result(item: _Item) -> Result | None:
@@ -531,8 +532,8 @@ def _result(item: _Item) -> Result | None:
             return Pending(exposure, int(item["settles_at"]["N"]), later)
         outcome = msgspec.json.decode(item["outcome"]["B"], type=_Outcome)
     except (zlib.error, msgspec.DecodeError, KeyError) as error:
-        place = f"{item['epoch']['S']}, {user_hash(item['user_id']['S'])}"
-        raise StoreUnavailable(f"{_STORE}: {place} cannot be read") from error
+        place = f"part {item['part']['S']}, place {item['place']['S']}"
+        raise StoreUnavailable(f"{_STORE}: the item at {place} cannot be read") from error
     return Record(exposure, later=later, **msgspec.structs.asdict(outcome))
 
 

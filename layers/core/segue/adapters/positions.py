@@ -5,20 +5,20 @@ from hashlib import sha256
 from segue.domain.errors import UnknownPosition
 from segue.experiments.epoch import EpochId
 
-_DIGEST = 64  # characters of a ``user_hash``
+_PLACE = 64  # characters of a place
 
 
-def position_of(epoch: EpochId, digest: str) -> str:
-    """The place behind the user with this ``user_hash``.
+def position_of(epoch: EpochId, place: str) -> str:
+    """The position behind the item in this place, which is drawn by lot and names no user.
 
     It says of which list it is, so that another list's position is not taken for one of this.
     """
-    return digest + sha256(repr((epoch.salt, digest)).encode()).hexdigest()[:16]
+    return place + sha256(repr((epoch.salt, place)).encode()).hexdigest()[:16]
 
 
-def digest_at(epoch: EpochId, position: str) -> str:
-    """The ``user_hash`` of the user there. Raises UnknownPosition for one of another list."""
-    digest = position[:_DIGEST]
-    if position != position_of(epoch, digest):
+def place_at(epoch: EpochId, position: str) -> str:
+    """The place of the item there. Raises UnknownPosition for a position of another list."""
+    place = position[:_PLACE]
+    if position != position_of(epoch, place):
         raise UnknownPosition
-    return digest
+    return place

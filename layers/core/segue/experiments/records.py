@@ -143,8 +143,3 @@ class RecordPage:
 
     records: tuple[Record, ...]
     next: str | None
-
-
-def user_hash(user_id: str) -> str:
-    """Where the user stands in the order of the records: ``sha256(user_id)`` in hexadecimal."""
-    return sha256(user_id.encode()).hexdigest()
