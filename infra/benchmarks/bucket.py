@@ -1,6 +1,6 @@
 """A bucket in memory that counts what it is asked for: as much of S3's client as the stores use."""
 
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -78,7 +78,7 @@ class MemoryBucket:
         StartAfter: str = "",  # noqa: N803
     ) -> dict[str, Any]:
         self.cost.requests += 1
-        start = bisect_right(self._keys, max(StartAfter, Prefix))
+        start = max(bisect_left(self._keys, Prefix), bisect_right(self._keys, StartAfter))
         found = [key for key in self._keys[start : start + MaxKeys + 1] if key.startswith(Prefix)]
         contents = [
             {"Key": key, "ETag": _tag(self._bodies[key]), "LastModified": WRITTEN_AT}

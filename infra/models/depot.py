@@ -17,7 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from infra.progress import Report, silent
-from segue.adapters.aws import error_code, s3_client, translated
+from segue.adapters.aws import is_missing, s3_client, translated
 from segue.adapters.bundles import POINTER_KEY, PREFIX, S3Bundles, file_key, read_pointer
 from segue.adapters.clock import SystemClock
 from segue.adapters.directory import load_whole, rehearse
@@ -173,7 +173,7 @@ class Depot:
                     Bucket=self._bucket, Key=key, ChecksumMode="ENABLED"
                 )
             except ClientError as error:
-                if error_code(error) in {"404", "NoSuchKey"}:
+                if is_missing(error, self._client, self._bucket, key):
                     return False
                 raise
         if head["ContentLength"] != entry["bytes"]:

@@ -72,6 +72,22 @@ def error_code(error: ClientError) -> str:
     return error.response.get("Error", {}).get("Code", "")
 
 
+def is_missing(error: ClientError, client: "S3Client", bucket: str, key: str) -> bool:
+    """Whether S3 refused a request for an object because there is none. Raises ClientError.
+
+    It says so (404) only to those who may list the whole bucket. Others are told that access is
+    denied (403), whether there is such an object or not. So this lists the key, which a policy for
+    its prefix allows: what is there has really been denied.
+    """
+    if error_code(error) in {"NoSuchKey", "404"}:
+        return True
+    if error_code(error) not in {"AccessDenied", "403"}:
+        return False
+    found = client.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1).get("Contents", [])
+    # Keys are listed in order: the key itself comes before all that begin with it.
+    return not found or found[0]["Key"] != key
+
+
 def lost_to_another(error: ClientError) -> bool:
     """Whether a conditional write, alone or in a transaction, failed because of another writer."""
     if error_code(error) == "TransactionCanceledException":

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from segue.adapters.aws import error_code, translated
+from segue.adapters.aws import error_code, is_missing, translated
 from segue.adapters.objects import decoded
 from segue.adapters.signatures import SIGNATURE, BundleKey
 from segue.domain.errors import BundleCorrupt, BundleMissing, StoreUnavailable
@@ -61,7 +61,7 @@ class S3Bundles:
                 answer = self._client.get_object(Bucket=self._bucket, Key=POINTER_KEY, **known)
                 self._pointer, self._tag = read_pointer(answer["Body"].read()), answer["ETag"]
             except ClientError as error:
-                if error_code(error) == "NoSuchKey":
+                if is_missing(error, self._client, self._bucket, POINTER_KEY):
                     self._pointer, self._tag = Pointer(), None
                 elif error_code(error) != "304":
                     raise
@@ -131,16 +131,20 @@ class S3Bundles:
         with translated("bundles"):
             try:
                 return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
-            except self._client.exceptions.NoSuchKey:
-                return None
+            except ClientError as error:
+                if is_missing(error, self._client, self._bucket, key):
+                    return None
+                raise
 
     def _chunks(self, key: str) -> Iterator[bytes]:
         with translated("bundles"):
             try:
                 body = self._client.get_object(Bucket=self._bucket, Key=key)["Body"]
                 yield from body.iter_chunks(_CHUNK)
-            except self._client.exceptions.NoSuchKey:
-                raise BundleCorrupt(f"{key}: is missing") from None
+            except ClientError as error:
+                if is_missing(error, self._client, self._bucket, key):
+                    raise BundleCorrupt(f"{key}: is missing") from None
+                raise
 
 
 def file_key(version: str, name: str) -> str:

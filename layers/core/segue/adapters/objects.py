@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 from botocore.exceptions import ClientError
 
-from segue.adapters.aws import error_code, translated
+from segue.adapters.aws import error_code, is_missing, translated
 from segue.domain.errors import LaterFormat, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Objects:
                 answer = self._client.get_object(Bucket=self._bucket, Key=key)
                 return answer["Body"].read(), answer["ETag"]
             except ClientError as error:
-                if error_code(error) == "NoSuchKey":
+                if is_missing(error, self._client, self._bucket, key):
                     return None
                 raise
 
@@ -135,13 +135,16 @@ class Objects:
                     return answer["ETag"]
                 except ClientError as error:
                     code = error_code(error)
-                    # A compare-and-swap of an object that is gone answers NoSuchKey.
-                    if code in {"PreconditionFailed", "NoSuchKey"}:
+                    if code == "PreconditionFailed" or self._is_gone(error, key, condition):
                         return None
                     if code != "ConditionalRequestConflict":
                         raise
             time.sleep(random.uniform(0, 0.05 * 2**attempt))
         raise StoreUnavailable(f"{self._store}: too many writers at once")
+
+    def _is_gone(self, error: ClientError, key: str, condition: Any) -> bool:
+        """Whether the object that was to be replaced is not there any more."""
+        return "IfMatch" in condition and is_missing(error, self._client, self._bucket, key)
 
 
 def decoded(body: bytes, kind: type[T], name: str) -> T:
