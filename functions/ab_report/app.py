@@ -6,7 +6,7 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from segue import bootstrap
-from segue.api.app import create_app, create_handler, logger, metrics
+from segue.api.app import create_app, create_handler, create_task
 from segue.api.experiments import ShipBody, ShippedAnswer, caller, read_name
 from segue.api.http import json_response, read_body
 from segue.api.report.response import overview_response, report_response
@@ -38,13 +38,11 @@ def overview() -> Response[str]:
     return overview_response(reports, app.current_event)
 
 
-answer = create_handler(app)
-
-
-@metrics.log_metrics
-@logger.inject_lambda_context(clear_state=True)
-def watch(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG001
+def look(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG001
     observe_mismatches(reports.mismatches())
+
+
+answer, watch = create_handler(app), create_task(look)
 
 
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from segue import bootstrap
-from segue.api.app import logger, metrics
+from segue.api.app import create_task, logger, metrics
 from segue.domain.errors import StoreUnavailable
 
 # No step takes longer. What is left undone is the next run's.
@@ -18,9 +18,7 @@ RESERVE_MILLISECONDS = 180_000
 maintenance = bootstrap.maintenance()
 
 
-@metrics.log_metrics(capture_cold_start_metric=True)
-@logger.inject_lambda_context(clear_state=True)
-def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:
+def run(event: dict[str, Any], context: LambdaContext) -> None:
     def has_time() -> bool:
         return context.get_remaining_time_in_millis() > RESERVE_MILLISECONDS
 
@@ -32,3 +30,6 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:
     if work.faults:
         # A run that could not do all of it has failed, and whoever watches is told.
         raise StoreUnavailable("; ".join(work.faults))
+
+
+lambda_handler = create_task(run)

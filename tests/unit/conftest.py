@@ -183,8 +183,12 @@ class Function:
         body: Any = None,
         query: Mapping[str, str | list[str]] | None = None,
         headers: dict[str, str] | None = None,
+        authorizer: dict[str, Any] | None = None,
     ) -> tuple[int, dict[str, str], Any]:
-        """Status, headers and parsed body of the answer; a body of bytes or text goes as it is."""
+        """Status, headers and parsed body of the answer; a body of bytes or text goes as it is.
+
+        ``authorizer``: what API Gateway tells of the caller's token; None where there is none.
+        """
         is_bytes = isinstance(body, bytes)
         text = base64.b64encode(body).decode() if is_bytes else body
         text = text if isinstance(text, str) or text is None else json.dumps(text)
@@ -196,7 +200,8 @@ class Function:
             "headers": headers or {},
             "queryStringParameters": {name: it[-1] for name, it in several.items()} or None,
             "multiValueQueryStringParameters": several or None,
-            "requestContext": {"requestId": "request-1", "stage": "local", "path": path},
+            "requestContext": {"requestId": "request-1", "stage": "local", "path": path}
+            | ({} if authorizer is None else {"authorizer": authorizer}),
             "body": text,
             "isBase64Encoded": is_bytes,
         }

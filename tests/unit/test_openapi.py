@@ -94,8 +94,9 @@ def test_every_type_of_problem_is_some_routes() -> None:
         for part in content.get("schema", {}).get("allOf", ())
         for uri in part.get("properties", {}).get("type", {}).get("enum", ())
     }
-    # What the local gateway answers before any route is found.
-    elsewhere = {"method-not-allowed", "unknown-function", "function-failed"}
+    # What the local gateway answers before any route is found; and what listeners are answered
+    # who come with a token, at an API of their own.
+    elsewhere = {"method-not-allowed", "unknown-function", "function-failed", "access-denied"}
     assert {it.uri for it in PROBLEM_TYPES} - listed == {
         f"urn:segue:problem:{name}" for name in elsewhere
     }

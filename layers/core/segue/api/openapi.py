@@ -25,7 +25,8 @@ _SEGMENTS = {
 }
 # What API Gateway answers by itself, before any function is called.
 _BY_GATEWAY = {
-    403: "On AWS: not signed, or not allowed",
+    401: "On AWS, at the listeners' API: no token, or not a valid one",
+    403: "On AWS: not signed, not allowed, or another listener's than the token's",
     429: "On AWS: more requests than the stage lets through",
 }
 

@@ -10,6 +10,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from segue.api.http import json_response
 from segue.domain.errors import (
+    AccessDenied,
     AnswerTooLarge,
     BundleError,
     EpochConflict,
@@ -65,6 +66,7 @@ _BY_ERROR: tuple[tuple[type[SegueError], ProblemType], ...] = (
     (RequestTooLarge, ProblemType(413, "Request too large")),
     (MalformedRequest, ProblemType(400, "Malformed request")),
     (InvalidRequest, ProblemType(422, "Invalid request")),
+    (AccessDenied, ProblemType(403, "Access denied")),
     (UnknownModel, ProblemType(404, "Unknown model")),
     (UnknownUser, ProblemType(404, "Unknown user")),
     (UnknownExperiment, ProblemType(404, "Unknown experiment")),

@@ -12,6 +12,7 @@
     │   ├── UnknownExperiment no experiment of that name
     │   ├── UnknownTrack      not in the catalogue of the active bundle
     │   └── UnknownRoute      no such path, or not with this method
+    ├── AccessDenied          a listener asked for what is not their own
     ├── StaleVersion          what is to be changed is another version than the caller has seen
     ├── VersionNeeded         what is to be changed is there, and the caller has not said which
     ├── ExperimentStopped     the experiment runs no more
@@ -98,6 +99,10 @@ class UnknownExperiment(NotFound):
 
 class UnknownRoute(NotFound):
     """No such path, or not with this method."""
+
+
+class AccessDenied(SegueError):
+    """A listener's token came with a request for what is not that listener's own."""
 
 
 class StaleVersion(SegueError):
