@@ -31,6 +31,7 @@ ROOT = Path(__file__).parents[2]
 API_SOURCES = "layers/core/segue/api"
 ALARM = "AWS::CloudWatch::Alarm"
 ACCOUNT = {"Ref": "AWS::AccountId"}
+PAGES = {"GET /", "GET /assets/{file}", "GET /docs", "GET /openapi.json"}
 NAMES = {
     "SessionsTable": "sessions",
     "UsersTable": "users",
@@ -354,38 +355,61 @@ class TestStack:
             assert not {"PermissionsBoundary", "Role"} & function["Properties"].keys()
 
     @pytest.mark.parametrize(
-        ("policy", "refused"),
+        ("policy", "allowed"),
         [
             (
                 "ClientPolicy",
                 {
-                    ("DELETE", "/ab_test/results"),
-                    ("PUT", "/experiments/{name}"),
-                    ("DELETE", "/experiments/{name}"),
-                    ("POST", "/experiments/{name}/dry_run"),
-                    ("POST", "/experiments/{name}/ship"),
-                    ("PUT", "/layers/{name}"),
-                    ("DELETE", "/users/{user_id}"),
-                    ("PUT", "/tracks/{track_id}"),
+                    *PAGES,
+                    "POST /models/{model_id}/predict",
+                    "POST /perform_ab_test",
+                    "POST /users/{user_id}/events",
+                    "PUT /users/{user_id}",
+                    "GET /users/{user_id}/recommendations",
+                    "GET /tracks",
+                    "GET /tracks/{track_id}",
+                    "GET /tracks/{track_id}/similar",
+                    "GET /genres",
+                    "GET /models",
+                    "GET /health",
                 },
             ),
-            ("AdminPolicy", set()),
+            (
+                "ReaderPolicy",
+                {
+                    "GET /ab_test/results",
+                    "GET /ab_test/report",
+                    "GET /ab_test/overview",
+                    "GET /experiments",
+                    "GET /experiments/{name}",
+                    "GET /layers",
+                    "GET /models",
+                    "GET /health",
+                },
+            ),
+            (
+                "PrivacyPolicy",
+                {
+                    "GET /users",
+                    "GET /users/{user_id}",
+                    "GET /users/{user_id}/events",
+                    "GET /users/{user_id}/export",
+                    # What is below a user cannot be told apart without a refusal.
+                    "GET /users/{user_id}/recommendations",
+                    "DELETE /users/{user_id}",
+                    "GET /health",
+                },
+            ),
         ],
     )
-    def test_clients_may_call_all_but_what_only_administrators_may(
-        self, template: Template, policy: str, refused: set[tuple[str, str]]
+    def test_each_kind_of_caller_may_call_what_it_is_there_for(
+        self, template: Template, policy: str, allowed: set[str]
     ) -> None:
-        document = template.resources("AWS::IAM::ManagedPolicy")[policy]["Properties"]
-        (statement,) = document["PolicyDocument"]["Statement"]
-        assert statement["Action"] == "execute-api:Invoke"
-        allowed = [
-            arn["Fn::Sub"].partition("${Api}/${Stage}/")[2] for arn in listed(statement["Resource"])
-        ]
-        assert refused == {
-            (route.method, route.path)
-            for route in template.routes()
-            if not any(fnmatchcase(f"{route.method}{route.path}", it) for it in allowed)
-        }
+        assert allowed_routes(template, policy) == allowed
+
+    def test_administrators_may_call_everything(self, template: Template) -> None:
+        everything = {f"{route.method} {route.path}" for route in template.routes()}
+        assert allowed_routes(template, "AdminPolicy") == everything
 
     def test_every_limit_of_calls_is_of_a_route_that_there_is(self, template: Template) -> None:
         (api,) = template.resources(API).values()
@@ -409,8 +433,27 @@ class TestStack:
         line = api["Properties"]["AccessLogSetting"]["Format"]
         logged = json.loads(re.sub(r"\$context\.[A-Za-z.]+", "0", line))
         assert {"request_id", "caller", "route", "status", "latency"} <= logged.keys()
-        assert "$context.path" not in line
+        # The path names the listener, and the message of a refusal names the path.
+        assert not {"$context.path", "$context.error.message"} & set(re.findall(r"\$[\w.]+", line))
         assert "$context.resourcePath" in line
+
+    def test_no_trace_is_of_a_requests_path(self, template: Template) -> None:
+        (api,) = template.resources(API).values()
+        assert api["Properties"]["TracingEnabled"] is False
+        assert template.defaults()["Tracing"] == "Active"
+
+    def test_nobody_may_list_the_whole_bucket(self, template: Template) -> None:
+        listings = [
+            statement
+            for statement in allow_statements(template)
+            if "s3:ListBucket" in listed(statement["Action"])
+        ]
+        # Of the boundary, which allows nothing by itself, functions are given less.
+        assert len([it for it in listings if "Condition" not in it]) == 1
+        for statement in (it for it in listings if "Condition" in it):
+            (condition,) = statement["Condition"].items()
+            assert condition[0] == "StringLike"
+            assert all(re.fullmatch(r"\w+/\*", it) for it in listed(condition[1]["s3:prefix"]))
 
     def test_logs_are_kept_for_a_while_and_not_for_ever(self, template: Template) -> None:
         groups = template.resources("AWS::Logs::LogGroup")
@@ -735,6 +778,20 @@ def actions(template: Template, function_id: str) -> list[str]:
         for statement in policy["Statement"]
         for action in listed(statement["Action"])
     ]
+
+
+def allowed_routes(template: Template, policy: str) -> set[str]:
+    """The routes that the managed policy lets its holder call."""
+    document = template.resources("AWS::IAM::ManagedPolicy")[policy]["Properties"]
+    (statement,) = document["PolicyDocument"]["Statement"]
+    assert statement["Action"] == "execute-api:Invoke"
+    resources = [it["Fn::Sub"] for it in listed(statement["Resource"])]
+    patterns = [it.partition("${Api}/${Stage}/")[2] for it in resources]
+    return {
+        f"{route.method} {route.path}"
+        for route in template.routes()
+        if any(fnmatchcase(f"{route.method}{route.path}", pattern) for pattern in patterns)
+    }
 
 
 def statements(policy: dict[str, Any]) -> list[dict[str, Any]]:
