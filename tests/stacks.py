@@ -28,6 +28,8 @@ def whole() -> Template:
         assert given.keys() == nested.parameters().keys(), f"{logical_id} is given what it takes"
         added = with_arguments(nested.document["Resources"], given)
         assert not added.keys() & resources.keys()
+        if "Condition" in stack:
+            added = {name: {"Condition": stack["Condition"], **it} for name, it in added.items()}
         resources |= added
         document["Conditions"] |= with_arguments(nested.document.get("Conditions", {}), given)
     return Template(document | {"Resources": resources}, ROOT)

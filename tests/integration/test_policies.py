@@ -33,6 +33,7 @@ from segue.models.bundle import Bundle
 from segue.services.release import CHECKS
 from tests.integration.conftest import ROOT, Aws, new_key, resources
 from tests.runtime.support import sample
+from tests.stacks import whole
 from tests.variants import variant
 
 TEMPLATE = load(ROOT / "template.yaml")
@@ -294,7 +295,7 @@ def grants(deployment: Deployment, function_id: str) -> list[Grant]:
 
 def bounds(deployment: Deployment) -> list[Grant]:
     """What the functions' boundary allows."""
-    boundary = TEMPLATE.resources("AWS::IAM::ManagedPolicy")["FunctionBoundary"]
+    boundary = whole().resources("AWS::IAM::ManagedPolicy")["FunctionBoundary"]
     return list(_granted(boundary["Properties"]["PolicyDocument"], deployment))
 
 
@@ -302,6 +303,7 @@ def _granted(policy: Mapping[str, Any], deployment: Deployment) -> list[Grant]:
     return [
         Grant(action, resource, tuple(_prefixes(statement)))
         for statement in TEMPLATE.resolve(policy["Statement"], deployment.names)
+        if statement is not None
         for action in _listed(statement["Action"])
         for resource in _listed(statement["Resource"])
     ]
