@@ -26,6 +26,7 @@ from infra.template import (
 )
 from segue.domain import errors
 from tests.stacks import whole
+from tests.unit.test_listeners import REQUESTS
 
 ROOT = Path(__file__).parents[2]
 API_SOURCES = "layers/core/segue/api"
@@ -466,6 +467,115 @@ class TestStack:
         for function in template.resources(FUNCTION).values():
             group = groups[function["Properties"]["LoggingConfig"]["LogGroup"]["Ref"]]
             assert template.resolve(group["Properties"]["RetentionInDays"]) > 0
+
+
+class TestListeners:
+    """The API at which a listener's token opens their own data: ``stacks/listeners.yaml``."""
+
+    def routes(self, template: Template) -> set[tuple[str, str]]:
+        found = template.resources("AWS::ApiGatewayV2::Route").values()
+        return {(*route["Properties"]["RouteKey"].split(" "),) for route in found}
+
+    def test_has_the_routes_that_the_functions_were_seen_to_guard(self, template: Template) -> None:
+        guarded = {(method, path.format("{user_id}")) for _, method, path, _ in REQUESTS}
+        assert self.routes(template) == guarded
+
+    def test_has_every_route_below_a_user(self, template: Template) -> None:
+        paths = {(it.method, it.path) for it in template.routes() if "{user_id}" in it.path}
+        assert self.routes(template) == paths
+
+    def test_no_route_is_without_a_token_and_each_reaches_its_function(
+        self, template: Template
+    ) -> None:
+        answering = {f"{it.method} {it.path}": it.function_id for it in template.routes()}
+        for route in template.resources("AWS::ApiGatewayV2::Route").values():
+            properties = route["Properties"]
+            assert properties["AuthorizationType"] == "JWT"
+            assert properties["AuthorizerId"] == {"Ref": "ListenersToken"}
+            name = properties["Target"]["Fn::Sub"].removeprefix("integrations/").strip("${}")
+            integration = template.resources("AWS::ApiGatewayV2::Integration")[name]["Properties"]
+            alias = {"Ref": f"{answering[properties['RouteKey']]}.Alias"}
+            assert integration["IntegrationUri"] == alias
+            # What the functions read of a token is in this format of their events.
+            assert integration["PayloadFormatVersion"] == "1.0"
+
+    def test_a_token_has_to_be_of_the_issuer_and_for_the_audience(self, template: Template) -> None:
+        (authorizer,) = template.resources("AWS::ApiGatewayV2::Authorizer").values()
+        assert authorizer["Properties"]["AuthorizerType"] == "JWT"
+        assert authorizer["Properties"]["JwtConfiguration"] == {
+            "Issuer": {"Ref": "JwtIssuer"},
+            "Audience": [{"Ref": "JwtAudience"}],
+        }
+
+    def test_logs_no_path_and_no_claim(self, template: Template) -> None:
+        (stage,) = template.resources("AWS::ApiGatewayV2::Stage").values()
+        line = stage["Properties"]["AccessLogSettings"]["Format"]
+        assert set(re.findall(r"\$context\.([\w.]+)", line)) == {
+            "requestId",
+            "requestTime",
+            "httpMethod",
+            "routeKey",
+            "status",
+            "responseLatency",
+            "responseLength",
+            "error.responseType",
+        }
+
+
+class TestEdge:
+    """What an operator may put before the API, by a parameter each."""
+
+    def test_nothing_of_it_is_there_unless_it_is_asked_for(self, template: Template) -> None:
+        optional = ("IsPrivate", "HasEdge", "HasListeners", "HasKey", "IsBounded")
+        assert [template.resolve({"Fn::If": [it, 1, 0]}) for it in optional] == [0] * len(optional)
+        (api,) = template.resources(API).values()
+        assert template.resolve(api["Properties"]["Auth"]["ApiKeyRequired"]) == ""
+        root = load(ROOT / "template.yaml").resources("AWS::CloudFormation::Stack")
+        assert {name: it["Condition"] for name, it in root.items() if "Condition" in it} == {
+            "Edge": "HasEdge",
+            "Listeners": "HasListeners",
+        }
+
+    def test_a_domain_takes_no_older_tls(self, template: Template) -> None:
+        (domain,) = template.resources("AWS::ApiGateway::DomainName").values()
+        assert domain["Properties"]["SecurityPolicy"] == "TLS_1_2"
+
+    def test_a_client_has_a_rate_and_a_quota(self, template: Template) -> None:
+        (plan,) = template.resources("AWS::ApiGateway::UsagePlan").values()
+        throttle, quota = (template.resolve(plan["Properties"][it]) for it in ("Throttle", "Quota"))
+        assert throttle == {"RateLimit": 20, "BurstLimit": 20}
+        assert quota == {"Limit": 100_000, "Period": "DAY"}
+
+    def test_a_private_api_answers_its_endpoint_alone(self, template: Template) -> None:
+        (api,) = template.resources(API).values()
+        private = {"VpcEndpointId": "vpce-1"}
+        assert template.resolve(api["Properties"]["EndpointConfiguration"], private) == {
+            "Type": "PRIVATE",
+            "VPCEndpointIds": ["vpce-1"],
+        }
+        statements = api["Properties"]["Auth"]["ResourcePolicy"]["CustomStatements"]
+        preflights, others = template.resolve(statements, private)
+        assert (preflights["Effect"], preflights["Resource"]) == (
+            "Allow",
+            "execute-api:/*/OPTIONS/*",
+        )
+        assert others["Effect"] == "Deny"
+        assert others["Condition"] == {"StringNotEquals": {"aws:SourceVpce": "vpce-1"}}
+        assert template.resolve(statements)[1] is None
+
+    def test_a_key_of_ones_own_encrypts_whatever_holds_a_listener(self, template: Template) -> None:
+        given = {"KmsKeyArn": "arn:key"}
+        for table in template.resources(TABLE).values():
+            specification = template.resolve(table["Properties"]["SSESpecification"], given)
+            assert specification["KMSMasterKeyId"] == "arn:key"
+        (bucket,) = template.resources(BUCKET).values()
+        (rule,) = template.resolve(bucket["Properties"]["BucketEncryption"], given).values()
+        assert rule[0]["ServerSideEncryptionByDefault"] == {
+            "SSEAlgorithm": "aws:kms",
+            "KMSMasterKeyID": "arn:key",
+        }
+        for group in template.resources("AWS::Logs::LogGroup").values():
+            assert template.resolve(group["Properties"]["KmsKeyId"], given) == "arn:key"
 
 
 class TestBatch:
