@@ -54,7 +54,7 @@ lint: .venv/test .venv-sam/done .venv-checkov/done
 	$(BIN)/lint-imports
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/zizmor --offline --quiet --min-severity medium .github
-	$(BIN)/cfn-lint template.yaml stacks/*.yaml
+	$(BIN)/cfn-lint template.yaml stacks/*.yaml infra/*.yaml
 	.venv-sam/bin/sam validate --lint --region us-east-1
 	$(BIN)/python -m tests.stacks .venv-checkov/template.json
 	.venv-checkov/bin/checkov --config-file tests/checkov.yaml --file .venv-checkov/template.json

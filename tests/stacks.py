@@ -1,14 +1,17 @@
 """The stack as one template: what the nested stacks make is put in their place.
 
 ``python -m tests.stacks FILE`` writes it as JSON, for checkov, which knows neither loops nor what a
-nested stack is given.
+nested stack is given; with what is suppressed of which resource, from ``suppressions.yaml``.
 """
 
 import json
 import sys
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from infra.template import Template, load
 
@@ -61,5 +64,23 @@ def in_text(value: Any) -> str:
     return str(value)
 
 
+def suppressions() -> dict[str, dict[str, Any]]:
+    """Of each check of checkov's: the ``resources`` that it is wrong about, and the ``reason``."""
+    text = (ROOT / "tests/suppressions.yaml").read_text(encoding="utf-8")
+    found: dict[str, dict[str, Any]] = yaml.safe_load(text)
+    return found
+
+
+def suppressed() -> dict[str, Any]:
+    """The whole template, in which each resource says what is suppressed of it."""
+    document = deepcopy(dict(whole().document))
+    for check, suppression in suppressions().items():
+        skip = {"id": check, "comment": suppression["reason"]}
+        for name in suppression["resources"]:
+            metadata = document["Resources"][name].setdefault("Metadata", {})
+            metadata.setdefault("checkov", {"skip": []})["skip"].append(skip)
+    return document
+
+
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(json.dumps(whole().document, indent=1), encoding="utf-8")
+    Path(sys.argv[1]).write_text(json.dumps(suppressed(), indent=1), encoding="utf-8")
