@@ -71,9 +71,16 @@ def suppressions() -> dict[str, dict[str, Any]]:
     return found
 
 
-def suppressed() -> dict[str, Any]:
-    """The whole template, in which each resource says what is suppressed of it."""
+def checked() -> dict[str, Any]:
+    """What checkov looks at: the whole template, and what ``infra/bootstrap.yaml`` makes."""
     document = deepcopy(dict(whole().document))
+    document["Resources"] |= load(ROOT / "infra/bootstrap.yaml").document["Resources"]
+    return document
+
+
+def suppressed() -> dict[str, Any]:
+    """The same, with what is suppressed of each resource said in it."""
+    document = checked()
     for check, suppression in suppressions().items():
         skip = {"id": check, "comment": suppression["reason"]}
         for name in suppression["resources"]:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.stacks import suppressed, suppressions, whole
+from tests.stacks import checked, suppressed, suppressions
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_each_is_of_resources_that_there_are_and_has_its_reason() -> None:
-    resources = whole().document["Resources"]
+    resources = checked()["Resources"]
     for suppression in suppressions().values():
         assert suppression["reason"].endswith(".")
         assert [it for it in suppression["resources"] if it not in resources] == []
@@ -23,7 +23,7 @@ def test_checkov_finds_what_is_suppressed_and_nothing_else(tmp_path: Path) -> No
     if not checkov.is_file():
         pytest.skip("no checkov; `make .venv-checkov/done` installs it for itself")
     template = tmp_path / "template.json"
-    template.write_text(json.dumps(whole().document), encoding="utf-8")
+    template.write_text(json.dumps(checked()), encoding="utf-8")
     options = ["--framework=cloudformation", "--skip-download", "--output=json", "--file", template]
     ended = subprocess.run([checkov, *options], capture_output=True, text=True)
     failed = json.loads(ended.stdout)["results"]["failed_checks"]
