@@ -368,6 +368,18 @@ class TestAuth:
         assert not is_signed(request.method, url, request.headers, body + b" ", SECRET)
 
     @pytest.mark.usefixtures("credentials")
+    def test_sends_the_clients_key_given_or_of_the_environment_and_else_none(
+        self, ask: Asking, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        service = FakeService(ok(HEALTHY), ok(HEALTHY), ok(HEALTHY))
+        ask(service, lambda it: it.health(), url=ON_AWS, auth=SigV4())
+        monkeypatch.setenv("SEGUE_API_KEY", "environment's")
+        ask(service, lambda it: it.health(), url=ON_AWS, auth=SigV4())
+        ask(service, lambda it: it.health(), url=ON_AWS, auth=SigV4(api_key="given"))
+        sent = [request.headers.get("X-Api-Key") for request in service.requests]
+        assert sent == [None, "environment's", "given"]
+
+    @pytest.mark.usefixtures("credentials")
     def test_signs_every_attempt_anew(self, ask: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
         auth = SigV4()
         service = FakeService(httpx.Response(503), httpx.Response(503), ok(HEALTHY))

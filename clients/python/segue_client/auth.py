@@ -1,5 +1,6 @@
 """How requests prove who sends them. Locally they need not: on 127.0.0.1 the service is open."""
 
+import os
 import re
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ _OF_A_SIGNATURE = ("Authorization", "X-Amz-Date", "X-Amz-Security-Token")
 
 
 class BearerToken(httpx.Auth):
-    """Sends a token in ``Authorization``, for a stack behind an authorizer of your own.
+    """Sends a token in ``Authorization``, as listeners do at the API that is theirs.
 
     ``token``: the token, or a function that is asked for it before every request.
     """
@@ -38,12 +39,16 @@ class SigV4(httpx.Auth):
 
     Credentials are those of the environment or of ``profile``, found as every AWS tool finds them,
     and refreshed before they expire. ``region``: where the API is; by default the region that its
-    address names, or else the configured one. Needs the extra ``aws``. Raises NoCredentials.
+    address names, or else the configured one. ``api_key``: what counts this client's calls, where
+    the stack wants one; by default that of the environment, SEGUE_API_KEY. Needs the extra ``aws``.
+    Raises NoCredentials.
     """
 
     requires_request_body = True
 
-    def __init__(self, region: str | None = None, profile: str | None = None) -> None:
+    def __init__(
+        self, region: str | None = None, profile: str | None = None, api_key: str | None = None
+    ) -> None:
         from botocore.exceptions import BotoCoreError
         from botocore.session import Session
 
@@ -60,6 +65,7 @@ class SigV4(httpx.Auth):
             )
         self._credentials: Credentials = credentials
         self._region = region
+        self._api_key = api_key or os.environ.get("SEGUE_API_KEY")
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Add the signature."""
@@ -85,6 +91,8 @@ class SigV4(httpx.Auth):
         for name in _OF_A_SIGNATURE:
             if name in unsigned.headers:
                 request.headers[name] = unsigned.headers[name]
+        if self._api_key:
+            request.headers["X-Api-Key"] = self._api_key
         yield request
 
     def _region_of(self, host: str) -> str:
