@@ -130,7 +130,7 @@ def _own_data_alone(app: APIGatewayRestResolver, answer_of: Answerer) -> Respons
     authorizer = app.current_event["requestContext"].get("authorizer")
     if authorizer is not None:
         named = app.context["_route_args"].get("user_id")
-        subject = authorizer.get("claims", {}).get("sub")
+        subject = (authorizer.get("claims") or {}).get("sub")
         if subject is None or named is None or read_user_id(named) != subject:
             raise AccessDenied("the token is not that of this user")
     return answer_of(app)
