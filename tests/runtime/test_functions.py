@@ -389,7 +389,7 @@ class TestFaults:
             "import app\n"
             "class Broken:\n"
             "    def profile(self, user_id):\n"
-            "        raise RuntimeError('secret')\n"
+            "        raise RuntimeError('sec' + 'ret')\n"
             "app.ingest = Broken()\n"
             "lambda_handler = app.lambda_handler\n",
         )
@@ -398,8 +398,11 @@ class TestFaults:
         assert answer["statusCode"] == 500
         assert content_type(answer) == "application/problem+json"
         assert "secret" not in answer["body"]
-        (failure,) = (it for it in function.logged() if it.get("message") == "failed")
-        assert "secret" in failure["exception"]
+        logged = function.logged()
+        (failure,) = (it for it in logged if it.get("message") == "failed")
+        assert failure["error"] == "RuntimeError"
+        assert "in profile" in failure["trace"][-1]
+        assert "secret" not in json.dumps(logged)
 
 
 class TestSurroundings:
