@@ -1,8 +1,8 @@
 """How fast a table's items come back: ``python -m infra.benchmarks.restoring``.
 
-Made-up sessions are put into a local stack, backed up, lost and brought back. On AWS the table takes
-as much as is sent, so what bounds the copy is this machine's processor. The seconds are mostly those
-of the stand-in.
+Made-up sessions are put into a local stack, backed up, lost and brought back. On AWS the table
+takes as much as is sent, so what bounds the copy is this machine's processor. The seconds are
+mostly those of the stand-in.
 """
 
 import json
