@@ -55,6 +55,21 @@ def seal_facts() -> None:
     s3._atomic_write = write_sealed
 
 
+def remove_what_is_deleted() -> None:
+    """Have the running emulator remove the file of an object that is deleted: where a bucket keeps
+    versions, it only notes the deletion, in memory, and would find the object again at a start."""
+    from ministack.services import s3
+
+    mark = s3._record_delete_marker
+
+    def mark_and_remove(bucket: str, key: str, there: object) -> str:
+        marker: str = mark(bucket, key, there)
+        s3._delete_persisted_object(bucket, key)
+        return marker
+
+    s3._record_delete_marker = mark_and_remove
+
+
 def is_on_file() -> bool:
     """Whether the running emulator has every object on file: it keeps in memory what it could not
     write."""

@@ -20,6 +20,7 @@ from infra.local.objects import (
     check_objects,
     is_on_file,
     remove_halves,
+    remove_what_is_deleted,
     salvage_objects,
     seal_facts,
 )
@@ -108,6 +109,7 @@ def _serve(folder: Path, listener: socket.socket, parent: TextIO) -> None:
     from ministack.app import app  # type: ignore[import-untyped]
 
     seal_facts()
+    remove_what_is_deleted()
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:

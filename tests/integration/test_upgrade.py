@@ -4,6 +4,7 @@
 """
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import msgspec
 import pytest
 from moto import mock_aws
 
+import segue
 from infra.exports import item_of
 from infra.local.environment import local_settings
 from infra.local.imported import last_import
@@ -68,6 +70,12 @@ def state(release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     for name, value in local_settings("unused").items():
         monkeypatch.setenv(name, value)
     return Path(shutil.copytree(release / "state", tmp_path / "state"))
+
+
+def test_every_release_has_what_it_leaves_behind_kept() -> None:
+    changelog = (Path(__file__).parents[2] / "CHANGELOG.md").read_text(encoding="utf-8")
+    released = set(re.findall(r"^## \[(\d+\.\d+\.\d+)\]", changelog, flags=re.MULTILINE))
+    assert released | {segue.__version__} <= set(written_releases())
 
 
 class TestAnEarlierRelease:
