@@ -793,11 +793,11 @@ class TestOperations:
 
     def test_only_the_account_itself_may_do_anything_with_a_key(self, template: Template) -> None:
         keys = template.resources("AWS::KMS::Key")
-        (own,) = keys["BundleKey"]["Properties"]["KeyPolicy"]["Statement"]
+        # The account alone, where a key has no policy.
+        assert "KeyPolicy" not in keys["BundleKey"]["Properties"]
         assert keys["AlarmKey"]["Properties"]["EnableKeyRotation"] is True
         owner, alarms = keys["AlarmKey"]["Properties"]["KeyPolicy"]["Statement"]
-        for statement in (own, owner):
-            assert statement["Principal"]["AWS"]["Fn::Sub"].endswith(":${AWS::AccountId}:root")
+        assert owner["Principal"]["AWS"]["Fn::Sub"].endswith(":${AWS::AccountId}:root")
         assert alarms["Action"] == ["kms:Decrypt", "kms:GenerateDataKey"]
         assert alarms["Condition"] == {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
 
