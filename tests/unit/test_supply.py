@@ -194,6 +194,22 @@ class TestAudit:
         assert found == status
         assert printed or "NOT AUDITED: pip-audit gave no answer: ConnectionError" in line
 
+    @pytest.mark.parametrize(
+        ("status", "passes"), [(FINE, True), (UNKNOWN, True), (VULNERABLE, False), (2, False)]
+    )
+    def test_may_be_impossible_on_a_machine_without_advisories(
+        self, status: int, passes: bool
+    ) -> None:
+        """But not before a deployment: there the workflow runs ``make audit``."""
+        line = text_of(".ci/run").strip().splitlines()[-1]
+        command = line.replace(".venv/bin/python -m infra.audit", f"(exit {status})")
+        assert command != line
+        ended = subprocess.run(["bash", "-e", "-c", command], check=False)
+        assert (ended.returncode == 0) is passes
+        assert yaml.safe_load(text_of(".github/workflows/ci.yml"))["jobs"]["test"]["steps"][-1] == {
+            "run": "make audit"
+        }
+
     def test_is_of_all_that_the_layers_are_built_of(self) -> None:
         built = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("layers/*/*.txt")}
         assert set(audit.LISTS) == built
