@@ -9,10 +9,9 @@ import boto3
 import httpx
 import pytest
 
-from infra.deployed import process, sam
+from infra.deployed import sam, stack
 from infra.local.environment import point_aws_at
-from infra.local.errors import LocalStackError
-from infra.local.port import free_port
+from infra.process import LocalStackError, free_port
 from tests.e2e.conftest import built
 from tests.unit.test_listeners import REQUESTS
 
@@ -29,13 +28,13 @@ PARAMETERS = {
 def listeners(bundle_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where listeners call; the issuer of their tokens is nowhere, so that none is valid."""
     try:
-        process.check_platform()
+        stack.check_platform()
     except LocalStackError as error:
         pytest.skip(str(error))
     logs = tmp_path_factory.mktemp("listeners")
     with (
         patch.dict(os.environ),
-        process.running(logs / "emulator.log", free_port()) as emulator,
+        stack.running(logs / "emulator.log", free_port()) as emulator,
     ):
         point_aws_at(emulator.endpoint)
         outputs = sam.deploy(built(bundle_path), PARAMETERS, logs / "deploy.log")
