@@ -835,7 +835,7 @@ class TestProduction:
         broken = [
             assertion["AssertDescription"]
             for rule in template.document["Rules"].values()
-            if template.resolve(rule["RuleCondition"], names)
+            if template.resolve(rule.get("RuleCondition", True), names)
             for assertion in rule["Assertions"]
             if not template.resolve(assertion["Assert"], names)
         ]
