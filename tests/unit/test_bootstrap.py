@@ -177,6 +177,17 @@ class TestDeployer:
             assert len(json.dumps(bootstrap.resolve(document, names), separators=(",", ":"))) < 6144
 
 
+def test_models_are_read_and_verified_for_their_environment_alone(bootstrap: Template) -> None:
+    role = bootstrap.resources("AWS::IAM::Role")["ModelsReader"]["Properties"]
+    (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+    (given,) = trust["Condition"].values()
+    subject = given["token.actions.githubusercontent.com:sub"]
+    assert subject == {"Fn::Sub": "repo:${Repository}:environment:models"}
+    (policy,) = role["Policies"]
+    may = [it["Action"] for it in policy["PolicyDocument"]["Statement"]]
+    assert may == ["s3:GetObject", "s3:ListBucket", "kms:Verify"]
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_boundary_leaves_the_roles_of_the_stack_what_they_need(
     bootstrap: Template, stage: str
