@@ -133,7 +133,7 @@ class Stores:
             "results": {user: results.of_user(user) for user in (*_USERS, "dan")},
             "archives": [archive.read(epoch).tally for epoch in (_REPLAY, _LIVE)],
             "archived": archive.users(_REPLAY),
-            "records": [archive.record(_REPLAY, user, 1) for user in _USERS],
+            "records": sorted(archive.records(_REPLAY, 1), key=lambda it: it.exposure.user_id),
             "experiments": self.experiments.versions(DEFAULT.name),
             "layers": [layer for layer, _ in self.experiments.layers()],
             "active": S3Bundles(self.stack.s3, self.stack.bucket).active(),

@@ -16,10 +16,17 @@ from infra.restore.stack import Stack
 from segue.adapters.aws import cancellation_reasons, translated
 from segue.adapters.digests import KEY, empty_item
 from segue.adapters.dynamodb import MAX_BATCH, track_of
-from segue.adapters.exposures import as_archived, as_unarchived, epoch_of, is_result
+from segue.adapters.exposures import (
+    as_archived,
+    as_unarchived,
+    epoch_of,
+    is_result,
+    with_outcome,
+)
 from segue.adapters.packing import session_id_of, unpack
 from segue.domain.events import Event
 from segue.experiments.epoch import EpochId
+from segue.experiments.records import Record
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -133,6 +140,7 @@ class ExposuresDoor(Door):
         super().__init__(stack, table)
         self._archive = stack.archive
         self._archived: dict[EpochId, Mapping[str, int] | None] = {}
+        self._records: dict[tuple[EpochId, int], Mapping[str, Record]] = {}
 
     def prepared(self, item: Item) -> Item | None:
         if not is_result(item):
@@ -140,15 +148,28 @@ class ExposuresDoor(Door):
         epoch, user_id = epoch_of(item), item["user_id"]["S"]
         archived = self._users(epoch)
         if archived and user_id in archived:
-            batch = archived[user_id]
-            record = self._archive.record(epoch, user_id, batch)
-            return as_archived(item, record, batch) if record else None
+            return as_archived(item, archived[user_id])
         if "archived_in" not in item:
             return item
         return as_unarchived(item) if archived is None else None
 
     def put(self, items: Sequence[Item], live: Mapping[tuple[str, ...], Item]) -> bool:  # noqa: ARG002
-        return _put_absent(self.client, self.table, items)
+        completed = filter(None, map(self._completed, items))
+        return _put_absent(self.client, self.table, completed)
+
+    def _completed(self, item: Item) -> Item | None:
+        """With the archive's outcome, where it was settled and archived since; None where it was
+        erased meanwhile."""
+        if "outcome" in item or "archived_in" not in item:
+            return item
+        key = epoch_of(item), int(item["archived_in"]["N"])
+        records = self._records.get(key)
+        if records is None:
+            records = {it.exposure.user_id: it for it in self._archive.records(*key)}
+            # One file's at a time: they are large.
+            self._records = {key: records}
+        record = records.get(item["user_id"]["S"])
+        return with_outcome(item, record) if record else None
 
     def _users(self, epoch: EpochId) -> Mapping[str, int] | None:
         """Whom the archive holds, as of when it is asked first: what is lacking in the table

@@ -53,14 +53,14 @@ def restore_table(
 ) -> TableRestored:
     """Bring a deleted table back from its latest backup, or this one, and set its settings again.
 
-    Safe to repeat: what is there is not restored again. Raises InvalidData where there is no
-    backup, StoreUnavailable.
+    Safe to repeat. Raises InvalidData where there is no backup, or the table is there and not from
+    that; StoreUnavailable.
     """
     client, name = stack.dynamodb, stack.table(table)
     with translated(name):
         arn = backup or _latest_backup(client, name)
         description = client.describe_backup(BackupArn=arn)["BackupDescription"]
-        with suppress(client.exceptions.TableAlreadyExistsException):
+        if not _is_of(client, name, arn):
             client.restore_table_from_backup(BackupArn=arn, TargetTableName=name)
         report("waiting for DynamoDB", 0, 0)
         wait_for(client, name)
@@ -72,6 +72,19 @@ def restore_table(
         stack.privacy.erase(user_id)
     counted = description["SourceTableDetails"].get("ItemCount", 0)
     return TableRestored(arn, taken, counted, _count(client, name, report), len(erased))
+
+
+def _is_of(client: "DynamoDBClient", name: str, backup: str) -> bool:
+    """Whether the table is there, restored from this backup; false where there is none."""
+    try:
+        table = client.describe_table(TableName=name)["Table"]
+    except client.exceptions.ResourceNotFoundException:
+        return False
+    if table.get("RestoreSummary", {}).get("SourceBackupArn") != backup:
+        raise InvalidData(
+            f"the table {name} is there. What is missing in it comes back by `segue restore items`"
+        )
+    return True
 
 
 def _latest_backup(client: "DynamoDBClient", table: str) -> str:

@@ -551,6 +551,14 @@ class TestTable:
         assert world.is_erased(USERS[1])
         assert len(world.user(USERS[2])[0]) == 10
 
+    def test_that_is_there_is_left_alone(self, world: World) -> None:
+        backup = world.backup(TableName.USERS)
+        world.stack.privacy.erase(USERS[0])
+        world.stores.users.put(User(USERS[0]))
+        with pytest.raises(InvalidData, match="segue restore items"):
+            restore_table(world.stack, TableName.USERS, backup, Erasures(world.stack))
+        assert world.stores.users.get(USERS[0]) == User(USERS[0])
+
     def test_without_a_backup_is_named_in_a_line(self, world: World) -> None:
         world.stack.dynamodb.delete_table(TableName=world.stack.table(TableName.USERS))
         with pytest.raises(InvalidData, match="has no backup of a table"):
@@ -584,6 +592,17 @@ class TestArchive:
         before = world.state()
         restored = restore_archive(world.stack, then, Erasures(world.stack))
         assert restored.unarchived == len(OPEN) + len(SETTLED)
+        while world.archive():
+            pass
+        assert world.state() == before
+
+    def test_whose_versions_are_gone_is_made_anew_of_the_table(self, world: World) -> None:
+        while world.archive():
+            pass
+        before = world.state()
+        world.stack.objects.delete([it.key for it in world.stack.objects.all_listed("ab/")])
+        restored = restore_archive(world.stack, moment(), Erasures(world.stack))
+        assert (restored.epochs, restored.unarchived) == (0, len(SETTLED) + len(ARCHIVED))
         while world.archive():
             pass
         assert world.state() == before

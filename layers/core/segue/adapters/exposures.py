@@ -500,12 +500,16 @@ def is_result(item: _Item) -> bool:
     return "exposure" in item
 
 
-def as_archived(item: _Item, record: Record, batch: int) -> _Item:
+def as_archived(item: _Item, batch: int) -> _Item:
     """An item of an earlier moment as it has to be now: this batch holds its record."""
     waiting = {"settles_at", "queue", "turn"}
     kept = {name: value for name, value in item.items() if name not in waiting}
-    outcome = _outcome(epoch_of(item), record)["outcome"]
-    return kept | {"outcome": outcome, "archived_in": {"N": str(batch)}}
+    return kept | {"archived_in": {"N": str(batch)}}
+
+
+def with_outcome(item: _Item, record: Record) -> _Item:
+    """An item that was pending, with the outcome of its record."""
+    return item | {"outcome": _outcome(epoch_of(item), record)["outcome"]}
 
 
 def as_unarchived(item: _Item) -> _Item:

@@ -121,14 +121,13 @@ class S3Archive:
                 return {user: file.last for file in files for user in self._files.users(file)}
         raise StoreUnavailable(_TOO_FAST)
 
-    def record(self, epoch: EpochId, user_id: str, batch: int) -> Record | None:
-        """The user's record, if the file with this batch holds it. Two GetObjects."""
+    def records(self, epoch: EpochId, batch: int) -> Sequence[Record]:
+        """All records of the file with this batch. Two GetObjects."""
         for _ in range(_TRIES):
             manifest, _ = self._manifest(epoch)
             file = manifest.file_of(batch)
             with suppress(Changed):
-                records = self._files.records(file) if file else []
-                return next((it for it in records if it.exposure.user_id == user_id), None)
+                return self._files.records(file) if file else ()
         raise StoreUnavailable(_TOO_FAST)
 
     def _without(
