@@ -524,7 +524,7 @@ def test_the_files_have_the_columns_and_the_place_that_the_template_tells_athena
     live = replace(EPOCH, side=Side.LIVE)
     for epoch in (EPOCH, live):
         world.archive.add(world.archive.read(epoch), [record(1)])
-    table = load(ROOT / "template.yaml").resources("AWS::Glue::Table")["ResultsTable"]
+    table = load(ROOT / "stacks/lake.yaml").resources("AWS::Glue::Table")["ResultsTable"]
     told = table["Properties"]["TableInput"]
     for experiment in ("default", "default.live"):
         assert "ab/${!experiment}/epoch=${!epoch}/archive/" in str(told["Parameters"])

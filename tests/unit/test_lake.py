@@ -104,7 +104,7 @@ def question(table: str) -> str:
 
 def glue_columns(table: str) -> list[tuple[str, str]]:
     """The columns that the template tells Athena, those of partitions last."""
-    told = load(ROOT / "template.yaml").resources("AWS::Glue::Table")[table]["Properties"]
+    told = load(ROOT / "stacks/lake.yaml").resources("AWS::Glue::Table")[table]["Properties"]
     kinds = {"string": "VARCHAR", "bigint": "BIGINT", "date": "DATE"}
     columns = [
         *told["TableInput"]["StorageDescriptor"]["Columns"],
