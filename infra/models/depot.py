@@ -20,7 +20,7 @@ from infra.progress import Report, silent
 from segue.adapters.aws import is_missing, s3_client, translated
 from segue.adapters.bundles import POINTER_KEY, PREFIX, S3Bundles, file_key, read_pointer
 from segue.adapters.clock import SystemClock
-from segue.adapters.directory import load_whole, rehearse
+from segue.adapters.directory import rehearse
 from segue.adapters.objects import JSON, Objects
 from segue.adapters.signatures import SIGNATURE, BundleKey
 from segue.domain.errors import BundleCorrupt, BundleError, InvalidData, StaleVersion
@@ -90,7 +90,7 @@ class Depot:
         Raises BundleError for what the functions would refuse.
         """
         bundle = Bundle.open(folder)
-        rehearse(load_whole(bundle))
+        rehearse(bundle)
         manifest = bundle.manifest
         missing = self._missing(manifest, progress)
         total = sum(manifest.files[name]["bytes"] for name in missing)

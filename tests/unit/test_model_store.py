@@ -9,7 +9,9 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from mmap import mmap
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -119,12 +121,11 @@ class TestWithoutPointer:
     def test_a_bundle_that_is_replaced_while_it_is_read_is_refused(
         self, shelf: Shelf, copy: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def replaced_meanwhile(*_: object) -> None:
-            content = json.loads((copy / MANIFEST).read_text())
-            del content["version"]
-            (copy / MANIFEST).write_bytes(manifest_bytes(content | {"seed": 99}))
+        def replaced_meanwhile(*arguments: object, **named: Any) -> mmap:
+            seal_unchecked(copy, seed=99)
+            return mmap(*arguments, **named)
 
-        monkeypatch.setattr("segue.adapters.directory.load_model", replaced_meanwhile)
+        monkeypatch.setattr("segue.models.bundle.mmap", replaced_meanwhile)
         shelf.own = copy
         with pytest.raises(BundleCorrupt, match="replaced while it was being read"):
             shelf.another_store().current()

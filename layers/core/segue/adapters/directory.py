@@ -1,4 +1,4 @@
-"""Bundles that were opened from a folder, loaded as a whole."""
+"""Bundles that were opened from a folder, tried out."""
 
 import numpy as np
 
@@ -6,31 +6,18 @@ from segue.domain.errors import BundleCorrupt
 from segue.domain.plays import Play
 from segue.domain.users import User
 from segue.features.listeners import history_of
-from segue.models.bundle import Bundle, read_manifest
+from segue.models.bundle import Bundle
 from segue.models.model import Listener
 from segue.models.registry import load_model
 
 
-def load_whole(bundle: Bundle) -> Bundle:
-    """Load what is read of a bundle lazily, so that nothing of another one gets in.
-
-    Raises BundleCorrupt.
-    """
-    # Cached properties: they are read here, the descriptions as far as mapping them goes.
-    _ = bundle.catalogue, bundle.descriptions
-    for model_id in bundle.manifest.models:
-        load_model(model_id, bundle)
-    # Another bundle may have taken its place since it was verified.
-    if read_manifest(bundle.path).version != bundle.version:
-        raise BundleCorrupt(f"{bundle.path}: was replaced while it was being read")
-    return bundle
-
-
 def rehearse(bundle: Bundle) -> None:
-    """Let every model score a listener, which what cannot run does not survive.
+    """Read everything, and let every model score a listener: what cannot be read or run is refused.
 
     Raises BundleCorrupt.
     """
+    bundle.verify()
+    _ = bundle.descriptions
     cutoff, catalogue = bundle.manifest.cutoff, bundle.catalogue
     plays = [
         Play("0", track, cutoff - 1, True, False) for track in catalogue.track_ids(np.arange(1))

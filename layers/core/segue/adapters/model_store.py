@@ -20,7 +20,7 @@ from tempfile import gettempdir, mkdtemp
 from threading import Lock
 from typing import Protocol
 
-from segue.adapters.directory import load_whole, rehearse
+from segue.adapters.directory import rehearse
 from segue.domain.errors import BundleError, BundleMissing, StoreUnavailable
 from segue.models.bundle import Bundle, read_manifest
 from segue.models.pointer import is_version
@@ -162,9 +162,8 @@ class ActiveModelStore:
 
     def _open_own(self) -> Bundle:
         with _blaming(f"bundle {self._own}"):
-            bundle = Bundle.open(self._own)
+            bundle = Bundle.mapped(self._own)
             self._make_room()
-            load_whole(bundle)
         self._own_version = bundle.version
         return self._hold(bundle)
 
@@ -179,7 +178,7 @@ class ActiveModelStore:
             bundle = _opened(incoming.rename(folder / version))
             weakref.finalize(bundle, shutil.rmtree, folder, ignore_errors=True)
             self._make_room()
-            rehearse(load_whole(bundle))
+            rehearse(bundle)
         return self._hold(bundle)
 
     def _make_room(self) -> None:

@@ -123,7 +123,7 @@ def _habits(history: History) -> FloatArray:
         [
             np.log1p(plays) / 5.0,
             history.completed.mean(),
-            len(np.unique(history.tracks)) / plays,
+            len(set(history.tracks.tolist())) / plays,
             history.liked.mean(),
         ],
         np.float32,

@@ -1,5 +1,8 @@
 """The bundle: everything that serving needs of a training run, in one folder, checked byte by byte.
 
+Every file is mapped when the bundle is opened, so that whatever takes its place afterwards, nothing
+of another bundle is served. Its checksum is looked at before the first byte of it is used.
+
 ::
 
     manifest.json          version, schema hash, cut-off, data summary, models and their metrics,
@@ -17,7 +20,8 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
-from hashlib import file_digest, sha256
+from hashlib import sha256
+from mmap import ACCESS_READ, MADV_DONTNEED, mmap
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,12 +38,14 @@ from segue.domain.texts import Texts
 from segue.domain.times import parse_time
 from segue.domain.words import WordIndex
 from segue.features.encoder import Encoder, FloatArray
-from segue.features.schema import Schema, load_schema
+from segue.features.schema import Schema, parse_schema
 
 FORMAT = 7
 MANIFEST = "manifest.json"
 SCHEMA = "schema.toml"
 LATENTS = "autoencoder/latents.npy"
+# A bundle weighs what these do.
+_LARGE = (".npy", ".onnx")
 
 T = TypeVar("T")
 
@@ -72,23 +78,48 @@ class Manifest:
 
 
 class Bundle:
-    """An opened bundle. Arrays are mapped, not read: a request touches only the rows it needs."""
+    """An opened bundle. Arrays are mapped, not read: a request touches only the rows it needs.
+
+    Whatever is read of it raises BundleCorrupt, naming the file, where that is not as it was
+    written.
+    """
 
     def __init__(self, path: Path, manifest: Manifest) -> None:
         self.path = path
         self.manifest = manifest
+        self._mapped: dict[str, mmap] = {}
+        self._verified: set[str] = set()
         self._arrays: dict[str, NDArray[Any]] = {}
         self._derived: dict[Any, Any] = {}
 
     @classmethod
     def open(cls, path: Path) -> "Bundle":
-        """Open and verify. Raises BundleMissing or BundleCorrupt, naming the file at fault."""
-        manifest = read_manifest(path)
-        for name, entry in manifest.files.items():
-            _verify(path, name, entry)
-        bundle = cls(path, manifest)
+        """Map and verify every file. Raises BundleMissing or BundleCorrupt, naming the file at
+        fault."""
+        bundle = cls.mapped(path)
+        bundle.verify()
+        return bundle
+
+    @classmethod
+    def mapped(cls, path: Path) -> "Bundle":
+        """Map every file, and verify those that are not large; each of the others is when it is
+        first used, so that nobody waits for what is not asked for. Raises as ``open`` does."""
+        bundle = cls(path, read_manifest(path))
+        for name in bundle.manifest.files:
+            bundle._map(name)
+        # Another bundle may have taken its place meanwhile.
+        if read_manifest(path).version != bundle.version:
+            raise BundleCorrupt(f"{path}: was replaced while it was being read")
+        for name in bundle.manifest.files:
+            if not name.endswith(_LARGE):
+                bundle._content(name)
         bundle.refuse_other_schema()
         return bundle
+
+    def verify(self) -> None:
+        """Compare every file that was not yet used with its checksum. Raises BundleCorrupt."""
+        for name in self.manifest.files:
+            self._content(name)
 
     def refuse_other_schema(self) -> None:
         """Raises BundleCorrupt where the bundle was trained for another version of Segue."""
@@ -105,9 +136,9 @@ class Bundle:
     @cached_property
     def schema(self) -> Schema:
         try:
-            return load_schema(self.path / SCHEMA)
-        except InvalidData as error:
-            raise BundleCorrupt(str(error)) from error
+            return parse_schema(str(self._content(SCHEMA)[:], "utf-8"))
+        except (InvalidData, UnicodeDecodeError) as error:
+            raise BundleCorrupt(f"{self.path / SCHEMA}: {error}") from error
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -194,17 +225,16 @@ class Bundle:
 
     def json(self, name: str) -> Any:
         """The parsed content of a JSON file."""
-        return json.loads((self.path / name).read_bytes())
+        return json.loads(self._content(name)[:])
 
     def array(self, name: str) -> NDArray[Any]:
-        """The array of a .npy file, mapped read-only, once: nobody ever sees another bundle's."""
+        """The array of a .npy file, not to be written to."""
         if name not in self._arrays:
+            content = self._content(name)
             try:
-                mapped = np.load(self.path / name, mmap_mode="r", allow_pickle=False)
-            except (OSError, ValueError) as error:
+                self._arrays[name] = _array_in(content)
+            except ValueError as error:
                 raise BundleCorrupt(f"{self.path / name}: {error}") from error
-            # A plain view: ONNX Runtime takes no memmap, and indexing a memmap is slower.
-            self._arrays[name] = np.asarray(mapped)
         return self._arrays[name]
 
     def derived(self, make: Callable[["Bundle"], T]) -> T:
@@ -219,12 +249,37 @@ class Bundle:
         options = ort.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        content = self._content(name)[:]
         try:
             return ort.InferenceSession(
-                self.path / name, options, providers=["CPUExecutionProvider"]
+                content, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # ONNX Runtime's own exceptions share no public base
             raise BundleCorrupt(f"{self.path / name}: {error}") from error
+
+    def _content(self, name: str) -> mmap:
+        """The bytes of a file, verified."""
+        content = self._map(name)
+        # To read behind the end of a file that has been cut short would end the process.
+        if content.size() < len(content):
+            raise BundleCorrupt(f"{self.path / name}: has been cut short")
+        if name not in self._verified:
+            if sha256(content).hexdigest() != self.manifest.files[name]["sha256"]:
+                raise BundleCorrupt(f"{self.path / name}: its checksum is not the manifest's")
+            # Of what was looked at, only what is used shall stay in memory.
+            content.madvise(MADV_DONTNEED)
+            self._verified.add(name)
+        return content
+
+    def _map(self, name: str) -> mmap:
+        if name not in self._mapped:
+            file = self.path / name
+            try:
+                with file.open("rb") as opened:
+                    self._mapped[name] = mmap(opened.fileno(), 0, access=ACCESS_READ)
+            except (OSError, ValueError) as error:  # the latter of an empty file
+                raise BundleCorrupt(f"{file}: {error}") from error
+        return self._mapped[name]
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -266,12 +321,9 @@ def content_version(content: Mapping[str, Any]) -> str:
     return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _verify(path: Path, name: str, entry: Mapping[str, Any]) -> None:
-    file = path / name
-    try:
-        with file.open("rb") as opened:
-            checksum = file_digest(opened, "sha256").hexdigest()
-    except OSError as error:
-        raise BundleCorrupt(f"{file}: {error.strerror}") from error
-    if checksum != entry["sha256"]:
-        raise BundleCorrupt(f"{file}: its checksum is not the manifest's")
+def _array_in(content: mmap) -> NDArray[Any]:
+    """The array of a .npy file, over its bytes. Raises ValueError for what is none."""
+    content.seek(0)
+    np.lib.format.read_magic(content)
+    shape, by_column, dtype = np.lib.format.read_array_header_1_0(content)
+    return np.ndarray(shape, dtype, content, content.tell(), order="F" if by_column else "C")

@@ -15,5 +15,7 @@ def cold_start_scores(user: User, catalogue: Catalogue) -> FloatArray:
     scores = catalogue.popularity.copy()
     favourites = [catalogue.genres[g] for g in user.favourite_genres if g in catalogue.genres]
     if favourites:
-        scores[np.unique(np.concatenate(favourites))] += FAVOURITE
+        of_favourites = np.zeros(len(scores), np.bool_)
+        of_favourites[np.concatenate(favourites)] = True
+        scores[of_favourites] += FAVOURITE
     return scores

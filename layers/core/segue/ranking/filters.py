@@ -7,7 +7,6 @@ does not matter, but in ids.
 
 import operator
 from collections.abc import Collection
-from difflib import get_close_matches
 from functools import lru_cache, reduce
 
 import numpy as np
@@ -104,6 +103,9 @@ class _Filters:
         name = attribute.name
         if name in self._columns:
             return self._columns[name]
+        # Nobody else waits for it to be imported.
+        from difflib import get_close_matches
+
         nearest = get_close_matches(name, self._columns, n=3)
         known = ", ".join(sorted(self._columns))
         advice = f"did you mean {' or '.join(nearest)}?" if nearest else f"there are {known}"

@@ -172,10 +172,11 @@ class Recommender:
 
         Raises BundleError and StoreUnavailable.
         """
-        version = self._models.current().version
+        bundle = self._models.current()
+        bundle.verify()
         self._users.get("0")
         self._sessions.has_events("0")
-        return Health(version, self._moment(None), self._models.refused())
+        return Health(bundle.version, self._moment(None), self._models.refused())
 
     def _asked(self, query: Query, bundle: Bundle) -> "_Asked":
         name, model = model_name(query.model_id, bundle), load_model(query.model_id, bundle)

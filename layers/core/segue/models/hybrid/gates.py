@@ -99,11 +99,12 @@ def _width_in_artists(statistics: Statistics, tracks: NDArray[np.intp]) -> float
     """How many artists there are to a track."""
     artists = statistics.artist[tracks]
     artists = artists[artists >= 0]
-    return len(np.unique(artists)) / max(len(artists), 1)
+    return len(set(artists.tolist())) / max(len(artists), 1)
 
 
 def _known_of_late(history: History) -> float:
     """The share of the last week's plays whose track had been played before it."""
     late = history.age <= _LAST_WEEK
-    known = np.isin(history.tracks[late], history.tracks[~late])
-    return float(known.sum() / max(len(known), 1))
+    before = set(history.tracks[~late].tolist())
+    known = [track in before for track in history.tracks[late].tolist()]
+    return sum(known) / max(len(known), 1)
