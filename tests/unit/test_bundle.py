@@ -45,6 +45,26 @@ def test_one_changed_byte_in_any_file_is_refused_and_the_file_is_named(copy: Pat
     Bundle.open(copy)
 
 
+def test_a_changed_file_of_a_model_is_refused_when_that_model_is_asked(copy: Path) -> None:
+    flip(copy / "hybrid/neighbours.npy", -1)
+    bundle = Bundle.mapped(copy)
+    load_model(1, bundle)
+    for _ in range(2):
+        with pytest.raises(BundleCorrupt, match=r"hybrid/neighbours\.npy: its checksum"):
+            load_model(3, bundle)
+    with pytest.raises(BundleCorrupt, match=r"hybrid/neighbours\.npy"):
+        bundle.verify()
+
+
+def test_what_takes_the_place_of_an_opened_bundle_is_not_read(copy: Path, bundle: Bundle) -> None:
+    opened = Bundle.mapped(copy)
+    for name in served_files(copy):
+        (copy / name).unlink()
+        (copy / name).write_bytes(b"of another bundle")
+    assert (opened.array("hybrid/factors.npy") == bundle.array("hybrid/factors.npy")).all()
+    opened.verify()
+
+
 def test_one_changed_byte_in_the_manifest_is_refused(copy: Path) -> None:
     file = copy / MANIFEST
     for place in range(0, file.stat().st_size, 97):

@@ -1,6 +1,8 @@
 """POST /models/{model_id}/predict, GET /models, GET /health."""
 
 import base64
+import shutil
+from pathlib import Path
 from random import Random
 from typing import Any, ClassVar
 
@@ -10,6 +12,7 @@ import pytest
 from segue.domain.errors import BundleMissing, StoreUnavailable
 from segue.domain.times import format_time
 from segue.models.autoencoder import Autoencoder
+from segue.models.bundle import Bundle
 from segue.models.popularity import Popularity
 from segue.services.recommend import Recommender
 from tests.unit.conftest import Function, LambdaContext, World
@@ -419,6 +422,27 @@ def test_without_models_health_and_predictions_say_why(
         status, _, body = predict.call(method, path, {"user_id": 429})
         assert status == 503
         assert "no bundle here" in body["detail"]
+
+
+@pytest.mark.parametrize(
+    ("file", "refused"),
+    [
+        ("hybrid/factors.npy", {"user_id": 429}),
+        ("descriptions/titles.npy", {"user_id": 429, "explain": True}),
+    ],
+)
+def test_what_needs_a_damaged_file_is_refused_and_health_says_why(
+    predict: Function, world: World, tmp_path: Path, file: str, refused: dict[str, Any]
+) -> None:
+    damaged = Path(shutil.copytree(world.bundle.path, tmp_path / "damaged"))
+    content = (damaged / file).read_bytes()
+    (damaged / file).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    world.models.active = Bundle.mapped(damaged)
+    assert predict.call("POST", PREDICT, {"user_id": 429})[0] == 200
+    for method, path in (("POST", "/models/3/predict"), ("GET", "/health")):
+        status, _, body = predict.call(method, path, refused)
+        assert status == 503
+        assert f"{file}: its checksum is not the manifest's" in body["detail"]
 
 
 def test_a_store_that_does_not_answer_is_503(

@@ -92,12 +92,9 @@ class DynamoUserStore:
 
     def part(self, number: int, of: int) -> Iterator[User]:
         """One Scan a megabyte of a segment of the table. Raises StoreUnavailable."""
-        pages = self._client.get_paginator("scan").paginate(
-            TableName=self._table, Segment=number, TotalSegments=of
-        )
         with translated("Users"):
-            for page in pages:
-                yield from map(_user, page["Items"])
+            items = _scan(self._client, TableName=self._table, Segment=number, TotalSegments=of)
+            yield from map(_user, items)
 
 
 class DynamoAvailability:
@@ -147,10 +144,8 @@ class DynamoAvailability:
         tried("Tracks", lambda: self._client.transact_write_items(TransactItems=puts))
 
     def _read_tracks(self) -> frozenset[str]:
-        pages = self._client.get_paginator("scan").paginate(
-            TableName=self._table, ConsistentRead=True
-        )
-        tracks = (track_of(item) for page in pages for item in page["Items"])
+        items = _scan(self._client, TableName=self._table, ConsistentRead=True)
+        tracks = map(track_of, items)
         return frozenset(track for track in tracks if track is not None)
 
 
@@ -158,6 +153,17 @@ def track_of(item: Any) -> str | None:
     """The track that an item of the table of tracks takes out; None for one that notes a change."""
     key: str = item["key"]["S"]
     return key.removeprefix(_TRACK) if key.startswith(_TRACK) else None
+
+
+def _scan(client: "DynamoDBClient", **query: Any) -> Iterator[Any]:
+    """The items of all pages. boto3's own paginator looks for it among those of every service,
+    which takes a cold start as long as two requests."""
+    while True:
+        answer = client.scan(**query)
+        yield from answer["Items"]
+        if "LastEvaluatedKey" not in answer:
+            return
+        query["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
 
 def write_batch(client: "DynamoDBClient", table: str, batch: list[Any]) -> None:

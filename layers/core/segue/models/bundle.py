@@ -104,11 +104,12 @@ class Bundle:
     def mapped(cls, path: Path) -> "Bundle":
         """Map every file, and verify those that are not large; each of the others is when it is
         first used, so that nobody waits for what is not asked for. Raises as ``open`` does."""
-        bundle = cls(path, read_manifest(path))
+        written = _read_manifest(path)
+        bundle = cls(path, parse_manifest(written, str(path / MANIFEST)))
         for name in bundle.manifest.files:
             bundle._map(name)
         # Another bundle may have taken its place meanwhile.
-        if read_manifest(path).version != bundle.version:
+        if _read_manifest(path) != written:
             raise BundleCorrupt(f"{path}: was replaced while it was being read")
         for name in bundle.manifest.files:
             if not name.endswith(_LARGE):
@@ -284,12 +285,15 @@ class Bundle:
 
 def read_manifest(path: Path) -> Manifest:
     """Read and check a bundle's manifest alone. Raises BundleMissing or BundleCorrupt."""
+    return parse_manifest(_read_manifest(path), str(path / MANIFEST))
+
+
+def _read_manifest(path: Path) -> bytes:
     file = path / MANIFEST
     try:
-        raw = file.read_bytes()
+        return file.read_bytes()
     except OSError as error:
         raise BundleMissing(f"{file}: no bundle here ({error.strerror})") from error
-    return parse_manifest(raw, str(file))
 
 
 def parse_manifest(raw: bytes, file: str) -> Manifest:

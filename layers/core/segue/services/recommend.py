@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.domain.descriptions import TrackCard
-from segue.domain.errors import ModelFailed, UnknownUser
+from segue.domain.errors import BundleError, ModelFailed, UnknownUser
 from segue.domain.events import Event
 from segue.domain.plays import Play, label_plays, mean_tracks_per_session
 from segue.domain.times import Window
@@ -289,6 +289,8 @@ def _latest(plays: list[Play], as_of: int, days: int) -> list[Play]:
 def _blaming(model: str) -> Iterator[None]:
     try:
         yield
+    except BundleError:
+        raise  # no model's fault
     except Exception as error:  # ONNX Runtime's own exceptions share no public base
         # The library's text, paths and all, is for the log, where the cause is printed.
         raise ModelFailed(f"{model}: {type(error).__name__}") from error
