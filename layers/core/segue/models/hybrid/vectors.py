@@ -13,6 +13,8 @@ from segue.features.encoder import FloatArray
 KEPT, ASKED = 127, 63
 # The side that is asked is shifted by so much, for the processor wants it unsigned.
 ZERO = 64
+# Bytes that a processor fetches at once.
+CACHE_LINE = 64
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,9 @@ class Vectors:
         """
         asked, steps = _rounded(others, ASKED)
         if rows is None:
+            # The network goes from row to row, and would wait for memory at each. What was read in
+            # order before is in the cache by then.
+            self.numbers.reshape(-1)[::CACHE_LINE].max()
             feeds = {"others": (asked + ZERO).astype(np.uint8), "numbers": self.numbers}
             (whole,) = self.network.run(["products"], feeds)
             # Sums of so many bytes are exact in a float.
