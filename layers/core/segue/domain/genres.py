@@ -21,7 +21,7 @@ class TrackGenres(Labels[str]):
         tracks = np.concatenate([np.empty(0, np.int32), *members])
         numbers = np.repeat(np.arange(len(members), dtype=np.int32), [len(m) for m in members])
         counts = np.bincount(tracks, minlength=len(catalogue))
-        offsets = np.concatenate([[0], np.cumsum(counts)])
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
         return cls(tuple(catalogue.genres), offsets, numbers[np.argsort(tracks, kind="stable")])
 
     def pairs(

@@ -214,10 +214,9 @@ def _of_interest_in_tail(statistics: Statistics, plays: _Plays) -> NDArray[np.in
     they are in the tail; ascending."""
     if not len(statistics.tail):
         return statistics.tail
-    tracks, artists = statistics.tail_by_artist
+    tracks, starts = statistics.tail_by_artist
     heard = plays.artists[plays.of_artists[0, :2].any(0)]
-    starts, ends = (np.searchsorted(artists, heard, side) for side in ("left", "right"))
-    by_artist = [tracks[start:end] for start, end in zip(starts, ends, strict=True)]
+    by_artist = [tracks[starts[artist] : starts[artist + 1]] for artist in heard]
     single = _different(plays.tracks, plays.followers).astype(np.int32)
     in_head, _ = _find(statistics.head, single)
     return _different(single[~in_head], *by_artist)

@@ -137,7 +137,9 @@ class Statistics:
     @cached_property
     def most_common_in_tail(self) -> FloatArray:
         """(9,) the greatest such shares of any track of the tail."""
-        return self._common(self.popularity[self.tail].max(0, keepdims=True, initial=0))[:, 0]
+        # Column by column: all of them at once would be copied, and the copy's memory kept.
+        most = [column[self.tail].max(initial=0) for column in self.popularity.T]
+        return self._common(np.array([most], np.float32))[:, 0]
 
     def _common(self, popularity: FloatArray) -> FloatArray:
         charts = popularity[:, [RECENT, WEEK]] ** 2 / self._squares
@@ -205,18 +207,21 @@ class Statistics:
         return self.head[examples], like
 
     @cached_property
-    def tail_by_artist(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """The tail's tracks in the order of their artists, and those artists."""
-        order = np.argsort(self.artist[self.tail], kind="stable")
-        tracks = self.tail[order]
-        return tracks, self.artist[tracks]
+    def tail_by_artist(self) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
+        """The tail's tracks in the order of their artists, those of none first, and (artists + 1,)
+        where each artist's begin."""
+        artists = self.artist[self.tail]
+        order = np.argsort(artists, kind="stable")
+        numbers = np.arange(self.artist.max(initial=-1) + 2)
+        return self.tail[order], np.searchsorted(artists, numbers, sorter=order)
 
     @cached_property
     def most_in_tail_by_artist(self) -> FloatArray:
         """(artists,) the greatest share that a track of the tail has of its artist's popularity in
         the year."""
-        tracks, artists = self.tail_by_artist
-        tracks, artists = tracks[artists >= 0], artists[artists >= 0]
+        tracks, starts = self.tail_by_artist
+        tracks = tracks[starts[0] :]
+        artists = self.artist[tracks]
         popular = self.of_artists[0]
         most = np.zeros(len(popular), np.float32)
         np.maximum.at(most, artists, self.popularity[tracks, YEAR] / popular[artists])

@@ -49,7 +49,7 @@ class Vectors:
         if rows is None:
             # The network goes from row to row, and would wait for memory at each. What was read in
             # order before is in the cache by then.
-            self.numbers.reshape(-1)[::CACHE_LINE].max()
+            self.numbers.reshape(-1)[::CACHE_LINE].max(initial=0)
             feeds = {"others": (asked + ZERO).astype(np.uint8), "numbers": self.numbers}
             (whole,) = self.network.run(["products"], feeds)
             # Sums of so many bytes are exact in a float.
