@@ -93,7 +93,9 @@ def test_maps_every_array_once(start: Mapping[str, Any], bundle: Bundle) -> None
     assert start["mapped_arrays"] <= len(arrays)
 
 
-def test_makes_the_network_of_the_model_that_is_asked_and_no_other(start: Mapping[str, Any]) -> None:
+def test_makes_the_network_of_the_model_that_is_asked_and_no_other(
+    start: Mapping[str, Any],
+) -> None:
     assert start["networks"] == (start["model"] != POPULARITY)
 
 

@@ -252,9 +252,7 @@ class Bundle:
         options.log_severity_level = 3
         content = self._content(name)[:]
         try:
-            return ort.InferenceSession(
-                content, options, providers=["CPUExecutionProvider"]
-            )
+            return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's own exceptions share no public base
             raise BundleCorrupt(f"{self.path / name}: {error}") from error
 
