@@ -132,6 +132,20 @@ class TestWorkflows:
         (handed_on,) = (place for place, it in enumerate(steps) if "upload-artifact" in it)
         assert verified < handed_on
 
+    @pytest.mark.parametrize(("protected", "status"), [("True", 0), ("False", 1)])
+    def test_refuse_a_production_that_can_be_deleted_by_mistake(
+        self, tmp_path: Path, protected: str, status: int
+    ) -> None:
+        workflow = yaml.safe_load(text_of(".github/workflows/stage.yml"))
+        (step,) = (it for it in workflow["jobs"]["deploy"]["steps"] if "can be deleted" in str(it))
+        assert step["if"] == "inputs.stage == 'prod'"
+        aws = tmp_path / "aws"
+        aws.write_text(f"#!/bin/sh\necho {protected}\n")
+        aws.chmod(0o755)
+        path = f"{tmp_path}:/bin:/usr/bin"
+        ended = subprocess.run(["bash", "-e", "-c", step["run"]], env={"PATH": path})
+        assert ended.returncode == status
+
     def test_add_who_is_told_of_alarms_to_the_parameters_of_the_stage(self, tmp_path: Path) -> None:
         workflow = yaml.safe_load(text_of(".github/workflows/stage.yml"))
         steps = {it.get("name"): it for it in workflow["jobs"]["deploy"]["steps"]}
