@@ -198,7 +198,7 @@ class Statistics:
         """A track of the head for each set of genres, and for each track of the head, which of
         these has the same genres."""
         rows, genres, _ = self.genres.pairs(self.head)
-        # Sums of numbers that look drawn at random tell sets apart; to import what draws takes long.
+        # Sums of numbers as if drawn tell sets apart; to import what really draws takes long.
         digest = shake_128(b"genres").digest(8 * len(self.genres.names))
         draws = np.frombuffer(digest, np.int64)
         sums = np.zeros(len(self.head), np.int64)
