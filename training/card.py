@@ -78,6 +78,12 @@ def _says(number: int) -> str:
 def _data(content: Mapping[str, Any]) -> Iterator[str]:
     data = content["data"]
     yield f"- Cut-off: {content['cutoff']}; seed: {content['seed']}"
+    if "continued" in content:
+        times = content["continued"]["times"]
+        yield (
+            f"- Training went on from bundle {content['continued']['from']}; since the last "
+            f"training in full it has done so {times} time{'s' * (times > 1)}"
+        )
     yield (
         f"- {data['plays_before_cutoff']:,} plays by {data['listeners_before_cutoff']:,} listeners "
         f"before the cut-off, from {data['first_event']} on"

@@ -81,11 +81,15 @@ class Popularity:
 
 
 def encode_catalogue(
-    connection: duckdb.DuckDBPyConnection, schema: Schema, popularity: Popularity
+    connection: duckdb.DuckDBPyConnection,
+    schema: Schema,
+    popularity: Popularity,
+    encoder: Encoder | None = None,
 ) -> EncodedCatalogue:
     """Fit the encoder on what was known at the cut-off of ``popularity``, and encode every track.
 
-    Raises InvalidData where there are no tracks.
+    ``encoder``: one that was fitted before, to be taken as it is: networks that were trained on its
+    inputs still know what these mean. Raises InvalidData where there are no tracks.
     """
     columns = read_columns(connection)
     ids = _encoded(columns["id"])
@@ -94,7 +98,8 @@ def encode_catalogue(
     cutoff = popularity.cutoff
     released = _released(columns, schema, cutoff) | _played(connection, ids, cutoff)
     known = {name: list(compress(values, released)) for name, values in columns.items()}
-    encoder = fit_encoder(schema, known, user_columns(_listeners(connection, cutoff), schema))
+    if encoder is None:
+        encoder = fit_encoder(schema, known, user_columns(_listeners(connection, cutoff), schema))
     artists, artist_ids = _artists(columns.get(ARTIST, [None] * len(ids)))
     catalogue = Catalogue(
         ids=ids,

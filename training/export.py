@@ -22,7 +22,8 @@ from segue.domain.labels import Label, Labels
 from segue.models.bundle import FORMAT, MANIFEST, manifest_bytes
 from training.catalogue import EncodedCatalogue
 
-PLOTS = "plots"
+# What is in the folder of a bundle without being served.
+PLOTS, TRAINING = "plots", "training"
 # Rows of the catalogue at a time, so that memory is for the results.
 BLOCK = 65536
 
@@ -63,6 +64,10 @@ class BundleWriter:
         """Write an array as .npy."""
         np.save(self._place(name), np.ascontiguousarray(array), allow_pickle=False)
 
+    def weights(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Write what the next training goes on from as .npz; serving does not have it."""
+        np.savez(self._place(f"{TRAINING}/{name}.npz"), allow_pickle=False, **arrays)
+
     def network(
         self, name: str, module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str]
     ) -> None:
@@ -70,16 +75,22 @@ class BundleWriter:
         _export(module, inputs, outputs, self._place(name))
 
     def seal(self, content: Mapping[str, Any]) -> None:
-        """Write the manifest over everything that serving needs; plots are for people alone."""
+        """Write the manifest: over everything that serving needs and, apart from it, over what the
+        next training goes on from. Plots are for people alone."""
         files = sorted(path for path in self.path.rglob("*.*") if _is_served(path, self.path))
-        entries = {path.relative_to(self.path).as_posix(): _entry(path) for path in files}
-        manifest = manifest_bytes({**content, "format": FORMAT, "files": entries})
+        kept = {"files": self._entries(files)}
+        if training := sorted((self.path / TRAINING).glob("*.*")):
+            kept["training_files"] = self._entries(training)
+        manifest = manifest_bytes({**content, "format": FORMAT, **kept})
         (self.path / MANIFEST).write_bytes(manifest)
 
     def place(self) -> None:
         """Put the sealed bundle in its place."""
         self.path.chmod(0o755)
         _replace(self.path, self._out)
+
+    def _entries(self, files: Sequence[Path]) -> dict[str, Any]:
+        return {path.relative_to(self.path).as_posix(): _entry(path) for path in files}
 
     def _place(self, name: str) -> Path:
         path = self.path / name
@@ -168,7 +179,8 @@ def _may_be_replaced(out: Path) -> bool:
 
 
 def _is_served(path: Path, root: Path) -> bool:
-    return path.is_file() and path.name != MANIFEST and root / PLOTS not in path.parents
+    apart = {root / PLOTS, root / TRAINING}
+    return path.is_file() and path.name != MANIFEST and apart.isdisjoint(path.parents)
 
 
 def _entry(path: Path) -> dict[str, Any]:

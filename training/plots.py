@@ -24,10 +24,10 @@ def plot_losses(curves: Mapping[str, Curve], path: Path) -> None:
     """One panel a model: training and validation loss by epoch, and the epoch that was kept."""
     figure, axes = plt.subplots(1, len(curves), figsize=_SIZE, layout="constrained", squeeze=False)
     for axis, (name, curve) in zip(axes[0], curves.items(), strict=True):
-        epochs = range(1, len(curve.train) + 1)
+        epochs = np.arange(len(curve.train)) + (not curve.begun)
         axis.plot(epochs, curve.train, color=_TRAIN, label="training")
         axis.plot(epochs, curve.validation, color=_VALIDATION, label="validation")
-        axis.axvline(curve.best + 1, color="0.6", linewidth=1, linestyle=":", label="kept")
+        axis.axvline(epochs[curve.best], color="0.6", linewidth=1, linestyle=":", label="kept")
         axis.set(title=name, xlabel="epoch", ylabel="loss")
         axis.spines[["top", "right"]].set_visible(False)
         axis.legend(frameon=False)

@@ -15,12 +15,14 @@ Progress = Callable[[str, int, int], None]
 class Curve:
     """Loss by epoch, and the weights of the epoch with the least validation loss.
 
-    ``finished`` after ``patience`` epochs that brought nothing better.
+    ``finished`` after ``patience`` epochs that brought nothing better. ``begun``: the first entry
+    is of the weights that training began with, before any epoch.
     """
 
     patience: int
     train: list[float] = field(default_factory=list)
     validation: list[float] = field(default_factory=list)
+    begun: bool = False
     _weights: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -31,6 +33,12 @@ class Curve:
     @property
     def finished(self) -> bool:
         return len(self.validation) - 1 - self.best >= self.patience
+
+    def begin(self, train: float, validation: float, network: nn.Module) -> None:
+        """Note the losses of weights that were trained before: they are kept where no epoch brings
+        better ones."""
+        self.begun = True
+        self.add(train, validation, network)
 
     def add(self, train: float, validation: float, network: nn.Module) -> None:
         """Note an epoch; keeps the weights where it is the best so far."""
@@ -47,7 +55,7 @@ class Curve:
         """For the manifest: how many epochs there were, and the losses of the best."""
         train, validation = self.train[self.best], self.validation[self.best]
         return {
-            "epochs": len(self.train),
+            "epochs": len(self.train) - self.begun,
             "train_loss": round(train, 6),
             "validation_loss": round(validation, 6),
         }

@@ -23,6 +23,7 @@ from training.evaluation.own import Asked
 from training.evaluation.results import Judge
 from training.export import PLOTS, BundleWriter, write_catalogue, write_descriptions
 from training.models.fit import fit_models
+from training.models.state import BEGINNING, read_state
 from training.plots import plot_losses, plot_sessions
 from training.progress import Progress
 from training.protocol.split import Split
@@ -43,6 +44,7 @@ def train(
     seed: int = SEED,
     device: str | None = None,
     schema: Path | None = None,
+    last: Path | None = None,
     progress: Progress,
 ) -> Mapping[str, Any]:
     """Fit every model on what lies before the cut-off; the manifest of the bundle at ``out``.
@@ -50,24 +52,35 @@ def train(
     ``cutoff``: milliseconds since 1970 UTC; None: the midnight 30 days before the last event, or
     after it where all the data lie in those days.
     ``device``: cpu or cuda; None: CUDA where there is one. ``schema``: the feature schema; None:
-    the folder's own, else Pozytywka's. The same data and seed give the same bundle, byte for byte,
-    on the same kind of machine. Raises InvalidData where the folder cannot be used, or holds
-    nothing before the cut-off.
+    the folder's own, else Pozytywka's. ``last``: a bundle of an earlier cut-off to go on from; it
+    may be the one at ``out``. None: train in full. The same data, seed and last bundle give the
+    same bundle, byte for byte, on the same kind of machine. Raises InvalidData where the folder
+    cannot be used, or holds nothing before the cut-off, or training cannot go on from ``last``.
     """
     target = _device(device)
     with tempfile.TemporaryDirectory(prefix="segue-") as folder:
         schema = schema or folder_schema(data)
         features = load_schema(schema)
+        state = BEGINNING if last is None else read_state(last, features)
         reading = partial(progress, "reading")
         summary = ingest(data, Path(folder), progress=reading, schema=schema)
         cutoff = _default_cutoff(summary) if cutoff is None else cutoff
+        state.refuse_earlier(cutoff)
         with connect(Path(folder)) as connection, BundleWriter(out) as writer:
             trained_on = _describe(connection, summary, cutoff)
-            encoded = encode_catalogue(connection, features, Popularity(connection, cutoff))
+            popularity = Popularity(connection, cutoff)
+            encoded = encode_catalogue(connection, features, popularity, state.encoder)
             write_catalogue(writer, encoded, schema.read_text(encoding="utf-8"))
             write_descriptions(writer, describe_tracks(connection, features, encoded.catalogue))
             fitted = fit_models(
-                connection, writer, encoded, cutoff, seed=seed, device=target, progress=progress
+                connection,
+                writer,
+                encoded,
+                cutoff,
+                seed=state.seed(seed),
+                device=target,
+                progress=progress,
+                last=state,
             )
             if fitted.curves:
                 plot_losses(fitted.curves, writer.path / PLOTS / "losses.png")
@@ -78,6 +91,8 @@ def train(
                 "seed": seed,
                 "data": trained_on | {"released_before_cutoff": int(encoded.released.sum())},
             }
+            if last is not None:
+                content["continued"] = {"from": state.version, "times": state.continuations}
             if fitted.notes:
                 content["notes"] = list(fitted.notes)
             writer.seal(content | {"models": fitted.models({})})

@@ -42,6 +42,15 @@ def train(
             help="A feature schema; else the folder's schema.toml, or Pozytywka's.",
         ),
     ] = None,
+    last: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="BUNDLE",
+            help="Go on from this bundle of an earlier cut-off, in fewer passes; it may be the one "
+            "that is replaced.",
+        ),
+    ] = None,
     json_file: Json = None,
 ) -> None:
     """Fit every model and write the bundle. Nothing from the cut-off on is learnt from."""
@@ -58,6 +67,7 @@ def train(
             seed=seed,
             device=device,
             schema=schema,
+            last=last,
             progress=report,
         )
     terminal.print(f"{out}: bundle {manifest['version']}, cut-off {manifest['cutoff']}")

@@ -28,10 +28,12 @@ def flip(file: Path, place: int) -> None:
     file.write_bytes(data)
 
 
-def test_every_file_but_the_plots_is_in_the_manifest(bundle_path: Path) -> None:
+def test_the_manifest_lists_every_file_but_the_plots(bundle_path: Path) -> None:
     found = {p.relative_to(bundle_path).as_posix() for p in bundle_path.rglob("*") if p.is_file()}
     plots = {"plots/losses.png", "plots/sessions.png"}
-    assert found == {*served_files(bundle_path), MANIFEST, *plots}
+    training = {"training/autoencoder.npz", "training/classifier.npz"}
+    assert Bundle.open(bundle_path).manifest.content["training_files"].keys() == training
+    assert found == {*served_files(bundle_path), MANIFEST, *plots, *training}
 
 
 def test_one_changed_byte_in_any_file_is_refused_and_the_file_is_named(copy: Path) -> None:

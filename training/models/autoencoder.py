@@ -1,6 +1,6 @@
 """Model 1: a denoising autoencoder over the catalogue's features, trained and written down."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,12 +22,16 @@ EPOCHS = 12
 PATIENCE = 4
 BATCH = 256
 LEARNING_RATE = 4e-3
+# From the weights of the last bundle on.
+EPOCHS_ON, LEARNING_RATE_ON = 2, 4e-4
 WEIGHT_DECAY = 1e-5
 # Both kinds of noise at once: inputs are jittered, and whole groups of them go missing, so that
 # the latent space tells from the sound what the genres may be, and from the artist what the sound.
 JITTER = 0.2
 MISSING = 0.15
 HELD_OUT = 0.1
+# Beside the weights, in their file.
+HELD_OUT_IDS = "held_out"
 # Days before the cut-off by whose plays a track is favoured.
 MONTH = 30
 # Up to so many tracks, sums over a track's neighbours are exact.
@@ -35,8 +39,18 @@ SUMMED = 32_768
 
 
 @dataclass(frozen=True)
+class AutoencoderState:
+    """What the next training goes on from: the weights of encoder and decoder by name, and the ids
+    of the tracks that were held out, which it must not learn from either."""
+
+    weights: Mapping[str, Tensor]
+    held_out: NDArray[np.bytes_]
+
+
+@dataclass(frozen=True)
 class TrainedAutoencoder:
-    """The latent space; the tracks' prior, (tracks,) float32; how training and held-out loss went.
+    """The latent space; the tracks' prior, (tracks,) float32; how training and held-out loss went;
+    and what the next training goes on from.
 
     The losses are the share of the inputs' variance that the reconstruction misses.
     """
@@ -44,6 +58,7 @@ class TrainedAutoencoder:
     space: LatentSpace
     prior: NDArray[np.float32]
     curve: Curve
+    state: AutoencoderState
 
 
 def train_autoencoder(
@@ -52,13 +67,28 @@ def train_autoencoder(
     cutoff: int,
     device: torch.device,
     progress: Progress,
+    last: AutoencoderState | None = None,
 ) -> TrainedAutoencoder:
-    """Fit on nine tenths of the tracks that are out, and stop by the loss on the rest."""
+    """Fit on nine tenths of the tracks that are out, and keep what does best on the rest. last:
+    where an earlier training ended, to go on from there in a few epochs."""
     month = plays.known_at(cutoff, MONTH)
     played = np.bincount(month.track[month.completed], minlength=len(encoded.catalogue))
     known, groups = encoded.features[encoded.released], input_groups(encoded.encoder)
-    space, curve = fit_space(known, groups, device, progress)
-    return TrainedAutoencoder(space, prior(played), curve)
+    ids = encoded.catalogue.ids[encoded.released]
+    order, held = _order(ids, last)
+    space, weights, curve = fit_space(known, groups, order, held, device, progress, last)
+    state = AutoencoderState(weights, ids[order[:held].numpy()])
+    return TrainedAutoencoder(space, prior(played), curve, state)
+
+
+def _order(ids: NDArray[np.bytes_], last: AutoencoderState | None) -> tuple[Tensor, int]:
+    """The rows in random order, those that are held out first; and how many these are. Tracks that
+    the last training has not seen are learnt from."""
+    order = torch.randperm(len(ids), device="cpu")
+    if last is None:
+        return order, int(HELD_OUT * len(ids))
+    held = torch.from_numpy(np.isin(ids, last.held_out))[order]
+    return torch.cat([order[held], order[~held]]), int(held.sum())
 
 
 def input_groups(encoder: Encoder) -> NDArray[np.int64]:
@@ -81,33 +111,42 @@ def prior(plays: NDArray[np.int64]) -> NDArray[np.float32]:
 def fit_space(
     features: NDArray[np.float16],
     groups: NDArray[np.int64],
+    order: Tensor,
+    held: int,
     device: torch.device,
     progress: Progress,
-) -> tuple[LatentSpace, Curve]:
-    """features: (tracks, track_width). groups: (track_width,)."""
+    last: AutoencoderState | None,
+) -> tuple[LatentSpace, dict[str, Tensor], Curve]:
+    """features: (tracks, track_width). groups: (track_width,). order: (tracks,), of which the first
+    ``held`` are held out. The weights are those of encoder and decoder."""
     raw = torch.from_numpy(features.astype(np.float32))
     balance = Balance(raw, torch.from_numpy(groups))
     groups_ = torch.from_numpy(groups).to(device)
     rows = balance(raw).to(device)
-    order = torch.randperm(len(rows), device="cpu").to(device)
-    held = int(HELD_OUT * len(rows))
+    order = order.to(device)
     kept = rows[order[held:]]
     # Both losses are of as many tracks.
     checked, learnt = (rows[order[:held]], kept[:held]) if held else (rows, rows)
     network = DenoisingAutoencoder(rows.shape[1]).to(device)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, EPOCHS)
+    epochs, rate = EPOCHS, LEARNING_RATE
     curve = Curve(PATIENCE)
-    for epoch in range(EPOCHS):
+    if last is not None:
+        epochs, rate = EPOCHS_ON, LEARNING_RATE_ON
+        network.load_state_dict(last.weights)
+        curve.begin(_loss(network, learnt), _loss(network, checked), network)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=WEIGHT_DECAY)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
+    for epoch in range(epochs):
         _epoch(network, optimizer, kept, groups_)
         schedule.step()
         curve.add(_loss(network, learnt), _loss(network, checked), network)
-        progress("autoencoder", epoch + 1, EPOCHS)
+        progress("autoencoder", epoch + 1, epochs)
         if curve.finished:
             break
-    progress("autoencoder", EPOCHS, EPOCHS)
+    progress("autoencoder", epochs, epochs)
     curve.restore(network)
-    return _latent_space(balance, network.cpu(), rows.cpu()), curve
+    network.cpu()
+    return _latent_space(balance, network, rows.cpu()), network.state_dict(), curve
 
 
 def _epoch(
@@ -150,7 +189,8 @@ def _latent_space(balance: Balance, network: DenoisingAutoencoder, rows: Tensor)
 def write_autoencoder(
     writer: BundleWriter, trained: TrainedAutoencoder, features: NDArray[np.float16]
 ) -> None:
-    """The encoder, what it makes of the catalogue, and the network that answers requests."""
+    """The encoder, what it makes of the catalogue, the network that answers requests, and what the
+    next training goes on from."""
     rows = torch.from_numpy(features)
     latents = torch.cat([trained.space(block.float()) for block in rows.split(BLOCK)])
     # Half as many bytes; what follows goes by the rounded numbers that serving reads.
@@ -168,6 +208,8 @@ def write_autoencoder(
         "leading": latents[:8, :LEADING].T,
     }
     writer.network("autoencoder/density.onnx", LeadingDensity(), inputs, ("density",))
+    weights = {name: value.numpy() for name, value in trained.state.weights.items()}
+    writer.weights("autoencoder", {**weights, HELD_OUT_IDS: trained.state.held_out})
 
 
 def neighbourhood_totals(latents: Tensor, prior: Tensor) -> Tensor:

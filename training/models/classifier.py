@@ -1,6 +1,6 @@
 """Model 2: P(fully played within a week), from what was known before; trained, and written down."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import duckdb
@@ -32,6 +32,8 @@ LISTENERS_PER_BATCH = 128
 DRAWN_EVENLY = 64
 DRAWN_BY_PLAYS = 128
 LEARNING_RATE = 6e-3
+# From the weights of the last bundle on.
+EPOCHS_ON, LEARNING_RATE_ON = 1, 1e-3
 WEIGHT_DECAY = 1e-2
 # Inputs of a track that depend on the time: how much it was fully played, begun, begun of late, and
 # which share of it was to the end.
@@ -86,10 +88,12 @@ def train_classifier(
     cutoff: int,
     device: torch.device,
     progress: Progress,
+    last: Mapping[str, Tensor] | None = None,
 ) -> TrainedClassifier | None:
-    """Fit on the weeks before the cut-off; the last of them, a fifth, tell when to stop. plays: of
-    the whole catalogue; what is learnt from is read by the tracks that were out. None where nobody
-    listened both in a week and in the month before it."""
+    """Fit on the weeks before the cut-off; the last of them, a fifth, tell what is kept. plays: of
+    the whole catalogue; what is learnt from is read by the tracks that were out. last: the weights
+    of an earlier training, to go on from in a few epochs. None where nobody listened both in a week
+    and in the month before it."""
     past = encoded.past()
     weeks = list(_weeks(connection, past, cutoff, progress))
     if not weeks:
@@ -99,19 +103,28 @@ def train_classifier(
     # One copy for all weeks: only the trends differ.
     features = torch.from_numpy(past.features)
     network = _network(train, features).to(device)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    steps = EPOCHS * sum(len(_portions(week)) for week in train)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    curve = Curve(PATIENCE)
-    for epoch in range(EPOCHS):
-        _epoch(network, optimizer, schedule, train, features, device)
+
+    def losses() -> tuple[float, float]:
         # Of as many weeks each, without dropout, with the same draws: the gap is overfitting.
-        train_loss = _measure(network, train[-later:], features, device)
-        curve.add(train_loss, _measure(network, validation, features, device), network)
-        progress("classifier", epoch + 1, EPOCHS)
+        learnt = _measure(network, train[-later:], features, device)
+        return learnt, _measure(network, validation, features, device)
+
+    epochs, rate = EPOCHS, LEARNING_RATE
+    curve = Curve(PATIENCE)
+    if last is not None:
+        epochs, rate = EPOCHS_ON, LEARNING_RATE_ON
+        network.load_state_dict(last)
+        curve.begin(*losses(), network)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=WEIGHT_DECAY)
+    steps = epochs * sum(len(_portions(week)) for week in train)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    for epoch in range(epochs):
+        _epoch(network, optimizer, schedule, train, features, device)
+        curve.add(*losses(), network)
+        progress("classifier", epoch + 1, epochs)
         if curve.finished:
             break
-    progress("classifier", EPOCHS, EPOCHS)
+    progress("classifier", epochs, epochs)
     curve.restore(network)
     month = plays.known_at(cutoff, MONTH)
     trends = _trends(month, cutoff, len(encoded.catalogue), len(past.catalogue))
@@ -326,7 +339,8 @@ def write_classifier(
     features: NDArray[np.float16],
     listener_width: int,
 ) -> None:
-    """The catalogue's part of the network, computed, and the rest of it."""
+    """The catalogue's part of the network, computed; the rest of it; and the weights of both, for
+    the next training."""
     rows = torch.from_numpy(features).split(BLOCK), trained.trends.split(BLOCK)
     parts = [trained.network.track(track_inputs(*block)) for block in zip(*rows, strict=True)]
     factors, base = (torch.cat(part) for part in zip(*parts, strict=True))
@@ -335,3 +349,5 @@ def write_classifier(
     head = ClassifierHead(trained.network)
     inputs = {"listener": torch.zeros(listener_width), "own": torch.zeros(3, OWN_WIDTH)}
     writer.network("classifier/head.onnx", head, inputs, ("factors", "memory"))
+    weights = {name: value.numpy() for name, value in trained.network.state_dict().items()}
+    writer.weights("classifier", weights)

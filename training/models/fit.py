@@ -23,6 +23,7 @@ from training.models.autoencoder import MONTH, train_autoencoder, write_autoenco
 from training.models.classifier import train_classifier, write_classifier
 from training.models.hybrid.export import write_hybrid
 from training.models.hybrid.train import DAYS, train_hybrid
+from training.models.state import BEGINNING, State
 from training.progress import Curve, Progress
 
 
@@ -53,8 +54,10 @@ def fit_models(
     seed: int,
     device: torch.device,
     progress: Progress,
+    last: State = BEGINNING,
 ) -> Fitted:
-    """Fit on what lies before the cut-off. A model that the data cannot teach is left out, and
+    """Fit on what lies before the cut-off. last: where an earlier training ended; what it has
+    nothing of is fitted in full. A model that the data cannot teach is left out, and
     ``notes`` says why: popularity and the hybrid are there always. Raises InvalidData where there
     are no plays to learn from."""
     make_deterministic(seed)
@@ -64,12 +67,16 @@ def fit_models(
     # The hybrid draws nothing from PyTorch, so that it may be fitted on a core of its own. Its
     # matrices are so small that further threads of BLAS mostly wait, and burn time as they do.
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(1) as other:
-        fitting = other.submit(train_hybrid, plays, encoded, cutoff, seed, progress)
+        fitting = other.submit(train_hybrid, plays, encoded, cutoff, seed, progress, last.gates)
         if _differ(encoded.features[encoded.released]):
-            autoencoder = train_autoencoder(plays, encoded, cutoff, device, progress)
+            autoencoder = train_autoencoder(
+                plays, encoded, cutoff, device, progress, last.autoencoder
+            )
             write_autoencoder(writer, autoencoder, encoded.features)
             curves["autoencoder"] = autoencoder.curve
-            classifier = train_classifier(connection, plays, encoded, cutoff, device, progress)
+            classifier = train_classifier(
+                connection, plays, encoded, cutoff, device, progress, last.classifier
+            )
             if classifier:
                 encoder = encoded.encoder
                 width = listener_width(encoder.track_width, encoder.user_width)

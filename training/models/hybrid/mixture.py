@@ -45,14 +45,15 @@ class Example:
 
 @dataclass(frozen=True)
 class TrainedMixture:
-    """The gates, and what a track chosen by a known and by a held-out listener costs, in nats."""
+    """The gates, and what a track chosen by a known and by a held-out listener costs, in nats; 0
+    where none is held out."""
 
     gates: Gates
     train_loss: float
     validation_loss: float
 
     def metrics(self) -> dict[str, float | int]:
-        """For the manifest. Of a single listener none is held out."""
+        """For the manifest."""
         losses: dict[str, float | int] = {"train_loss": round(self.train_loss, 6)}
         if self.validation_loss:
             losses["validation_loss"] = round(self.validation_loss, 6)
@@ -97,8 +98,12 @@ class _Group:
     traits: Tensor
 
 
-def fit_mixture(examples: Sequence[Example]) -> TrainedMixture:
-    """The gates of all examples, and how well those of most would do for the rest."""
+def fit_mixture(examples: Sequence[Example], last: Gates | None = None) -> TrainedMixture:
+    """The gates of all examples, and how well those of most would do for the rest. last: gates to
+    begin with. They know the listeners, so that then none can be held out."""
+    if last is not None:
+        gates = _fit(examples, last)
+        return TrainedMixture(gates, _cost(gates, examples), 0.0)
     users = np.unique([example.user for example in examples])
     held = set(users[::HELD_OUT].tolist()) if len(users) > 1 else set()
     known = [example for example in examples if example.user not in held]

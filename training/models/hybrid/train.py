@@ -70,11 +70,17 @@ class TrainedHybrid:
 
 
 def train_hybrid(
-    plays: Plays, encoded: EncodedCatalogue, cutoff: int, seed: int, progress: Progress
+    plays: Plays,
+    encoded: EncodedCatalogue,
+    cutoff: int,
+    seed: int,
+    progress: Progress,
+    last: Gates | None = None,
 ) -> TrainedHybrid:
     """Learn the mixture at earlier moments, at which the statistics are fitted anew, each time on
-    what came before; then fit the statistics at the cut-off. Where nobody listened both before and
-    after such a moment, all sources count alike. Raises InvalidData without plays."""
+    what came before; then fit the statistics at the cut-off. last: the gates of an earlier
+    training, to begin with. Where nobody listened both before and after such a moment, all sources
+    count alike. Raises InvalidData without plays."""
     tracks = Tracks.of(encoded)
     today = plays.known_at(cutoff, HISTORY_DAYS)
     if not len(today):
@@ -88,7 +94,7 @@ def train_hybrid(
             break
     gates, metrics = _even_gates(), {}
     if examples:
-        mixture = fit_mixture(examples)
+        mixture = fit_mixture(examples, last)
         gates, metrics = mixture.gates, mixture.metrics()
     progress("hybrid", MOMENTS + 1, MOMENTS + 2)
     trained = TrainedHybrid(gates, metrics, fit_statistics(tracks, today, cutoff))

@@ -14,6 +14,9 @@ of another bundle is served. Its checksum is looked at before the first byte of 
     descriptions/*.npy     for people alone: titles, artists' names, and the words of both; years
                            and other values before they are encoded
     <model>/*.onnx, *.npy  the network that answers a request, and the arrays it runs over
+
+Beside these lie ``plots``, for people, and ``training``, for ``segue train --from``. Serving reads
+neither.
 """
 
 import json
