@@ -36,8 +36,10 @@ def plot_losses(curves: Mapping[str, Curve], path: Path) -> None:
 
 def plot_sessions(connection: duckdb.DuckDBPyConnection, cutoff: int, path: Path) -> None:
     """Sessions by day over the whole data, and the cut-off that training stopped at."""
-    table = query(connection, "sessions.sql")
-    days, counts = _dates(table["day"].to_pylist()), table["sessions"].to_numpy()
+    blocks = listener_blocks(connection, "events")
+    table = pa.concat_tables([query(block, "sessions.sql") for block in blocks])
+    found, of_row = np.unique(table["day"].to_numpy(), return_inverse=True)
+    days, counts = _dates(found), np.bincount(of_row, table["sessions"].to_numpy())
     figure, axis = plt.subplots(figsize=_SIZE, layout="constrained")
     axis.fill_between(days, counts, color=_SESSIONS, alpha=0.25, linewidth=0)
     axis.plot(days, counts, color=_SESSIONS, linewidth=1)
@@ -48,7 +50,7 @@ def plot_sessions(connection: duckdb.DuckDBPyConnection, cutoff: int, path: Path
     _save(figure, path)
 
 
-def _dates(times: Sequence[int]) -> NDArray[np.datetime64]:
+def _dates(times: Sequence[int] | NDArray[np.int64]) -> NDArray[np.datetime64]:
     return np.array(times, "datetime64[ms]")
 
 

@@ -1,12 +1,15 @@
 """Takes a folder's rows in: counts each one, and puts aside what cannot be used."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TypeVar
 
 from segue.domain.errors import InvalidRecord
 from training.data.parquet import Record
 from training.data.quarantine import Quarantine, Tally
 from training.data.records import Item, decode
-from training.data.sources import TABLES, Row, Source
+from training.data.sources import TABLES, Block, Row, Source
+
+_T = TypeVar("_T")
 
 # Told how many bytes of the folder's files were used by now, and how many they are together.
 Progress = Callable[[int, int], None]
@@ -44,14 +47,24 @@ class Intake:
 
     def rows(self, table: str) -> Iterator[tuple[int, Row]]:
         """The table's rows with their numbers, each counted as read; nothing without a file."""
-        source, tally = self._sources.get(table), self.tallies[table]
-        if source is None:
-            return
-        for row in source.rows(self._report):
+        tally = self.tallies[table]
+        for row in self._all(table, lambda source: source.rows(self._report)):
             tally.read += 1
             yield row
-        self._used += source.size
-        self._report(0)
+
+    def blocks(self, table: str) -> Iterator[Block]:
+        """The same, many rows at once."""
+        tally = self.tallies[table]
+        for block in self._all(table, lambda source: source.blocks(self._report)):
+            tally.read += len(block)
+            yield block
+
+    def _all(self, table: str, read: Callable[[Source], Iterator[_T]]) -> Iterator[_T]:
+        source = self._sources.get(table)
+        if source is not None:
+            yield from read(source)
+            self._used += source.size
+            self._report(0)
 
     def accepted(
         self, table: str, rows: Iterable[tuple[int, Row]], parse: Callable[[Row], Item]

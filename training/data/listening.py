@@ -2,23 +2,20 @@
 
 from collections.abc import Collection
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
 import duckdb
 
 from segue.domain.events import Event, parse_event
 from segue.domain.users import attributes_to_json, parse_user
-from training.data.events import EVENT_COLUMNS, read_plain_events
+from training.data.events import EVENT_COLUMNS, read_plain_columns, read_plain_events
 from training.data.intake import Intake
 from training.data.parquet import TEXT, TEXTS, TRUTH, TableWriter, count_rows
-from training.data.queries import create_view, read_sql, write_query
+from training.data.queries import create_view, read_sql, write_blocks, write_query
 from training.data.records import decode, first_only
-from training.data.sources import Row
+from training.data.sources import Columns, Row
 
 USER_COLUMNS = {"user_id": TEXT, "favourite_genres": TEXTS, "premium": TRUTH, "attributes": TEXT}
-# Rows that are held at once: enough to make columns cheap, few enough that they may all be long.
-_BATCH = 1024
 
 
 def write_users(intake: Intake, attributes: Collection[str], path: Path) -> None:
@@ -45,17 +42,25 @@ def write_events(intake: Intake, connection: duckdb.DuckDBPyConnection, path: Pa
     A session in which several users occur is nobody's: all its events go to the quarantine. Leaves
     the view ``events`` on the connection.
     """
-    staged = path.with_suffix(".staged")
+    staged, grouped = path.with_suffix(".staged"), path.with_suffix(".grouped")
     _stage_events(intake, staged)
     create_view(connection, "staged", staged)
     _reject_shared_sessions(intake, connection)
     write_query(
         connection,
-        "SELECT DISTINCT user_id, session_id, time, type, track_id"
-        " FROM staged ANTI JOIN shared USING (session_id)"
-        " ORDER BY user_id, time, session_id, type, track_id",
+        "SELECT user_id, session_id, time, type, track_id"
+        " FROM staged ANTI JOIN shared USING (session_id) ORDER BY user_id",
+        grouped,
+    )
+    staged.unlink()
+    create_view(connection, "grouped", grouped)
+    write_blocks(
+        connection,
+        "grouped",
+        "SELECT DISTINCT * FROM grouped ORDER BY user_id, time, session_id, type, track_id",
         path,
     )
+    grouped.unlink()
     create_view(connection, "events", path)
     tally = intake.tallies["sessions"]
     tally.repeats = tally.kept - count_rows(path)
@@ -63,10 +68,10 @@ def write_events(intake: Intake, connection: duckdb.DuckDBPyConnection, path: Pa
 
 def _stage_events(intake: Intake, path: Path) -> None:
     """Write the events with the numbers of their rows; the order does not matter."""
-    rows = intake.rows("sessions")
     with TableWriter(path, EVENT_COLUMNS) as table:
-        while batch := list(islice(rows, _BATCH)):
-            events, others = read_plain_events(batch)
+        for block in intake.blocks("sessions"):
+            plain = read_plain_columns if isinstance(block, Columns) else read_plain_events
+            events, others = plain(block)
             table.extend(events)
             for line, event in intake.accepted("sessions", others, _read_event):
                 table.append((line, *event.identity))
@@ -90,5 +95,5 @@ def _reject_shared_sessions(intake: Intake, connection: duckdb.DuckDBPyConnectio
 
 def write_plays(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     """Write ``plays.parquet``, what ``plays.sql`` says of ``events``; leaves the view ``plays``."""
-    write_query(connection, read_sql("plays.sql"), path)
+    write_blocks(connection, "events", read_sql("plays.sql"), path)
     create_view(connection, "plays", path)

@@ -19,8 +19,8 @@ BATCH = 1 << 16
 DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
 
 
-def read_records(file: BinaryIO, advance: Callable[[float], None]) -> Iterator[Record]:
-    """The rows of a Parquet file as JSON would hold them: times in ``timestamp`` are milliseconds.
+def read_batches(file: BinaryIO, advance: Callable[[float], None]) -> Iterator[pa.RecordBatch]:
+    """The rows of a Parquet file, some at a time.
 
     ``advance`` is told which share of the rows was read by now. Raises one of DAMAGE where the file
     is broken.
@@ -28,15 +28,25 @@ def read_records(file: BinaryIO, advance: Callable[[float], None]) -> Iterator[R
     table = pq.ParquetFile(file, pre_buffer=False)
     done = 0
     for batch in table.iter_batches(batch_size=BATCH, use_threads=False):
-        names = batch.schema.names
-        columns = [_plain(name, batch.column(index)) for index, name in enumerate(names)]
-        for values in zip(*columns, strict=True):
-            yield dict(zip(names, values, strict=True))
+        # Texts that are no UTF-8 are found here, and not where they are read.
+        batch.validate(full=True)
+        yield batch
         done += batch.num_rows
         advance(done / table.metadata.num_rows)
 
 
-def _plain(name: str, column: pa.Array) -> Sequence[object]:
+def records_of(batch: pa.RecordBatch) -> Iterator[Record]:
+    """The rows as JSON would hold them: times in ``timestamp`` are milliseconds."""
+    names = batch.schema.names
+    columns = [plain_values(name, batch.column(i)).to_pylist() for i, name in enumerate(names)]
+    for values in zip(*columns, strict=True):
+        yield dict(zip(names, values, strict=True))
+
+
+def plain_values(name: str, column: pa.Array) -> pa.Array:
+    """A column of the types that JSON has: texts, numbers, and milliseconds in ``timestamp``."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
     if name == "timestamp" and pa.types.is_timestamp(column.type):
         milliseconds = pc.cast(column, pa.timestamp("ms", column.type.tz), safe=False)
         column = pc.cast(milliseconds, pa.int64())
@@ -44,8 +54,7 @@ def _plain(name: str, column: pa.Array) -> Sequence[object]:
         column = pc.cast(column, pa.string())
     elif pa.types.is_decimal(column.type):
         column = pc.cast(column, pa.float64())
-    values: list[object] = column.to_pylist()
-    return values
+    return column
 
 
 def count_rows(path: Path) -> int:

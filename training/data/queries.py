@@ -2,11 +2,14 @@
 
 import glob
 import os
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from segue.domain.errors import InvalidData
 from segue.domain.times import LATEST, Window
@@ -14,9 +17,14 @@ from segue.domain.times import LATEST, Window
 MEMORY_LIMIT = "1GB"
 THREADS = min(4, os.cpu_count() or 1)
 TABLES = ("events", "plays", "users", "tracks")
+# Rows of so many are sorted and joined in memory at a time.
+BLOCK = 1 << 21
 # Written last and removed first: where it stands, the other files belong together.
 COMPLETE = "summary.json"
 ALL_TIME = Window(0, LATEST)
+_ROW_GROUP = 122_880
+# As DuckDB calls a database in memory, with the schema of its views.
+_DATABASE = "memory.main"
 
 
 def connect(
@@ -43,6 +51,37 @@ def query(connection: duckdb.DuckDBPyConnection, name: str, window: Window = ALL
     bounds = {"starts_at": [window.start], "ends_at": [window.end]}
     connection.register("time_window", pa.table(bounds))
     return connection.sql(read_sql(name)).to_arrow_table()
+
+
+def listener_blocks(
+    connection: duckdb.DuckDBPyConnection, table: str, *others: str, rows: int = BLOCK
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Connections on which ``table`` and the ``others`` hold the rows of some listeners alone: of
+    as many as have so many rows of ``table`` together, in the order of their ids. All other tables
+    are as they were. One connection where there are no rows.
+
+    What is asked listener by listener is asked of one block after another: then neither memory nor
+    what is spilled grows with the number of listeners.
+    """
+    users = connection.sql(
+        f"SELECT user_id, COUNT(*) AS rows FROM {table} GROUP BY user_id ORDER BY user_id"  # noqa: S608
+    ).to_arrow_table()
+    if not len(users):
+        yield connection
+        return
+    sizes = users["rows"].to_numpy()
+    _, firsts = np.unique((np.cumsum(sizes) - sizes) // rows, return_index=True)
+    lasts = np.append(firsts[1:], len(sizes)) - 1
+    for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True):
+        with connection.cursor() as block:
+            block.execute("SET VARIABLE first_user = $1", [users["user_id"][first].as_py()])
+            block.execute("SET VARIABLE last_user = $1", [users["user_id"][last].as_py()])
+            for name in (table, *others):
+                block.execute(
+                    f"CREATE TEMP VIEW {name} AS SELECT * FROM {_DATABASE}.{name} WHERE user_id"  # noqa: S608
+                    " BETWEEN getvariable('first_user') AND getvariable('last_user')"
+                )
+            yield block
 
 
 def read_sql(name: str) -> str:
@@ -73,3 +112,17 @@ def write_query(connection: duckdb.DuckDBPyConnection, text: str, path: Path) ->
     """Write the answer of a query to a Parquet file, its rows in the query's order."""
     target = str(path).replace("'", "''")
     connection.execute(f"COPY ({text}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)")
+
+
+def write_blocks(connection: duckdb.DuckDBPyConnection, table: str, text: str, path: Path) -> None:
+    """Write the answers of a query to a Parquet file, one ``listener_blocks`` after another."""
+    writer: pq.ParquetWriter | None = None
+    try:
+        for block in listener_blocks(connection, table):
+            batches = block.sql(text).to_arrow_reader(_ROW_GROUP)
+            writer = writer or pq.ParquetWriter(path, batches.schema, compression="zstd")
+            for batch in batches:
+                writer.write_batch(batch)
+    finally:
+        if writer:
+            writer.close()

@@ -7,15 +7,18 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
+
+import pyarrow as pa
 
 from segue.domain.errors import InvalidData
 from training.data.forms import Layout, advice
 from training.data.lake import DAYS, complete_files
-from training.data.parquet import DAMAGE, Record, read_records
+from training.data.parquet import DAMAGE, Record, read_batches, records_of
 
 TABLES = ("tracks", "artists", "users", "sessions")
 SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
@@ -23,6 +26,8 @@ DAMAGED = "file damaged from here on"
 # A longer line is no record; the bound keeps a file without line ends from filling the memory.
 MAX_LINE = 1 << 20
 _CHUNK = 1 << 16
+# Rows of a block: enough to make columns cheap, few enough that they may all be long.
+_ROWS = 1024
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # Of a value in a JSON file, which may be a whole page of listens.
 _MAX_VALUE = 1 << 24
@@ -41,6 +46,23 @@ class Unreadable(NamedTuple):
 
 
 Row = bytes | Record | Unreadable
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Rows of a Parquet file by columns, numbered from ``first`` on."""
+
+    first: int
+    batch: pa.RecordBatch
+
+    def __len__(self) -> int:
+        return int(self.batch.num_rows)
+
+    def __iter__(self) -> Iterator[tuple[int, Row]]:
+        return enumerate(records_of(self.batch), self.first)
+
+
+Block = Columns | Sequence[tuple[int, Row]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +96,28 @@ class Source:
         how many of the file's bytes were used by now. Raises InvalidData where the file cannot be
         opened.
         """
+        if self.path.suffix == ".parquet":
+            for block in self.blocks(reached):
+                yield from block
+            return
+        with self._opened() as file:
+            yield from self._divided(_chunks(file, self.path.suffix == ".gz", reached))
+
+    def blocks(self, reached: Reached = lambda _: None) -> Iterator[Block]:
+        """The same, many rows at once: those of Parquet by columns, others one by one."""
+        if self.path.suffix == ".parquet":
+            with self._opened() as file:
+                yield from _parquet_blocks(file, self.size, reached)
+            return
+        rows = self.rows(reached)
+        while block := list(islice(rows, _ROWS)):
+            yield block
+
+    @contextmanager
+    def _opened(self) -> Iterator[io.BufferedReader]:
         try:
             with self.path.open("rb") as file:
-                if self.path.suffix == ".parquet":
-                    yield from _parquet_rows(file, self.size, reached)
-                else:
-                    yield from self._divided(_chunks(file, self.path.suffix == ".gz", reached))
+                yield file
         except OSError as error:
             raise InvalidData(f"{self.path}: {error.strerror or error}") from error
 
@@ -105,13 +143,19 @@ class LakeSource(Source):
     def rows(self, reached: Reached = lambda _: None) -> Iterator[tuple[int, Row]]:
         """The rows of all files, numbered throughout. Raises InvalidData where a day is not whole:
         one is missing among them, or a file or a part of one."""
-        used = number = 0
+        for block in self.blocks(reached):
+            yield from block
+
+    def blocks(self, reached: Reached = lambda _: None) -> Iterator[Block]:
+        """The same, many rows at once."""
+        used, number = 0, 1
         for path in complete_files(self.path):
-            for _, row in Source(self.table, path).rows():
-                if not isinstance(row, dict):
+            for block in Source(self.table, path).blocks():
+                if not isinstance(block, Columns):
                     raise InvalidData(f"{path} is damaged: export its day again")
-                number += 1
-                yield number, {_OF_SESSIONS.get(name, name): row[name] for name in row}
+                names = [_OF_SESSIONS.get(name, name) for name in block.batch.schema.names]
+                yield Columns(number, block.batch.rename_columns(names))
+                number += len(block)
             used += path.stat().st_size
             reached(used)
 
@@ -260,12 +304,11 @@ def _row(line: bytes) -> bytes | Unreadable | None:
     return None if line.isspace() else line
 
 
-def _parquet_rows(file: BinaryIO, size: int, reached: Reached) -> Iterator[tuple[int, Row]]:
-    number = 0
+def _parquet_blocks(file: BinaryIO, size: int, reached: Reached) -> Iterator[Block]:
+    number = 1
     try:
-        for number, record in enumerate(
-            read_records(file, lambda share: reached(int(share * size))), start=1
-        ):
-            yield number, record
+        for batch in read_batches(file, lambda share: reached(int(share * size))):
+            yield Columns(number, batch)
+            number += batch.num_rows
     except DAMAGE:
-        yield number + 1, Unreadable(b"", DAMAGED)
+        yield [(number, Unreadable(b"", DAMAGED))]

@@ -1,14 +1,14 @@
 """How a workspace comes about: whole, or as it was before; and what it sums up to."""
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 
 from training.data.quarantine import Tally
-from training.data.queries import COMPLETE, TABLES, query
+from training.data.queries import COMPLETE, TABLES, listener_blocks, query
 from training.data.summary import FileSummary, Summary
 
 QUARANTINE = "quarantine.jsonl"
@@ -37,7 +37,8 @@ def summarise(
 ) -> Summary:
     """Count what the views ``events``, ``plays`` and ``tracks`` hold."""
     files = {table: tally.summary() for table, tally in tallies.items()}
-    figures = query(connection, "figures.sql").to_pylist()[0]
+    blocks = listener_blocks(connection, "events", "plays")
+    figures = _together([query(block, "figures.sql").to_pylist()[0] for block in blocks])
     by_type = connection.execute(
         "SELECT type, COUNT(*) FROM events GROUP BY type ORDER BY COUNT(*) DESC, type"
     ).fetchall()
@@ -51,6 +52,18 @@ def summarise(
         events_by_type=dict(by_type),
         **figures,
     )
+
+
+def _together(blocks: Sequence[Mapping[str, int | None]]) -> dict[str, int | None]:
+    """The figures of all listeners, by those of some each."""
+    folds = {"tracks": max, "first_event": min, "last_event": max} | dict.fromkeys(
+        ("longest_session_ms", "longest_session_events"), max
+    )
+    found = {name: [block[name] for block in blocks] for name in blocks[0]}
+    return {
+        name: folds.get(name, sum)(values) if None not in values else None  # type: ignore[type-var]
+        for name, values in found.items()
+    }
 
 
 def _kept(files: Mapping[str, FileSummary], table: str) -> int:
