@@ -1,6 +1,7 @@
 """The plays and the profiles of a workspace, as training reads them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import duckdb
 import numpy as np
@@ -13,8 +14,8 @@ from segue.domain.times import DAY, Window
 from segue.domain.users import User
 from segue.features.encoder import Encoder, FloatArray
 from segue.features.listeners import History, user_columns
-from training.data.queries import ALL_TIME, query
-from training.plays import NEVER, Plays
+from training.data.queries import ALL_TIME, listener_blocks, query
+from training.plays import NEVER, Plays, concatenate
 from training.users import read_users
 
 
@@ -23,6 +24,17 @@ def read_plays(
 ) -> tuple[NDArray[np.str_], Plays]:
     """The plays of tracks in the catalogue within ``window``, as they were known at its end; and
     the ids of the users with any, (users,), sorted by their bytes."""
+    users, parts = [], []
+    for block in listener_blocks(connection, "plays"):
+        ids, plays = _read_block(block, catalogue, window)
+        parts.append(replace(plays, user=plays.user + np.int32(sum(map(len, users)))))
+        users.append(ids)
+    return np.concatenate(users), concatenate(parts)
+
+
+def _read_block(
+    connection: duckdb.DuckDBPyConnection, catalogue: Catalogue, window: Window
+) -> tuple[NDArray[np.str_], Plays]:
     table = query(connection, "known.sql", window)
     tracks = _positions(table, catalogue)
     known = tracks >= 0
@@ -57,6 +69,6 @@ def read_profiles(
     connection: duckdb.DuckDBPyConnection, encoder: Encoder, user_ids: Sequence[str]
 ) -> FloatArray:
     """(users, user_width) encoded; of a user without a profile what serving takes in its place."""
-    known = read_users(connection)
+    known = read_users(connection, user_ids)
     users = [known.get(user_id, User(user_id)) for user_id in user_ids]
     return encoder.encode_users(user_columns(users, encoder.schema))

@@ -3,7 +3,8 @@
 Only NumPy is needed here, so that peers can read them from an environment of their own.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import numpy as np
@@ -89,3 +90,12 @@ class Plays:
             self.skipped_at[chosen],
             self.liked_at[chosen],
         )
+
+
+def concatenate(parts: Sequence[Plays]) -> Plays:
+    """One behind the other; of at least one part."""
+    columns = {
+        field.name: np.concatenate([getattr(part, field.name) for part in parts])
+        for field in fields(Plays)
+    }
+    return Plays(**columns)

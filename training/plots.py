@@ -6,9 +6,10 @@ from pathlib import Path
 import duckdb
 import matplotlib as mpl
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from training.data import query
+from training.data.queries import listener_blocks, query
 from training.progress import Curve
 
 mpl.use("Agg")

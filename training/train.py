@@ -12,17 +12,19 @@ import numpy as np
 import torch
 
 from segue.domain.errors import InvalidData
-from segue.domain.times import DAY, format_time
+from segue.domain.times import DAY, Window, format_time
 from segue.features.schema import load_schema
 from segue.models.bundle import Bundle, read_manifest
 from training.card import CARD, model_card
 from training.catalogue import EncodedCatalogue, Popularity, encode_catalogue
 from training.data import Summary, connect, folder_schema, ingest
+from training.data.queries import draw_listeners, write_query
 from training.descriptions import describe_tracks
 from training.evaluation.own import Asked
 from training.evaluation.results import Judge
 from training.export import PLOTS, BundleWriter, write_catalogue, write_descriptions
 from training.models.fit import fit_models
+from training.models.hybrid.train import DAYS
 from training.models.state import BEGINNING, read_state
 from training.plots import plot_losses, plot_sessions
 from training.progress import Progress
@@ -34,6 +36,8 @@ K = 20
 # So many listeners at most are asked for them; `segue evaluate` asks all.
 JUDGED = 400
 SEED = 7
+# The models are fitted on listeners who have so many plays together; more teach nothing more.
+PLAYS = 5_000_000
 
 
 def train(
@@ -72,8 +76,9 @@ def train(
             encoded = encode_catalogue(connection, features, popularity, state.encoder)
             write_catalogue(writer, encoded, schema.read_text(encoding="utf-8"))
             write_descriptions(writer, describe_tracks(connection, features, encoded.catalogue))
+            drawn = _drawn(connection, Path(folder), cutoff)
             fitted = fit_models(
-                connection,
+                drawn,
                 writer,
                 encoded,
                 cutoff,
@@ -93,15 +98,39 @@ def train(
             }
             if last is not None:
                 content["continued"] = {"from": state.version, "times": state.continuations}
-            if fitted.notes:
-                content["notes"] = list(fitted.notes)
+            notes = list(fitted.notes)
+            if drawn is not connection:
+                notes.append(
+                    f"the models were fitted on {_listeners(drawn):,} listeners, who were drawn "
+                    f"from {_listeners(connection):,}"
+                )
+            if notes:
+                content["notes"] = notes
             writer.seal(content | {"models": fitted.models({})})
-            judged = _judge(connection, encoded, Bundle.open(writer.path), seed, progress)
+            judged = _judge(drawn, encoded, Bundle.open(writer.path), seed, progress)
             models = fitted.models(judged)
             writer.text(CARD, model_card(content, models, encoded.encoder))
             writer.seal(content | {"models": models})
             writer.place()
     return read_manifest(out).content
+
+
+def _drawn(
+    connection: duckdb.DuckDBPyConnection, workspace: Path, cutoff: int
+) -> duckdb.DuckDBPyConnection:
+    """A connection to the listeners that the models are fitted on: all of them where they have no
+    more than PLAYS plays that any model looks back to; else some, whose plays become a file of
+    their own."""
+    if not draw_listeners(connection, Window.before(cutoff, DAYS), PLAYS):
+        return connection
+    path = workspace / "drawn.parquet"
+    write_query(connection, "SELECT * FROM plays SEMI JOIN drawn USING (user_id)", path)
+    return connect(workspace, plays=path)
+
+
+def _listeners(connection: duckdb.DuckDBPyConnection) -> int:
+    (count,) = connection.execute("SELECT COUNT(DISTINCT user_id) FROM plays").fetchall()[0]
+    return int(count)
 
 
 def _judge(

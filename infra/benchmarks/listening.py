@@ -188,8 +188,7 @@ def _tracks(owner: Ints, time: Ints, taste: Ints, charts: Charts, random: Rng) -
 
 
 def _originals(owner: Ints, random: Rng) -> Ints:
-    """(plays,) which play each one repeats in the end: itself, or an earlier one of its listener.
-    """
+    """(plays,) which play each one repeats in the end: itself, or an earlier one of its listener."""
     plays = np.arange(len(owner))
     place = plays - np.searchsorted(owner, owner)
     repeated = random.random(len(owner)) < _REPEATED

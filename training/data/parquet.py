@@ -1,6 +1,6 @@
 """Parquet in and out, a batch of rows at a time. What pyarrow leaves untyped stays in here."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self

@@ -28,19 +28,39 @@ _DATABASE = "memory.main"
 
 
 def connect(
-    workspace: Path, *, memory_limit: str = MEMORY_LIMIT, threads: int = THREADS
+    workspace: Path,
+    *,
+    plays: Path | None = None,
+    memory_limit: str = MEMORY_LIMIT,
+    threads: int = THREADS,
 ) -> duckdb.DuckDBPyConnection:
     """Open a workspace that ``ingest`` filled: views ``events``, ``plays``, ``users``, ``tracks``.
 
-    Queries that outgrow ``memory_limit`` spill to the workspace. Each thread needs its share of it.
+    ``plays``: a file to read in the place of its plays. Queries that outgrow ``memory_limit`` spill to the workspace. Each thread needs its share of it.
     Raises InvalidData where there is no finished workspace.
     """
     if not (workspace / COMPLETE).is_file():
         raise InvalidData(f"{workspace} holds no finished workspace: read the data folder first")
     connection = open_database(workspace / ".spill", memory_limit=memory_limit, threads=threads)
     for table in TABLES:
-        create_view(connection, table, workspace / f"{table}.parquet")
+        given = plays if table == "plays" else None
+        create_view(connection, table, given or workspace / f"{table}.parquet")
     return connection
+
+
+def draw_listeners(connection: duckdb.DuckDBPyConnection, window: Window, most: int) -> bool:
+    """Make the table ``drawn``: the ids of listeners who have at most so many plays of the window
+    together; by a hash of their ids, so the same ones are drawn from more of their listening.
+    Whether anybody is left out."""
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE drawn AS"
+        " SELECT user_id, SUM(COUNT(*)) OVER (ORDER BY MD5(user_id), user_id) <= $most AS chosen"
+        " FROM plays WHERE time >= $start AND time < $end GROUP BY user_id",
+        {"most": most, "start": window.start, "end": window.end},
+    )
+    (left_out,) = connection.execute("SELECT COUNT(*) FROM drawn WHERE NOT chosen").fetchall()[0]
+    connection.execute("DELETE FROM drawn WHERE NOT chosen")
+    return bool(left_out)
 
 
 def query(connection: duckdb.DuckDBPyConnection, name: str, window: Window = ALL_TIME) -> pa.Table:

@@ -138,7 +138,7 @@ class Asked:
     ) -> None:
         self.bundle = bundle
         self._split = split
-        self._users = read_users(connection)
+        self._users = read_users(connection, [user.decode() for user in split.users[split.judged]])
         self._k = k
         carried = bundle.manifest.models
         self.models = {n: name for n, (name, _) in REGISTRY.items() if n in carried}

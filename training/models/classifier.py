@@ -24,6 +24,8 @@ WEEK = 7 * DAY
 # Days before a moment that listeners and tracks are known by.
 MONTH = 30
 MAX_WEEKS = 13
+# So many listeners of a week at most, drawn: more teach nothing more.
+LISTENERS = 8_000
 # The rate falls to nothing over the epochs, so few are enough.
 EPOCHS = 6
 PATIENCE = 3
@@ -164,7 +166,7 @@ def _week(plays: Plays, as_of: int, profiles: FloatArray, features: NDArray[np.f
     """The examples of the week from ``as_of`` on. profiles: (users, user_width)."""
     month = plays.known_at(as_of, MONTH)
     user, track = plays.completed_in(as_of, as_of + WEEK)
-    listeners = np.intersect1d(user, month.user)
+    listeners = _draw_listeners(np.intersect1d(user, month.user), as_of)
     taught = np.isin(user, listeners)
     starts = np.bincount(month.track, minlength=len(features))
     return Week(
@@ -175,6 +177,11 @@ def _week(plays: Plays, as_of: int, profiles: FloatArray, features: NDArray[np.f
         owner=torch.from_numpy(np.searchsorted(listeners, user[taught])),
         track=torch.from_numpy(track[taught].astype(np.int64)),
     )
+
+
+def _draw_listeners(listeners: NDArray[np.int32], as_of: int) -> NDArray[np.int32]:
+    """At most LISTENERS of them, ascending."""
+    return np.sort(np.random.default_rng(as_of).permutation(listeners)[:LISTENERS])
 
 
 def _heard(listeners: NDArray[np.int32], month: Plays, as_of: int, tracks: int) -> Heard:
