@@ -39,12 +39,13 @@ _STEP = 10
 
 @dataclass(frozen=True)
 class Point:
-    """What one thing takes in milliseconds, the median, at a size of what it is asked of."""
+    """What one thing takes, in ``unit``, at a size of what it is asked of; of times, the median."""
 
     panel: str
     series: str
     size: int
-    ms: float
+    taken: float
+    unit: str = "ms"
 
 
 def of_catalogue(bundle: Bundle, tracks: int, repeats: int, seed: int) -> Iterator[Point]:
@@ -110,11 +111,11 @@ def _draw_panel(axis: Axes, panel: str, points: Sequence[Point]) -> None:
     colours = [*OURS[:2], PEER]
     for place, series in enumerate(dict.fromkeys(point.series for point in points)):
         own = [point for point in points if point.series == series]
-        sizes, times = [point.size for point in own], [point.ms for point in own]
+        sizes, times = [point.size for point in own], [point.taken for point in own]
         axis.plot(sizes, times, color=colours[place], marker=MARKERS[place], label=series)
-    axis.set(title=panel, xscale="log", yscale="log", ylabel="ms")
+    axis.set(title=panel, xscale="log", yscale="log", ylabel=points[0].unit)
     # Whole powers of ten, and room for the legend.
-    lowest, highest = (math.log10(end(point.ms for point in points)) for end in (min, max))
+    lowest, highest = (math.log10(end(point.taken for point in points)) for end in (min, max))
     axis.set_ylim(10 ** math.floor(lowest), 10 ** math.ceil(highest + 0.5))
     axis.xaxis.set_major_formatter("{x:,.0f}")
     axis.yaxis.set_major_formatter("{x:,g}")
@@ -152,7 +153,9 @@ def main(
     ):
         for point in some:
             points.append(point)
-            out.print(f"{point.size:>10,} {point.panel:<36}{point.series:<29}{point.ms:>10.2f} ms")
+            out.print(
+                f"{point.size:>10,} {point.panel:<36}{point.series:<29}{point.taken:>10.2f} ms"
+            )
     if picture is not None:
         draw(points, picture)
     write_json(json.dumps([asdict(point) for point in points], indent=2), json_file)

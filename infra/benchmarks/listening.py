@@ -23,8 +23,7 @@ from infra.demo.taste import DAY_MS, END_MS, START_MS
 from infra.progress import Report
 from training.data.queries import open_database
 
-# As many events to a listener as to a tenth of a track: 100 million events are a million listeners
-# and 100,000 tracks.
+# 100 million events are of a million listeners and 100,000 tracks.
 EVENTS_OF_LISTENER, LISTENERS_OF_TRACK, FEWEST_TRACKS = 100, 10, 1_000
 BLOCK = 10_000
 
@@ -188,7 +187,7 @@ def _tracks(owner: Ints, time: Ints, taste: Ints, charts: Charts, random: Rng) -
 
 
 def _originals(owner: Ints, random: Rng) -> Ints:
-    """(plays,) which play each one repeats in the end: itself, or an earlier one of its listener."""
+    """(plays,) which play each one repeats in the end: itself, or an earlier one of its owner."""
     plays = np.arange(len(owner))
     place = plays - np.searchsorted(owner, owner)
     repeated = random.random(len(owner)) < _REPEATED

@@ -2,19 +2,23 @@
 
 import json
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from segue.domain.errors import InvalidRecord
 from segue.domain.events import parse_event
 from training.data import ingest
-from training.data.events import EVENT_COLUMNS, read_plain_events
+from training.data.events import EVENT_COLUMNS, read_plain_columns, read_plain_events
 from training.data.records import decode
-from training.data.sources import Row, Unreadable
+from training.data.sources import Columns, Row, Unreadable
 
 IDS = [1, 0, -1, 1.0, 1.5, True, None, "", "1", "a", "é", "x" * 64, "x" * 65, 10**64, [1], {"a": 1}]
 TIMES = [
@@ -154,6 +158,51 @@ def test_records_of_parquet_read_the_same(rows: list[dict[str, object]]) -> None
     assert sorted([*events["line"].to_pylist(), *(line for line, _ in others)]) == list(
         range(len(rows))
     )
+
+
+COLUMNS = {
+    "user_id": [pa.array([1, 0, -1, None]), pa.array(["a", "", "x" * 65, None])],
+    "session_id": [pa.array([1, 2, 3, 4], pa.uint8()), pa.array([1.0, 1.5, 2.0, None])],
+    "track_id": [pa.array(["t", None, "u", "v"]), pa.array([True, False, None, True])],
+    "timestamp": [
+        pa.array([0, -1, 253_402_300_800_000, None]),
+        pa.array([0, 1_500, 2_000_000, None], pa.timestamp("us")),
+        pa.array(["2022-09-01T00:00:00", "2022-09-01", "soon", None]),
+    ],
+    "event_type": [
+        pa.array(["play", "Play", "stop", None]),
+        pa.array(["PLAY", "advertisment", "LIKE", "SKIP"]).dictionary_encode(),
+    ],
+}
+
+
+@pytest.mark.parametrize("columns", list(product(*COLUMNS.values())))
+def test_columns_of_parquet_read_as_their_rows_do(columns: Sequence[pa.Array]) -> None:
+    block = Columns(5, pa.RecordBatch.from_arrays(list(columns), names=list(COLUMNS)))
+    by_columns, by_rows = (
+        _together(*read_plain_columns(block)),
+        _together(*nothing_is_plain([*block])),
+    )
+    assert by_columns == by_rows
+
+
+def _together(plain: pa.Table, others: Sequence[tuple[int, Row]]) -> dict[int, object]:
+    """What each row comes to in the end: an event, or its faults."""
+    found: dict[int, object] = {}
+    for line, *cells in zip(*plain.to_pydict().values(), strict=True):
+        found[line] = tuple(cells)
+    for line, row in others:
+        try:
+            found[line] = parse_event(decode(row)).identity
+        except InvalidRecord as fault:
+            found[line] = fault.reasons
+    return dict(sorted(found.items()))
+
+
+def test_columns_without_faults_are_not_taken_apart() -> None:
+    batch = pa.RecordBatch.from_pylist([CLEAN, CLEAN | {"event_type": "LIKE"}])
+    events, others = read_plain_columns(Columns(1, batch))
+    assert (events["line"].to_pylist(), others) == ([1, 2], [])
 
 
 def test_rows_without_faults_are_all_read_by_columns() -> None:

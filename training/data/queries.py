@@ -36,8 +36,9 @@ def connect(
 ) -> duckdb.DuckDBPyConnection:
     """Open a workspace that ``ingest`` filled: views ``events``, ``plays``, ``users``, ``tracks``.
 
-    ``plays``: a file to read in the place of its plays. Queries that outgrow ``memory_limit`` spill to the workspace. Each thread needs its share of it.
-    Raises InvalidData where there is no finished workspace.
+    ``plays``: a file to read in the place of its plays. Queries that outgrow ``memory_limit`` spill
+    to the workspace. Each thread needs its share of it. Raises InvalidData where there is no
+    finished workspace.
     """
     if not (workspace / COMPLETE).is_file():
         raise InvalidData(f"{workspace} holds no finished workspace: read the data folder first")
@@ -74,10 +75,10 @@ def query(connection: duckdb.DuckDBPyConnection, name: str, window: Window = ALL
 
 
 def listener_blocks(
-    connection: duckdb.DuckDBPyConnection, table: str, *others: str, rows: int = BLOCK
+    connection: duckdb.DuckDBPyConnection, table: str, *others: str
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """Connections on which ``table`` and the ``others`` hold the rows of some listeners alone: of
-    as many as have so many rows of ``table`` together, in the order of their ids. All other tables
+    as many as have BLOCK rows of ``table`` together, in the order of their ids. All other tables
     are as they were. One connection where there are no rows.
 
     What is asked listener by listener is asked of one block after another: then neither memory nor
@@ -90,7 +91,7 @@ def listener_blocks(
         yield connection
         return
     sizes = users["rows"].to_numpy()
-    _, firsts = np.unique((np.cumsum(sizes) - sizes) // rows, return_index=True)
+    _, firsts = np.unique((np.cumsum(sizes) - sizes) // BLOCK, return_index=True)
     lasts = np.append(firsts[1:], len(sizes)) - 1
     for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True):
         with connection.cursor() as block:
@@ -117,6 +118,7 @@ def open_database(
         "memory_limit": memory_limit,
         "temp_directory": str(spill),
         "threads": threads,
+        "enable_progress_bar": False,
     }
     return duckdb.connect(config=settings)
 
