@@ -118,7 +118,6 @@ def open_database(
         "memory_limit": memory_limit,
         "temp_directory": str(spill),
         "threads": threads,
-        "enable_progress_bar": False,
     }
     return duckdb.connect(config=settings)
 
