@@ -36,7 +36,8 @@ K = 20
 # So many listeners at most are asked for them; `segue evaluate` asks all.
 JUDGED = 400
 SEED = 7
-# The models are fitted on listeners who have so many plays together; more teach nothing more.
+# The models are fitted on listeners who have at most so many plays together, so that neither memory
+# nor time grow with the number of listeners.
 PLAYS = 5_000_000
 
 

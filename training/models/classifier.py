@@ -24,7 +24,7 @@ WEEK = 7 * DAY
 # Days before a moment that listeners and tracks are known by.
 MONTH = 30
 MAX_WEEKS = 13
-# So many listeners of a week at most, drawn: more teach nothing more.
+# So many listeners of a week at most, drawn.
 LISTENERS = 8_000
 # The rate falls to nothing over the epochs, so few are enough.
 EPOCHS = 6
