@@ -24,10 +24,12 @@ def read_plays(
 ) -> tuple[NDArray[np.str_], Plays]:
     """The plays of tracks in the catalogue within ``window``, as they were known at its end; and
     the ids of the users with any, (users,), sorted by their bytes."""
-    users, parts = [], []
+    users: list[NDArray[np.str_]] = []
+    parts: list[Plays] = []
     for block in listener_blocks(connection, "plays"):
         ids, plays = _read_block(block, catalogue, window)
-        parts.append(replace(plays, user=plays.user + np.int32(sum(map(len, users)))))
+        before = sum(len(own) for own in users)
+        parts.append(replace(plays, user=(plays.user + before).astype(np.int32)))
         users.append(ids)
     return np.concatenate(users), concatenate(parts)
 

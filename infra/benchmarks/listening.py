@@ -143,7 +143,7 @@ def _block(numbers: Ints, taste: Ints, charts: Charts, random: Rng, ids: pa.Arra
     skipped = random.random(len(track)) < _SKIPPED[fits]
     liked = random.random(len(track)) < _LIKED[fits]
     early = (random.random((2, len(track))) * (_TRACK_MS - 2_000)).astype(np.int64) + 1_000
-    parts = [
+    parts: list[tuple[Kind, Ints, Ints]] = [
         (Kind.PLAY, np.arange(len(track)), time),
         (Kind.SKIP, np.flatnonzero(skipped), (time + early[0])[skipped]),
         (Kind.LIKE, np.flatnonzero(liked), (time + early[1])[liked]),

@@ -70,8 +70,10 @@ def _stage_events(intake: Intake, path: Path) -> None:
     """Write the events with the numbers of their rows; the order does not matter."""
     with TableWriter(path, EVENT_COLUMNS) as table:
         for block in intake.blocks("sessions"):
-            plain = read_plain_columns if isinstance(block, Columns) else read_plain_events
-            events, others = plain(block)
+            if isinstance(block, Columns):
+                events, others = read_plain_columns(block)
+            else:
+                events, others = read_plain_events(block)
             table.extend(events)
             for line, event in intake.accepted("sessions", others, _read_event):
                 table.append((line, *event.identity))

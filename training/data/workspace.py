@@ -1,9 +1,10 @@
 """How a workspace comes about: whole, or as it was before; and what it sums up to."""
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -54,14 +55,19 @@ def summarise(
     )
 
 
-def _together(blocks: Sequence[Mapping[str, int | None]]) -> dict[str, int | None]:
-    """The figures of all listeners, by those of some each."""
-    folds = {"tracks": max, "first_event": min, "last_event": max} | dict.fromkeys(
-        ("longest_session_ms", "longest_session_events"), max
-    )
+def _together(blocks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The figures of all listeners, by those of some each: most add up."""
+    folds: dict[str, Callable[[list[Any]], Any]] = {
+        "tracks": max,
+        "first_event": min,
+        "last_event": max,
+        "longest_session_ms": max,
+        "longest_session_events": max,
+    }
     found = {name: [block[name] for block in blocks] for name in blocks[0]}
+    # Without any event, there is neither a first nor a last one.
     return {
-        name: folds.get(name, sum)(values) if None not in values else None  # type: ignore[type-var]
+        name: None if None in values else folds.get(name, sum)(values)
         for name, values in found.items()
     }
 
