@@ -134,8 +134,8 @@ def _users(numbers: Ints, taste: Ints, random: Rng) -> pa.Table:
 
 def _block(numbers: Ints, taste: Ints, charts: Charts, random: Rng, ids: pa.Array) -> pa.Table:
     """The events of some listeners."""
-    sizes = random.lognormal(np.log(_MEDIAN_PLAYS), _SPREAD, len(numbers))
-    sizes = np.clip(sizes, _FEWEST, _MOST).astype(np.int64)
+    plays = random.lognormal(np.log(_MEDIAN_PLAYS), _SPREAD, len(numbers))
+    sizes: Ints = np.clip(plays, _FEWEST, _MOST).astype(np.int64)
     owner = np.repeat(np.arange(len(numbers)), sizes)
     session, time = _times(owner, random)
     track = _tracks(owner, time, taste, charts, random)
