@@ -79,7 +79,7 @@ def listener_blocks(
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """Connections on which ``table`` and the ``others`` hold the rows of some listeners alone: of
     as many as have BLOCK rows of ``table`` together, in the order of their ids. All other tables
-    are as they were. One connection where there are no rows.
+    are as they were. The connection itself where there are no more rows than that.
 
     What is asked listener by listener is asked of one block after another: then neither memory nor
     what is spilled grows with the number of listeners.
@@ -87,11 +87,11 @@ def listener_blocks(
     users = connection.sql(
         f"SELECT user_id, COUNT(*) AS rows FROM {table} GROUP BY user_id ORDER BY user_id"  # noqa: S608
     ).to_arrow_table()
-    if not len(users):
-        yield connection
-        return
     sizes = users["rows"].to_numpy()
     _, firsts = np.unique((np.cumsum(sizes) - sizes) // BLOCK, return_index=True)
+    if len(firsts) < 2:
+        yield connection
+        return
     lasts = np.append(firsts[1:], len(sizes)) - 1
     for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True):
         with connection.cursor() as block:
