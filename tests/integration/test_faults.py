@@ -65,10 +65,13 @@ def test_a_compare_and_swap_of_what_is_gone_fails(aws: Aws) -> None:
 def test_what_s3_refuses_is_unavailable_and_says_why(
     aws: Aws, monkeypatch: pytest.MonkeyPatch, code: str
 ) -> None:
+    experiments = stores_on(aws).experiments
+    # What is not there may be denied, too, and is missing all the same.
+    experiments.save(EPOCH, None)
     fault = failing(code, "GetObject")
     monkeypatch.setattr(aws.s3, "get_object", first_failing(aws.s3.get_object, 99, fault))
     with pytest.raises(StoreUnavailable, match=code):
-        stores_on(aws).experiments.running("default")
+        experiments.running(EPOCH.experiment.name)
 
 
 def test_items_that_a_throttled_table_leaves_over_are_written_again(

@@ -157,7 +157,8 @@ class World:
         return answer["BackupDetails"]["BackupArn"]
 
     def tables(self) -> set[str]:
-        return set(self.stack.dynamodb.list_tables()["TableNames"])
+        pages = self.stack.dynamodb.get_paginator("list_tables").paginate()
+        return {name for page in pages for name in page["TableNames"]}
 
 
 KEYS: dict[TableName, tuple[str, ...]] = {

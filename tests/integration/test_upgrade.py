@@ -20,7 +20,7 @@ from infra.local.environment import local_settings
 from infra.local.imported import last_import
 from infra.process import LocalStackError
 from infra.restore.names import TableName
-from segue.adapters.directory import load_whole, rehearse
+from segue.adapters.directory import rehearse
 from segue.domain.errors import BundleCorrupt, InvalidData, StoreUnavailable
 from segue.models.bundle import FORMAT, MANIFEST, Bundle, manifest_bytes
 from tests import releases
@@ -80,7 +80,7 @@ def test_every_release_has_what_it_leaves_behind_kept() -> None:
 
 class TestAnEarlierRelease:
     def test_has_its_bundle_served(self, release: Path, expected: Any) -> None:
-        rehearse(load_whole(Bundle.open(release / "bundle")))
+        rehearse(Bundle.open(release / "bundle"))
         assert read_bundle(release / "bundle") == expected["bundle"]
 
     def test_has_its_tables_and_archive_read(self, stores: Stores, expected: Any) -> None:
