@@ -6,7 +6,7 @@ from pathlib import Path
 from infra.benchmarks.figures import Figure
 from infra.local.environment import TEMPLATE
 from infra.template import load
-from segue.models.bundle import Bundle
+from segue.models.bundle import MANIFEST, Bundle
 
 BUILD = Path(".aws-sam/build")
 # MB of the function and its layers.
@@ -21,7 +21,10 @@ def measure_size(bundle: Bundle, build: Path = BUILD) -> Iterator[Figure]:
     folders = {_FUNCTION, *load(TEMPLATE).layers(_FUNCTION)} - {_MODELS}
     if not all((build / folder).is_dir() for folder in folders):
         return
-    size = sum(_bytes(build / folder) for folder in folders) + _bytes(bundle.path)
+    # Of the bundle, the layer takes what is served.
+    served = [bundle.path / name for name in (MANIFEST, *bundle.manifest.files)]
+    size = sum(path.stat().st_size for path in served)
+    size += sum(_bytes(build / folder) for folder in folders)
     yield Figure.of("unzipped, predict's function and layers", "MB", [size / 1e6], target=TARGET)
 
 
