@@ -230,9 +230,12 @@ class JournaledStack:
     """An ASGI application around the emulator: notes its writes, repeats them at the start.
 
     Writes pass one at a time, so that the order on file is the order in which they took effect.
-    The emulator is told of the end, and so saves its tables, only where the journal is longer than
-    ``save_beyond`` bytes, since a short journal is sooner repeated than large tables are saved, and
-    only where ``is_on_file``: while an object is in the journal alone, the journal has to stay.
+
+    The emulator saves its tables when it is told of the end. It is told only where the journal is
+    longer than ``save_beyond`` bytes: a short journal is sooner repeated than large tables are
+    saved. And it is told only where ``is_on_file``: while an object is in the journal alone, the
+    journal has to stay.
+
     ``not_repeated`` counts what the tables did not take at the start: after damage to the journal,
     the writes that build on what was lost.
     """

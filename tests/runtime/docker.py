@@ -34,8 +34,11 @@ exec {python} -m awslambdaric "$_HANDLER"
 
 @dataclass(frozen=True, slots=True)
 class Docker:
-    """A daemon that answers: the variables by which programs find it, the address at which its
-    containers find this machine, and what ``sam local`` has to be told, too."""
+    """A daemon that answers.
+
+    ``environment``: the variables by which programs find it. ``bridge``: the address at which its
+    containers find this machine. ``options``: for ``sam local``.
+    """
 
     environment: Mapping[str, str]
     bridge: str

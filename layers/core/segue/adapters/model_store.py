@@ -1,10 +1,10 @@
 """Serves the active bundle, and changes it for another one while requests go on.
 
-A pointer says which version is active. It is looked at now and then, and where it has moved, the
-request that notices brings the bundle here, verifies it, loads it, lets every model score, and only
-then puts it in place; other requests are answered from the one before. What fails on the way
-changes nothing but ``refused``. Where there is no pointer, or nothing of it can be had, the bundle
-serves that the functions were deployed with.
+A pointer says which version is active. It is looked at now and then. The request that finds it
+moved brings the bundle here, verifies it and lets every model score. Only then it puts the bundle
+in place; meanwhile other requests are answered from the one before. What fails on the way changes
+nothing but ``refused``. The bundle that the functions were deployed with serves where there is no
+pointer, or where what it names cannot be had.
 """
 
 import gc
