@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from botocore.config import Config
 
-from segue.adapters.aws import dynamodb_client, translated
+from segue.adapters.aws import dynamodb_client, items_of, translated
 from segue.adapters.clock import SystemClock
 from segue.adapters.dynamodb import user_item
 from segue.adapters.sessions import DynamoSessionStore
@@ -55,19 +55,12 @@ class DynamoTarget:
 
     def imported(self) -> Mapping[str, str]:
         """One Scan of the users."""
-        scan: dict[str, Any] = {
-            "TableName": self._users_table,
-            "ProjectionExpression": "user_id, imported",
+        scan = {"TableName": self._users_table, "ProjectionExpression": "user_id, imported"}
+        return {
+            item["user_id"]["S"]: item["imported"]["S"]
+            for item in items_of("Users", self._client.scan, **scan)
+            if "imported" in item
         }
-        digests: dict[str, str] = {}
-        with translated("Users"):
-            for page in self._client.get_paginator("scan").paginate(**scan):
-                digests |= {
-                    item["user_id"]["S"]: item["imported"]["S"]
-                    for item in page["Items"]
-                    if "imported" in item
-                }
-        return digests
 
     def put_events(self, events: Iterable[Event]) -> None:
         self._sessions.put(events)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from infra.exports import Item
 from infra.restore.names import TableName
 from infra.restore.stack import Stack
-from segue.adapters.aws import cancellation_reasons, translated
+from segue.adapters.aws import PASSING, cancellation_reasons, translated
 from segue.adapters.digests import KEY, empty_item
 from segue.adapters.dynamodb import MAX_BATCH, track_of
 from segue.adapters.exposures import (
@@ -32,13 +32,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 # Why a transaction was given up: another writer, or as much of that as the table takes.
-_PASSING = {
-    "None",
-    "ConditionalCheckFailed",
-    "TransactionConflict",
-    "ThrottlingError",
-    "ProvisionedThroughputExceeded",
-}
+_PASSING = PASSING | {"ConditionalCheckFailed"}
 
 
 class Door(ABC):

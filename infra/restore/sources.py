@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from infra.exports import Item, TableExport, item_of, open_export
-from segue.adapters.aws import translated
+from segue.adapters.aws import items_of, translated
 from segue.domain.errors import InvalidData
 from segue.domain.times import format_time, parse_time
 
@@ -46,10 +46,8 @@ class TableSource:
     made: bool
 
     def items(self) -> Iterator[Item]:
-        pages = self.client.get_paginator("scan").paginate(TableName=self.name, ConsistentRead=True)
-        with translated(self.name):
-            for page in pages:
-                yield from page["Items"]
+        scan = {"TableName": self.name, "ConsistentRead": True}
+        return items_of(self.name, self.client.scan, **scan)
 
     def remove(self) -> None:
         if self.made:

@@ -30,7 +30,7 @@ CONFIG = Config(
 # Why a transaction is given up for another writer; "None" is said of its other parts.
 _LOST = frozenset({"None", "ConditionalCheckFailed", "TransactionConflict"})
 # Why one was given up that may succeed a moment later.
-_PASSING = frozenset(
+PASSING = frozenset(
     {"None", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
 )
 _TRIES = 8
@@ -113,6 +113,21 @@ def translated(store: str) -> Iterator[None]:
         raise StoreUnavailable(f"{store}: {error}") from error
 
 
+def items_of(store: str, request: Callable[..., Any], **asked: Any) -> Iterator[Any]:
+    """The items of all pages that DynamoDB answers a Query or a Scan with. Raises StoreUnavailable.
+
+    Not by boto3's own paginator: it looks for itself among those of every service, which takes a
+    cold start as long as two requests.
+    """
+    while True:
+        with translated(store):
+            answer = request(**asked)
+        yield from answer["Items"]
+        if "LastEvaluatedKey" not in answer:
+            return
+        asked["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+
 def tried(store: str, request: Callable[[], T]) -> T:
     """What the request answers once no other transaction is in its way. Raises StoreUnavailable."""
     for attempt in range(_TRIES):
@@ -129,5 +144,5 @@ def tried(store: str, request: Callable[[], T]) -> T:
 def _passes(error: ClientError) -> bool:
     """Whether the request was refused only because another one was under way."""
     if error_code(error) == "TransactionCanceledException":
-        return {reason["Code"] for reason in cancellation_reasons(error)} <= _PASSING
+        return {reason["Code"] for reason in cancellation_reasons(error)} <= PASSING
     return error_code(error) == "TransactionConflictException"

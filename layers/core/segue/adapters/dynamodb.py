@@ -8,7 +8,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from segue.adapters.aws import translated, tried
+from segue.adapters.aws import items_of, translated, tried
 from segue.domain.errors import LaterFormat, StoreUnavailable
 from segue.domain.users import User, attributes_from_json, attributes_to_json
 
@@ -92,9 +92,8 @@ class DynamoUserStore:
 
     def part(self, number: int, of: int) -> Iterator[User]:
         """One Scan a megabyte of a segment of the table. Raises StoreUnavailable."""
-        with translated("Users"):
-            items = _scan(self._client, TableName=self._table, Segment=number, TotalSegments=of)
-            yield from map(_user, items)
+        segment = {"TableName": self._table, "Segment": number, "TotalSegments": of}
+        return map(_user, items_of("Users", self._client.scan, **segment))
 
 
 class DynamoAvailability:
@@ -144,8 +143,8 @@ class DynamoAvailability:
         tried("Tracks", lambda: self._client.transact_write_items(TransactItems=puts))
 
     def _read_tracks(self) -> frozenset[str]:
-        items = _scan(self._client, TableName=self._table, ConsistentRead=True)
-        tracks = map(track_of, items)
+        scan = {"TableName": self._table, "ConsistentRead": True}
+        tracks = map(track_of, items_of("Tracks", self._client.scan, **scan))
         return frozenset(track for track in tracks if track is not None)
 
 
@@ -153,17 +152,6 @@ def track_of(item: Any) -> str | None:
     """The track that an item of the table of tracks takes out; None for one that notes a change."""
     key: str = item["key"]["S"]
     return key.removeprefix(_TRACK) if key.startswith(_TRACK) else None
-
-
-def _scan(client: "DynamoDBClient", **query: Any) -> Iterator[Any]:
-    """The items of all pages. boto3's own paginator looks for it among those of every service,
-    which takes a cold start as long as two requests."""
-    while True:
-        answer = client.scan(**query)
-        yield from answer["Items"]
-        if "LastEvaluatedKey" not in answer:
-            return
-        query["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
 
 def write_batch(client: "DynamoDBClient", table: str, batch: list[Any]) -> None:

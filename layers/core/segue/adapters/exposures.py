@@ -30,13 +30,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import msgspec
 from botocore.exceptions import ClientError
 
-from segue.adapters.aws import cancellation_reasons, error_code, translated, tried
+from segue.adapters.aws import cancellation_reasons, error_code, items_of, translated, tried
 from segue.adapters.positions import place_at, position_of
 from segue.domain.errors import LaterFormat, StoreUnavailable, UserErased
 from segue.domain.times import DAY
@@ -83,7 +83,6 @@ _COMMON = (
 )
 _FAILED = "ConditionalCheckFailed"
 
-T = TypeVar("T")
 # An item, or a part of it, as boto3 has it.
 _Item = dict[str, Any]
 
@@ -312,16 +311,14 @@ class DynamoResultStore:
 
     def _scan(self, condition: str, values: _Item | None = None) -> Iterator[_Item]:
         """The items that fulfil the condition, as they are at last."""
-        values_if_any: Any = {"ExpressionAttributeValues": values} if values else {}
-        pages = self._client.get_paginator("scan").paginate(
-            TableName=self._table,
-            ConsistentRead=True,
-            FilterExpression=condition,
-            **values_if_any,
-        )
-        with translated(_STORE):
-            for page in pages:
-                yield from page["Items"]
+        scan: Any = {
+            "TableName": self._table,
+            "ConsistentRead": True,
+            "FilterExpression": condition,
+        }
+        if values:
+            scan["ExpressionAttributeValues"] = values
+        return items_of(_STORE, self._client.scan, **scan)
 
     def _put(self, item: _Item, erasure: str | None) -> list[Any] | None:
         """None where the item was written; else what DynamoDB says of it and of the erasure."""
@@ -450,14 +447,7 @@ class DynamoResultStore:
         return (item for item in items if item["epoch"]["S"] != _ERASURE)
 
     def _query(self, **query: Any) -> Iterator[_Item]:
-        query["TableName"] = self._table
-        while True:
-            with translated(_STORE):
-                answer = self._client.query(**query)
-            yield from answer["Items"]
-            if "LastEvaluatedKey" not in answer:
-                return
-            query["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+        return items_of(_STORE, self._client.query, TableName=self._table, **query)
 
 
 def _item(epoch: EpochId, result: Result) -> _Item:

@@ -13,7 +13,7 @@ from zlib import crc32
 from botocore.exceptions import ClientError
 
 from segue.adapters import packing
-from segue.adapters.aws import lost_to_another, translated
+from segue.adapters.aws import items_of, lost_to_another, translated
 from segue.adapters.digests import (
     KEY,
     RECENT,
@@ -223,14 +223,7 @@ class DynamoSessionStore:
         )
 
     def _pages(self, **query: Any) -> Iterator[Any]:
-        query["TableName"] = self._table
-        while True:
-            with translated("Sessions"):
-                answer = self._client.query(**query)
-            yield from answer["Items"]
-            if "LastEvaluatedKey" not in answer:
-                return
-            query["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+        return items_of("Sessions", self._client.query, TableName=self._table, **query)
 
 
 def _put_request(session: list[Event]) -> Any:
