@@ -32,7 +32,7 @@ _TRACKS_PER_ARTIST = 10
 _OLDEST = 2_000
 # Different words beside those of the old titles.
 _WORDS = 300_000
-# Ids are numbers of 19 digits.
+# Ids are numbers of 19 digits, so that they are sorted as numbers and as bytes.
 _FIRST_ID, _LARGEST_STEP = 10**18, 2**40
 
 
@@ -99,19 +99,24 @@ def _write_catalogue(
     popularity, artists = old.popularity[origin], old.artists[origin]
     popularity[outside] = tail.shares[:, -1] / tail.shares[:, -1].max() * popularity.min()
     artists[outside] = tail.artists
-    ids = _FIRST_ID + np.cumsum(random.integers(1, _LARGEST_STEP, len(origin)))
+    steps = random.integers(1, _LARGEST_STEP, len(origin))
     catalogue = Catalogue(
-        ids=ids.astype(f"S{len(str(_FIRST_ID))}"),
+        ids=_ids(np.cumsum(steps)),
         explicit=old.explicit[origin],
         popularity=popularity,
         artists=artists,
         genres={name: _members(own, origin, len(old)) for name, own in old.genres.items()},
-        artist_ids=np.arange(artists.max() + 1).astype("S22"),
+        artist_ids=_ids(np.arange(artists.max() + 1)),
     )
     nothing = np.zeros((len(origin), 0), np.float16)
     encoded = EncodedCatalogue(catalogue, trained.encoder, nothing, np.ones(len(origin), np.bool_))
     write_catalogue(writer, encoded, (trained.path / SCHEMA).read_text(encoding="utf-8"))
     write_descriptions(writer, _describe(trained, catalogue, origin, random))
+
+
+def _ids(numbers: Ints) -> NDArray[np.bytes_]:
+    """An id for each of these ascending numbers, in their order."""
+    return (_FIRST_ID + numbers).astype(f"S{len(str(_FIRST_ID))}")
 
 
 def _describe(

@@ -9,6 +9,7 @@ from infra.benchmarks.figures import Figure, Times
 from infra.benchmarks.listeners import PLAYS, make_listeners
 from segue.domain.events import EventType
 from segue.models.bundle import Bundle
+from segue.ranking.explanations import Reason, reason_text
 
 
 def test_a_target_is_the_most_that_the_median_should_be() -> None:
@@ -37,6 +38,17 @@ def test_the_large_catalogue_is_the_trained_one_and_a_tail(bundle: Bundle, tmp_p
     shares = large.array("hybrid/popularity.npy")
     assert np.allclose(shares.sum(0), 1, atol=1e-4)
     assert shares.min() > 0
+
+
+def test_explanations_over_the_large_catalogue_name_the_artist(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    write_large_bundle(tmp_path / "large", bundle, 3_000, 7)
+    large = Bundle.open(tmp_path / "large")
+    for number, artist_id in enumerate(large.catalogue.artist_ids.tolist()):
+        reason = Reason("artist", 1.0, artist_id=artist_id.decode())
+        text = reason_text(reason, large.catalogue, large.descriptions)
+        assert text == f"more by {large.descriptions.artist_names[number]}, whom you play"
 
 
 def test_listeners_play_a_month_of_the_catalogue(bundle: Bundle) -> None:

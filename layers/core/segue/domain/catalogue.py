@@ -18,7 +18,7 @@ class Catalogue:
     ids: (tracks,) bytes, sorted. explicit: (tracks,) bool. popularity: (tracks,) float32 in
     [0, 1], from plays before the cut-off. artists: (tracks,) int32, a number for each artist, -1
     where unknown. genres: for each genre the positions of its tracks. artist_ids: (artists,) bytes,
-    by those numbers.
+    sorted, by those numbers.
     """
 
     ids: NDArray[np.bytes_]
