@@ -26,6 +26,7 @@ LARGE_MEMORY_TARGET = 1.2
 
 HYBRID = 3
 _STREAMING = "streaming the hybrid's vectors"
+_LIST, _EXPLAINED = "list", "explained list"
 
 Act = Callable[[MadeUp], object]
 
@@ -35,30 +36,26 @@ def measure_models(bundle: Bundle, repeats: int, seed: int) -> Iterator[Figure]:
     models = bundle.manifest.models
     listeners = make_listeners(bundle, LISTENERS, seed)
     service = recommender(bundle, listeners)
-    list_alone = Query("", HYBRID, k=EXPLAINED)
     acts = {str(number): asking(service, Query("", number)) for number in models}
-    acts["list"] = asking(service, list_alone)
-    acts["explained list"] = asking(service, replace(list_alone, explain=True))
-    times = interleaved(acts | {_STREAMING: streaming(bundle)}, listeners, repeats)
+    acts |= _explaining(service) | {_STREAMING: streaming(bundle)}
+    times = interleaved(acts, listeners, repeats)
     for number, model in models.items():
         what = f"model {number} ({model['name']}), {size(bundle)}"
         yield _request_figure(what, times[str(number)], times[_STREAMING], TARGETS[number])
-    explained, alone = times["explained list"], times["list"]
-    added = Times(
-        [longer - shorter for longer, shorter in zip(explained.cpu, alone.cpu, strict=True)],
-        [longer - shorter for longer, shorter in zip(explained.wall, alone.wall, strict=True)],
-    )
-    what = f"model {HYBRID}, explaining {EXPLAINED} tracks, {size(bundle)}"
-    yield _request_figure(what, added, times[_STREAMING], EXPLAINING_TARGET)
+    yield _explaining_figure(bundle, times, EXPLAINING_TARGET)
 
 
 def measure_large(bundle: Bundle, repeats: int, seed: int) -> Iterator[Figure]:
-    """The hybrid over a large catalogue, and how often it has to look at all of it."""
+    """The hybrid over a large catalogue, what explanations add to it, and how often it has to look
+    at every track."""
     listeners = make_listeners(bundle, LISTENERS, seed)
-    ask = asking(recommender(bundle, listeners), Query("", HYBRID))
-    times = interleaved({"ask": ask, _STREAMING: streaming(bundle)}, listeners, repeats)
+    service = recommender(bundle, listeners)
+    acts = {"ask": asking(service, Query("", HYBRID))}
+    acts |= _explaining(service) | {_STREAMING: streaming(bundle)}
+    times = interleaved(acts, listeners, repeats)
     what = f"model {HYBRID} (hybrid), {size(bundle)}"
     yield _request_figure(what, times["ask"], times[_STREAMING], LARGE_TARGET)
+    yield _explaining_figure(bundle, times)
     share = 100 * float(np.mean(list(_whole_catalogues(bundle, seed))))
     yield Figure.of("requests for which it looked at every track", "%", [share])
 
@@ -121,7 +118,27 @@ def interleaved(
     return times
 
 
-def _request_figure(what: str, times: Times, streamed: Times, target: float) -> Figure:
+def _explaining(service: Recommender) -> dict[str, Act]:
+    """To make a list by the hybrid, and to explain its tracks, too."""
+    query = Query("", HYBRID, k=EXPLAINED)
+    explained = replace(query, explain=True)
+    return {_LIST: asking(service, query), _EXPLAINED: asking(service, explained)}
+
+
+def _explaining_figure(
+    bundle: Bundle, times: Mapping[str, Times], target: float | None = None
+) -> Figure:
+    """What the explanations took beside the list alone."""
+    explained, alone = times[_EXPLAINED], times[_LIST]
+    added = Times(
+        [longer - shorter for longer, shorter in zip(explained.cpu, alone.cpu, strict=True)],
+        [longer - shorter for longer, shorter in zip(explained.wall, alone.wall, strict=True)],
+    )
+    what = f"model {HYBRID}, explaining {EXPLAINED} tracks, {size(bundle)}"
+    return _request_figure(what, added, times[_STREAMING], target)
+
+
+def _request_figure(what: str, times: Times, streamed: Times, target: float | None) -> Figure:
     ratio = float(np.median(times.cpu) / np.median(streamed.cpu))
     return Figure.of_times(what, times, target=target, ratio=ratio, ratio_to=_STREAMING)
 

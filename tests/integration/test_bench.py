@@ -46,6 +46,7 @@ FIGURES = [
     "memory, 600 tracks",
     "memory but for mapped files, 600 tracks",
     "model 3 (hybrid), 3,000 tracks",
+    "model 3, explaining 20 tracks, 3,000 tracks",
     "requests for which it looked at every track",
     *[f"{peer}, 3,000 tracks" for peer in PEERS],
     "searching for a title, 3,000 tracks",
