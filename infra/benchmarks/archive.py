@@ -14,18 +14,26 @@ from functools import partial
 from itertools import count, islice
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 
 from infra.benchmarks.bucket import MemoryBucket
+from infra.benchmarks.figures import Figure, Times
 from infra.cli.options import Json
 from infra.cli.output import console, write_json
+from infra.memory import MemoryResultStore
 from segue.adapters.archive import S3Archive
+from segue.adapters.experiments import S3ExperimentStore
 from segue.adapters.objects import Objects
 from segue.domain.times import DAY
 from segue.experiments.assignment import assign
 from segue.experiments.epoch import Epoch
-from segue.experiments.experiment import DEFAULT
+from segue.experiments.experiment import DEFAULT, DEFAULT_NAME
 from segue.experiments.records import Exposure, Record
+from segue.reporting.reports import Reports
+
+# The most that a report should take: CPU seconds, and reads of objects.
+REPORT_TARGET, READS_TARGET = 1.0, 10.0
 
 _NOW = 1_662_000_000_000
 _TRACKS = 20_000
@@ -89,7 +97,11 @@ class Growing:
         self.bucket = MemoryBucket()
         # It has as much of S3's client as the archive calls.
         client: Any = self.bucket
-        self.archive = S3Archive(Objects(client, "bucket"))
+        objects = Objects(client, "bucket")
+        experiments = S3ExperimentStore(objects)
+        experiments.save(_EPOCH, None)
+        self.archive = S3Archive(objects)
+        self._reports = Reports(experiments, MemoryResultStore(), self.archive)
         self.archived = 0
         self._made = records(seed)
 
@@ -98,6 +110,10 @@ class Growing:
         for _ in range(batches):
             yield partial(self._append, list(islice(self._made, _BATCH)))
             self.archived += _BATCH
+
+    def report(self) -> None:
+        """Report on the experiment. All its results are archived, and nobody's is pending."""
+        self._reports.report(DEFAULT_NAME, live=False)
 
     def measure(self, question: str, acts: Iterable[Callable[[], object]]) -> Measured:
         """The mean of these. What they take to prepare is not counted."""
@@ -128,6 +144,22 @@ def measured(growing: Growing, users: int) -> Iterator[Measured]:
             "erasure of a user", [partial(archive.erase, epoch, str(user), batch)]
         )
         wanted *= 10
+
+
+def measure_report(results: int, repeats: int, seed: int) -> Iterator[Figure]:
+    """What a report on so many archived results takes, and how often it reads an object."""
+    growing = Growing(seed)
+    for append in growing.appending(results // _BATCH):
+        append()
+    times = Times()
+    with growing.bucket.counting() as cost:
+        for _ in range(repeats):
+            times.take(growing.report)
+    what = f"a report over {growing.archived:,} results"
+    seconds, wall = np.divide(times.cpu, 1_000), float(np.median(times.wall)) / 1_000
+    yield Figure.of(what, "s", seconds.tolist(), target=REPORT_TARGET, wall=wall)
+    reads = cost.reads / repeats
+    yield Figure.of(f"{what}: objects read", "reads", [reads], target=READS_TARGET)
 
 
 def merge_bytes(seed: int) -> int:

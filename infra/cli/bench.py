@@ -27,6 +27,9 @@ def bench(
     tracks: Annotated[
         int, typer.Option(min=1, help="How many tracks the large, made-up catalogue has.")
     ] = 1_000_000,
+    results: Annotated[
+        int, typer.Option(min=1_000, help="How many results are archived for the report.")
+    ] = 1_000_000,
     repeats: Annotated[int, typer.Option(min=1, help="Requests of each listener.")] = 10,
     json_file: Json = None,
 ) -> None:
@@ -39,7 +42,7 @@ def bench(
     out = console(json_file)
     described = machine() | {"seed": _SEED}
     with TemporaryDirectory(prefix="segue-") as folder:
-        figures = list(_figures(Path(folder), data, bundle, tracks, repeats))
+        figures = list(_figures(Path(folder), data, bundle, tracks, results, repeats))
     for line in table(figures):
         out.print(line)
     if not BUILD.is_dir():
@@ -49,8 +52,14 @@ def bench(
 
 
 def _figures(
-    folder: Path, data: Path | None, bundle: Path | None, tracks: int, repeats: int
+    folder: Path,
+    data: Path | None,
+    bundle: Path | None,
+    tracks: int,
+    results: int,
+    repeats: int,
 ) -> Iterator["Figure"]:
+    from infra.benchmarks.archive import measure_report
     from infra.benchmarks.catalogue import write_large_bundle
     from infra.benchmarks.cold_start import measure_cold_starts
     from infra.benchmarks.explaining import measure_explanations
@@ -93,3 +102,4 @@ def _figures(
     yield from measure_peers(large, repeats, _SEED)
     yield from measure_search(large, repeats, _SEED)
     yield from measure_memory(large, _SEED, LARGE_MEMORY_TARGET)
+    yield from measure_report(results, repeats, _SEED)

@@ -53,6 +53,8 @@ FIGURES = [
     "searching for a misspelt title, 3,000 tracks",
     "memory, 3,000 tracks",
     "memory but for mapped files, 3,000 tracks",
+    "a report over 2,000 results",
+    "a report over 2,000 results: objects read",
 ]
 
 
@@ -61,7 +63,8 @@ def test_measures_every_figure(
 ) -> None:
     monkeypatch.setattr(peers, "ORIGINAL_ROWS", ROWS)
     answer = tmp_path / "figures.json"
-    options = f"bench --bundle {bundle_path} --tracks 3000 --repeats 1 --json {answer}"
+    sizes = "--tracks 3000 --results 2000 --repeats 1"
+    options = f"bench --bundle {bundle_path} {sizes} --json {answer}"
     result = CliRunner().invoke(app, options.split())
     assert result.exit_code == 0, result.output
     measured = json.loads(answer.read_text())
@@ -69,6 +72,7 @@ def test_measures_every_figure(
     assert [what for what in figures if "unzipped" not in what] == FIGURES
     assert all(figure["median"] > 0 for figure in figures.values() if figure["unit"] != "%")
     assert figures[f"requests to the tables, {HELD}"]["median"] == 1
+    assert figures["a report over 2,000 results: objects read"]["met"]
     assert {"python", "numpy", "onnxruntime", "boto3"} <= measured["versions"].keys()
     assert all(what in result.stdout for what in figures)
 
