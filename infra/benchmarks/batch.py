@@ -1,28 +1,21 @@
-"""How many users a second get a list, and how many by implicit's batch recommend:
-``python -m infra.benchmarks.batch --bundle BUNDLE``.
+"""How many users a second get a list, and how many by implicit's batch recommend.
 
-One thread, in this process. Every way has its turn in every round, so that what else slows the
-machine down slows down all. implicit multiplies the arrays that we do: the classifier's factors of
-the tracks, and made-up ones of the listeners.
+implicit multiplies the arrays that we do: the classifier's factors of the tracks, and made-up ones
+of the listeners.
 """
 
-import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-import typer
 from scipy.sparse import csr_matrix
-from threadpoolctl import threadpool_limits
 
-from infra.benchmarks.figures import Times, machine
-from infra.benchmarks.listeners import make_listeners
+from infra.benchmarks.figures import Figure
+from infra.benchmarks.listeners import MadeUp, make_listeners
 from infra.benchmarks.peers import implicit_model
-from infra.cli.options import BUNDLE, Json
-from infra.cli.output import console, markdown_table, write_json
+from infra.benchmarks.serving import Act, interleaved, size
 from segue.adapters.lists import encode
 from segue.domain.plays import label_plays
 from segue.features.encoder import FloatArray
@@ -36,18 +29,9 @@ from segue.ports import Shard
 from segue.ranking.lists import rank
 from segue.services.batch import TOGETHER, lists_of
 
-K, SEED = 20, 7
-CLASSIFIER = 2
-_PEER = "implicit, recommend"
-
-
-@dataclass(frozen=True)
-class Rate:
-    """Users a second of CPU time and by the clock: medians, and where 80 % of the rounds lie."""
-
-    what: str
-    cpu: tuple[float, float, float]
-    wall: tuple[float, float, float]
+# How many listeners get a list, and of how many tracks.
+LISTENERS, K = 256, 20
+_PEER = "implicit's batch recommend"
 
 
 @dataclass(frozen=True)
@@ -60,43 +44,39 @@ class Arrays:
     played: csr_matrix
 
 
-def main(
-    bundle: Annotated[Path, typer.Option(metavar="BUNDLE", help="Of all models.")] = BUNDLE,
-    listeners: Annotated[int, typer.Option(min=1, help="Made up, with 300 plays each.")] = 256,
-    rounds: Annotated[int, typer.Option(min=1, help="Each way has a turn in each.")] = 7,
-    json_file: Json = None,
-) -> None:
-    """Print a table of users a second."""
-    with threadpool_limits(1):
-        rates = measure(Bundle.open(bundle), listeners, rounds)
-    peer = next(it for it in rates if it.what == _PEER)
-    heading = "way", "users a second of CPU time", "by the clock", f"ratio to {_PEER}"
-    rows = [
-        (it.what, _cell(it.cpu), _cell(it.wall), f"{it.cpu[1] / peer.cpu[1]:.2f}") for it in rates
-    ]
-    console(json_file).print("\n".join(markdown_table(heading, rows)))
-    answer = {"rates": [asdict(it) for it in rates], "machine": machine()}
-    write_json(json.dumps(answer, indent=2), json_file)
+def measure_lists(bundle: Bundle, repeats: int, seed: int) -> Iterator[Figure]:
+    """Users a second, by each way of making lists for all of them; so many rounds."""
+    people = make_listeners(bundle, LISTENERS, seed)
+    ways = dict(_ways(bundle, _with_histories(people, bundle), seed))
+    # A way makes everybody's lists, so that one turn a round is enough.
+    times = interleaved({what: _for_all(make) for what, make in ways.items()}, people[:1], repeats)
+    by_peer = np.median(_rates(times[_PEER].cpu))
+    for what, taken in times.items():
+        rates = _rates(taken.cpu)
+        yield Figure.of(
+            f"lists for everybody: {what}, {size(bundle)}",
+            "users a second",
+            rates,
+            ratio=float(np.median(rates) / by_peer),
+            ratio_to=_PEER,
+            wall=float(np.median(_rates(taken.wall))),
+        )
 
 
-def measure(bundle: Bundle, number: int, rounds: int) -> list[Rate]:
-    """Each way of making K tracks long lists for so many listeners."""
-    listeners = _listeners(bundle, number)
-    ways = dict(_ways(bundle, listeners))
-    # The first round loads the models.
-    for turn in range(rounds + 1):
-        if turn < 2:
-            times = {what: Times() for what in ways}
-        for what, make in ways.items():
-            times[what].take(make)
-    return [
-        Rate(what, _rates(number, taken.cpu), _rates(number, taken.wall))
-        for what, taken in times.items()
-    ]
+def _rates(milliseconds: Sequence[float]) -> list[float]:
+    """Users a second, where all of them took so long."""
+    rates: list[float] = np.divide(1_000 * LISTENERS, milliseconds).tolist()
+    return rates
 
 
-def _ways(bundle: Bundle, listeners: Sequence[Listener]) -> Iterator[tuple[str, Callable[[], Any]]]:
-    arrays = _arrays(bundle, listeners)
+def _for_all(make: Callable[[], object]) -> Act:
+    return lambda _: make()
+
+
+def _ways(
+    bundle: Bundle, listeners: Sequence[Listener], seed: int
+) -> Iterator[tuple[str, Callable[[], Any]]]:
+    arrays = _arrays(bundle, listeners, seed)
     peer = implicit_model(arrays.listeners, arrays.tracks)
     recommend = partial(
         peer.recommend,
@@ -127,18 +107,17 @@ def _list_all(listeners: Sequence[Listener], shard: Shard, bundle: Bundle) -> by
     return body
 
 
-def _listeners(bundle: Bundle, number: int) -> list[Listener]:
+def _with_histories(people: Sequence[MadeUp], bundle: Bundle) -> list[Listener]:
     catalogue, cutoff = bundle.catalogue, bundle.manifest.cutoff
     return [
-        Listener(it.user, history_of(label_plays(it.events), catalogue, cutoff))
-        for it in make_listeners(bundle, number, SEED)
+        Listener(one.user, history_of(label_plays(one.events), catalogue, cutoff)) for one in people
     ]
 
 
-def _arrays(bundle: Bundle, listeners: Sequence[Listener]) -> Arrays:
+def _arrays(bundle: Bundle, listeners: Sequence[Listener], seed: int) -> Arrays:
     """Those of the classifier: a track's base is one more factor, which of a listener is 1."""
     factors, base = (bundle.array(f"classifier/{it}.npy") for it in ("factors", "base"))
-    of_listeners = np.random.default_rng(SEED).normal(size=(len(listeners), factors.shape[1]))
+    of_listeners = np.random.default_rng(seed).normal(size=(len(listeners), factors.shape[1]))
     rows = np.repeat(np.arange(len(listeners)), [len(it.history) for it in listeners])
     tracks = np.concatenate([it.history.tracks for it in listeners])
     counts = np.ones(len(tracks), np.float32)
@@ -157,18 +136,3 @@ def _best_of_products(arrays: Arrays) -> list[Ranked]:
         for start in range(0, len(arrays.listeners), TOGETHER)
         for scores in arrays.listeners[start : start + TOGETHER] @ arrays.tracks.T
     ]
-
-
-def _rates(users: int, milliseconds: Sequence[float]) -> tuple[float, float, float]:
-    rates = 1_000 * users / np.asarray(milliseconds)
-    low, median, high = np.percentile(rates, [10, 50, 90]).tolist()
-    return low, median, high
-
-
-def _cell(rate: tuple[float, float, float]) -> str:
-    low, median, high = rate
-    return f"{median:,.0f} ({low:,.0f}-{high:,.0f})"
-
-
-if __name__ == "__main__":
-    typer.run(main)

@@ -73,15 +73,21 @@ class Figure:
 
     def cells(self) -> tuple[str, ...]:
         """As the table shows it."""
-        spread = f" ({self.low:.2f}-{self.high:.2f})" if self.low != self.high else ""
+        low, median, high = map(_digits, (self.low, self.median, self.high))
+        spread = f" ({low}-{high})" if self.low != self.high else ""
         return (
             self.what,
-            f"{self.median:.2f}{spread} {self.unit}",
-            "" if self.wall is None else f"{self.wall:.2f} {self.unit}",
+            f"{median}{spread} {self.unit}",
+            "" if self.wall is None else f"{_digits(self.wall)} {self.unit}",
             "" if self.target is None else f"{self.target:.4g} {self.unit}",
             {None: "", True: "yes", False: "no"}[self.met],
             "" if self.ratio is None else f"{self.ratio:.2f} x {self.ratio_to}",
         )
+
+
+def _digits(number: float) -> str:
+    """With two decimals; of a thousand and more, the whole number alone."""
+    return f"{number:,.0f}" if number >= 1_000 else f"{number:.2f}"
 
 
 def table(figures: Iterable[Figure]) -> list[str]:

@@ -60,6 +60,7 @@ def _figures(
     repeats: int,
 ) -> Iterator["Figure"]:
     from infra.benchmarks.archive import measure_report
+    from infra.benchmarks.batch import measure_lists
     from infra.benchmarks.catalogue import write_large_bundle
     from infra.benchmarks.cold_start import measure_cold_starts
     from infra.benchmarks.explaining import measure_explanations
@@ -94,6 +95,7 @@ def _figures(
     yield from measure_models(trained, repeats, _SEED)
     yield from measure_original(trained, _SEED)
     yield from measure_peers(trained, repeats, _SEED)
+    yield from measure_lists(trained, repeats, _SEED)
     yield from measure_explanations(trained, make_listeners(trained, LISTENERS, _SEED))
     yield from measure_memory(trained, _SEED)
     write_large_bundle(folder / "large", trained, tracks, _SEED)

@@ -10,6 +10,7 @@ from infra.benchmarks import peers
 from infra.benchmarks.sizes import measure_size
 from infra.cli import app
 from segue.models.bundle import MANIFEST, Bundle
+from segue.models.names import NAMES
 
 MODELS = [
     "model 0 (popularity)",
@@ -21,6 +22,12 @@ PEERS = [
     "implicit's recommend",
     "products with all vectors, by NumPy",
     "products, filtered and sorted, as Gorse does",
+]
+WAYS = [
+    "implicit's batch recommend",
+    "ours, the same arrays",
+    "implicit's batch recommend, from plays",
+    *(f"{name}, {how}" for name in NAMES.values() for how in ("one by one", "in batches")),
 ]
 # As many sessions for the original's way as do not take long.
 ROWS = 20_000
@@ -41,6 +48,7 @@ FIGURES = [
     "model 2 beside the original's way",
     "classifier beside its plain network",
     *[f"{peer}, 600 tracks" for peer in PEERS],
+    *[f"lists for everybody: {way}, 600 tracks" for way in WAYS],
     "explanations: the heard track named is that of the whole counterfactual",
     "explanations: correlation with the whole counterfactual",
     "memory, 600 tracks",

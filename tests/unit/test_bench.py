@@ -24,6 +24,11 @@ def test_times_are_told_of_the_processor_and_of_the_clock() -> None:
     assert figure.cells()[1:3] == ("2.00 (1.20-2.80) ms", "3.00 ms")
 
 
+def test_thousands_are_told_without_decimals() -> None:
+    figure = Figure.of("it", "users a second", [1_234.5, 20_000.4])
+    assert figure.cells()[1] == "10,617 (3,111-18,124) users a second"
+
+
 def test_the_large_catalogue_is_the_trained_one_and_a_tail(bundle: Bundle, tmp_path: Path) -> None:
     write_large_bundle(tmp_path / "large", bundle, 3_000, 7)
     large = Bundle.open(tmp_path / "large")
