@@ -14,7 +14,16 @@ import numpy as np
 from infra.cli.output import markdown_table
 
 _HEADING = "what", "measured", "by the clock", "target", "met", "ratio"
-_PACKAGES = "boto3", "implicit", "msgspec", "numpy", "onnxruntime", "pandas", "torch"
+_PACKAGES = (
+    "boto3",
+    "faiss-cpu",
+    "implicit",
+    "msgspec",
+    "numpy",
+    "onnxruntime",
+    "pandas",
+    "torch",
+)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ MODELS = [
 ]
 PEERS = [
     "implicit's recommend",
+    "FAISS's IndexFlatIP",
     "products with all vectors, by NumPy",
     "products, filtered and sorted, as Gorse does",
 ]

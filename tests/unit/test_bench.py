@@ -7,6 +7,7 @@ import numpy as np
 from infra.benchmarks.catalogue import write_large_bundle
 from infra.benchmarks.figures import Figure, Times
 from infra.benchmarks.listeners import PLAYS, make_listeners
+from infra.benchmarks.peers import faiss_search, flat_scan, implicit_recommend, vectors
 from segue.domain.events import EventType
 from segue.models.bundle import Bundle
 from segue.ranking.explanations import Reason, reason_text
@@ -54,6 +55,14 @@ def test_explanations_over_the_large_catalogue_name_the_artist(
         reason = Reason("artist", 1.0, artist_id=artist_id.decode())
         text = reason_text(reason, large.catalogue, large.descriptions)
         assert text == f"more by {large.descriptions.artist_names[number]}, whom you play"
+
+
+def test_other_libraries_find_the_tracks_of_the_greatest_products(bundle: Bundle) -> None:
+    tracks = vectors(600, 7)
+    (listener,) = make_listeners(bundle, 1, 7)
+    _, (by_faiss,) = faiss_search(tracks)(listener)
+    by_implicit, _ = implicit_recommend(tracks)(listener)
+    assert [*by_faiss] == [*by_implicit] == [*flat_scan(tracks)(listener)]
 
 
 def test_listeners_play_a_month_of_the_catalogue(bundle: Bundle) -> None:
