@@ -1,6 +1,5 @@
 """The catalogue as training makes it: from the workspace's tables to the arrays of the bundle."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress
@@ -13,6 +12,7 @@ from segue.domain.catalogue import Catalogue
 from segue.domain.errors import InvalidData
 from segue.domain.times import Window, format_time
 from segue.domain.users import User
+from segue.features.columns import date_of, flag_of, labels_in, text_of
 from segue.features.encoder import Columns, Encoder, fit_encoder
 from segue.features.listeners import user_columns
 from segue.features.schema import ARTIST, Schema
@@ -22,8 +22,6 @@ from training.users import read_users
 # Popularity is by the plays of so many days; more of the past only breaks ties.
 RECENT_DAYS = 30
 
-# A day, a month or a year; of a time, the day.
-_DATE = re.compile(r"\d{4}(-\d\d){0,2}")
 _LAST_DAY = "0000-12-31"
 
 
@@ -137,14 +135,6 @@ def _released(columns: Columns, schema: Schema, cutoff: int) -> NDArray[np.bool_
     return np.array([date + _LAST_DAY[len(date) :] < today for date in dates], np.bool_)
 
 
-def date_of(value: object) -> str:
-    """The day, month or year that a value says, as ISO 8601 has it; empty where it says none."""
-    text = value[: len(_LAST_DAY)] if isinstance(value, str) else ""
-    if isinstance(value, int | float):
-        text = f"{value:04.0f}"
-    return text if _DATE.fullmatch(text) else ""
-
-
 def _played(
     connection: duckdb.DuckDBPyConnection, ids: NDArray[np.bytes_], cutoff: int
 ) -> NDArray[np.bool_]:
@@ -163,7 +153,7 @@ def _listeners(connection: duckdb.DuckDBPyConnection, cutoff: int) -> list[User]
 def _flags(columns: Columns, name: str, tracks: int) -> NDArray[np.bool_]:
     if not name:
         return np.zeros(tracks, np.bool_)
-    return np.array([value in (1, True) for value in _column(columns, name)], np.bool_)
+    return np.array([flag_of(value) for value in _column(columns, name)], np.bool_)
 
 
 def _column(columns: Columns, name: str) -> Sequence[object]:
@@ -174,7 +164,7 @@ def _column(columns: Columns, name: str) -> Sequence[object]:
 
 def _artists(ids: Sequence[object]) -> tuple[NDArray[np.int32], NDArray[np.bytes_]]:
     """(tracks,) artists numbered in the order of their ids, -1 for none; and (artists,) the ids."""
-    known = sorted({artist for artist in ids if isinstance(artist, str)})
+    known = sorted({artist for artist in map(text_of, ids) if artist is not None})
     numbers = {artist: number for number, artist in enumerate(known)}
     of_tracks = np.array([numbers.get(str(artist), -1) for artist in ids], np.int32)
     return of_tracks, np.array([artist.encode() for artist in known], np.bytes_)
@@ -183,6 +173,6 @@ def _artists(ids: Sequence[object]) -> tuple[NDArray[np.int32], NDArray[np.bytes
 def _genre_tracks(values: Sequence[object]) -> dict[str, NDArray[np.int32]]:
     positions: dict[str, list[int]] = {}
     for position, genres in enumerate(values):
-        for genre in dict.fromkeys(genres if isinstance(genres, list) else ()):
+        for genre in labels_in(genres):
             positions.setdefault(genre, []).append(position)
     return {genre: np.array(positions[genre], np.int32) for genre in sorted(positions)}

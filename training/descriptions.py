@@ -7,13 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.domain.catalogue import Catalogue
-from segue.domain.descriptions import NO_YEAR, Descriptions
+from segue.domain.descriptions import Descriptions
 from segue.domain.labels import Label, Labels
 from segue.domain.texts import Texts
 from segue.domain.words import WordIndex
+from segue.features.columns import ARTIST_NAME, NAME, text_of, year_of
 from segue.features.encoder import Columns, labels_of, numbers_of
 from segue.features.schema import Feature, Schema
-from training.catalogue import date_of, read_columns
+from training.catalogue import read_columns
 
 
 def describe_tracks(
@@ -27,8 +28,8 @@ def describe_tracks(
     nothing = [None] * len(catalogue)
     features = schema.described
     others = [feature for feature in features if feature.kind != "numeric"]
-    titles = Texts.of(map(_text, columns.get("name", nothing)))
-    artist_names = _artist_names(columns.get("artist_name", nothing), catalogue)
+    titles = Texts.of(map(text_of, columns.get(NAME, nothing)))
+    artist_names = _artist_names(columns.get(ARTIST_NAME, nothing), catalogue)
     return Descriptions(
         titles=titles,
         title_words=WordIndex.of(titles),
@@ -45,21 +46,17 @@ def describe_tracks(
     )
 
 
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
-
-
 def _artist_names(names: Sequence[object], catalogue: Catalogue) -> Texts:
     """By the artists' numbers."""
     found: list[str | None] = [None] * len(catalogue.artist_ids)
     for artist, name in zip(catalogue.artists.tolist(), names, strict=True):
         if artist >= 0:
-            found[artist] = found[artist] or _text(name)
+            found[artist] = found[artist] or text_of(name)
     return Texts.of(found)
 
 
 def _years(dates: Sequence[object]) -> NDArray[np.int16]:
-    return np.array([int(date_of(date)[:4] or NO_YEAR) for date in dates], np.int16)
+    return np.array([year_of(date) for date in dates], np.int16)
 
 
 def _labels(feature: Feature, columns: Columns) -> Labels[Label]:

@@ -24,10 +24,10 @@ from infra.cli.options import Json, read_time
 from infra.cli.output import console, markdown_table, write_json
 from infra.progress import Report, progress_bars, silent
 from segue.domain.times import DAY, format_time
+from segue.features.columns import date_of
 from segue.features.schema import load_schema
 from segue.models.bundle import Bundle
 from segue.models.names import NAMES
-from training.catalogue import date_of
 from training.data import connect, ingest, open_data
 from training.evaluation.answer import Roles, Row, difference_rows, mean_rows
 from training.evaluation.own import Asked
