@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss, normalize
 
 from segue.features.encoder import Encoder
-from segue.models.autoencoder import CONCENTRATION, LEADING
+from segue.models.autoencoder import LEADING, UNPLAYED, neighbourhood_totals
 from segue.models.bundle import LATENTS
 from training.catalogue import EncodedCatalogue
 from training.export import BLOCK, BundleWriter
@@ -34,8 +34,6 @@ HELD_OUT = 0.1
 HELD_OUT_IDS = "held_out"
 # Days before the cut-off by whose plays a track is favoured.
 MONTH = 30
-# Up to so many tracks, sums over a track's neighbours are exact.
-SUMMED = 32_768
 
 
 @dataclass(frozen=True)
@@ -105,7 +103,8 @@ def prior(plays: NDArray[np.int64]) -> NDArray[np.float32]:
     """(tracks,) how much a track is favoured among equally near ones: the square root of its plays
     in the last month and one more. So what is hot comes first, but what nobody has played yet, and
     is near, comes before what is hot and far."""
-    return np.sqrt(1 + plays).astype(np.float32)
+    favoured: NDArray[np.float32] = np.sqrt(UNPLAYED + plays).astype(np.float32)
+    return favoured
 
 
 def fit_space(
@@ -196,9 +195,10 @@ def write_autoencoder(
     # Half as many bytes; what follows goes by the rounded numbers that serving reads.
     latents = latents.half()
     writer.array(LATENTS, latents.numpy())
-    latents, prior = latents.float(), torch.from_numpy(trained.prior)
     writer.array("autoencoder/prior.npy", trained.prior)
-    writer.array("autoencoder/totals.npy", neighbourhood_totals(latents, prior).numpy())
+    totals = neighbourhood_totals(latents.numpy(), trained.prior, np.arange(len(latents)))
+    writer.array("autoencoder/totals.npy", totals)
+    latents = latents.float()
     inputs = {"features": rows[:2].float()}
     writer.network("autoencoder/encoder.onnx", trained.space, inputs, ("latents",))
     interests = latents[:3, :LEADING]
@@ -210,22 +210,3 @@ def write_autoencoder(
     writer.network("autoencoder/density.onnx", LeadingDensity(), inputs, ("density",))
     weights = {name: value.numpy() for name, value in trained.state.weights.items()}
     writer.weights("autoencoder", {**weights, HELD_OUT_IDS: trained.state.held_out})
-
-
-def neighbourhood_totals(latents: Tensor, prior: Tensor) -> Tensor:
-    """(tracks,) what ``prior x exp(c cos)`` adds up to over all other tracks, for each track.
-
-    latents: (tracks, LATENT). prior: (tracks,). Every track meets every other, so in a catalogue of
-    more than SUMMED tracks so many stand for all, or time would grow with the square.
-    """
-    tracks = torch.arange(len(latents))
-    chosen = torch.linspace(0, len(tracks) - 1, min(len(tracks), SUMMED), dtype=torch.float64)
-    summed = tracks[chosen.long()]
-    others, weights = latents[summed].T, prior[summed]
-    sums = []
-    for rows in tracks.split(BATCH):
-        kernel = torch.exp((CONCENTRATION * latents[rows]) @ others)
-        kernel.masked_fill_(rows[:, None] == summed, 0)
-        sums.append(kernel @ weights)
-    # The only track of a catalogue has no others.
-    return torch.cat(sums).clamp(min=1e-30) * (prior.sum() / weights.sum())

@@ -16,7 +16,7 @@ from segue.features.listeners import OWN_WIDTH, encode_heard, encode_listener, l
 from training.catalogue import EncodedCatalogue
 from training.export import BLOCK, BundleWriter
 from training.histories import history_at, read_plays, read_profiles
-from training.models.networks import ClassifierHead, PreferenceClassifier
+from training.models.networks import ClassifierHead, PreferenceClassifier, UnplayedTracks
 from training.plays import Plays
 from training.progress import Curve, Progress
 
@@ -76,10 +76,12 @@ class Week:
 
 @dataclass(frozen=True)
 class TrainedClassifier:
-    """The network; how tracks do at the cut-off, (tracks, TRENDS); the losses."""
+    """The network; how tracks do at the cut-off, (tracks, TRENDS), and how one does that nobody has
+    played, (TRENDS,); the losses."""
 
     network: PreferenceClassifier
     trends: Tensor
+    unplayed: Tensor
     curve: Curve
 
 
@@ -129,8 +131,9 @@ def train_classifier(
     progress("classifier", epochs, epochs)
     curve.restore(network)
     month = plays.known_at(cutoff, MONTH)
-    trends = _trends(month, cutoff, len(encoded.catalogue), len(past.catalogue))
-    return TrainedClassifier(network.cpu().eval(), trends, curve)
+    # One more track than there are, which nobody has played.
+    trends = _trends(month, cutoff, len(encoded.catalogue) + 1, len(past.catalogue))
+    return TrainedClassifier(network.cpu().eval(), trends[:-1], trends[-1], curve)
 
 
 def _network(weeks: Sequence[Week], features: Tensor) -> PreferenceClassifier:
@@ -346,13 +349,16 @@ def write_classifier(
     features: NDArray[np.float16],
     listener_width: int,
 ) -> None:
-    """The catalogue's part of the network, computed; the rest of it; and the weights of both, for
-    the next training."""
+    """The catalogue's part of the network, computed; the same as a network, for tracks that are
+    added; the rest of it; and the weights of both, for the next training."""
     rows = torch.from_numpy(features).split(BLOCK), trained.trends.split(BLOCK)
     parts = [trained.network.track(track_inputs(*block)) for block in zip(*rows, strict=True)]
     factors, base = (torch.cat(part) for part in zip(*parts, strict=True))
     writer.array("classifier/factors.npy", factors.numpy())
     writer.array("classifier/base.npy", base.numpy())
+    added = UnplayedTracks(trained.network.track, trained.unplayed)
+    inputs = {"features": torch.from_numpy(features[:2]).float()}
+    writer.network("classifier/unplayed.onnx", added, inputs, ("track_factors", "base"))
     head = ClassifierHead(trained.network)
     inputs = {"listener": torch.zeros(listener_width), "own": torch.zeros(3, OWN_WIDTH)}
     writer.network("classifier/head.onnx", head, inputs, ("factors", "memory"))

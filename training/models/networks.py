@@ -102,6 +102,26 @@ class TrackTower(nn.Module):
         return self.factors(self.body(tracks)), base
 
 
+class UnplayedTracks(nn.Module):
+    """The track's part of the classifier as it is exported, for tracks that nobody has played.
+
+    trends: (trends,), those of such a track.
+    """
+
+    trends: Tensor
+
+    def __init__(self, track: TrackTower, trends: Tensor) -> None:
+        super().__init__()
+        self.track = track
+        self.register_buffer("trends", trends)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """(tracks, track_width) -> (tracks, FACTORS), (tracks,)."""
+        trends = self.trends.expand(features.shape[0], -1)
+        factors, base = self.track(torch.cat([features, trends], 1))
+        return factors, base
+
+
 class ListenerTower(nn.Module):
     """The listener's part, computed once a request."""
 

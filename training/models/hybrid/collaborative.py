@@ -81,8 +81,11 @@ def fit_statistics(tracks: Tracks, past: Plays, as_of: int) -> Statistics:
     artist = tracks.artist[past.track]
     known = artist >= 0
     artists = int(tracks.artist.max(initial=-1)) + 1
+    # One more track than there are, which nobody has played.
+    popular = popularity(past, as_of, np.append(tracks.released, False))
     return Statistics(
-        popularity=popularity(past, as_of, tracks.released),
+        popularity=popular[:-1],
+        unplayed=popular[-1],
         head=head,
         neighbours=neighbours(logs),
         patterns=Patterns(vectors_of(basis * scale[:, None]), scale**-2),

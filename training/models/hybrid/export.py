@@ -12,6 +12,7 @@ def write_hybrid(writer: BundleWriter, trained: TrainedHybrid) -> None:
     """The statistics, but for what other parts of the bundle hold, and the gates over them."""
     statistics, gates = trained.statistics, trained.gates
     writer.array("hybrid/popularity.npy", statistics.popularity)
+    writer.array("hybrid/unplayed.npy", statistics.unplayed)
     writer.array("hybrid/head.npy", statistics.head)
     writer.array("hybrid/neighbours_gain.npy", statistics.neighbours.gain)
     writer.array("hybrid/patterns_gain.npy", statistics.patterns.gain)

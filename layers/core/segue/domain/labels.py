@@ -1,11 +1,13 @@
 """The labels of tracks: none, one or several for each."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from segue.domain.insertion import Insertion
 
 Label = str | int
 L = TypeVar("L", bound=Label, covariant=True)
@@ -22,6 +24,19 @@ class Labels(Generic[L]):
     names: tuple[L, ...]
     offsets: NDArray[np.integer]
     numbers: NDArray[np.int32]
+
+    def inserted(
+        self: "Labels[Label]", insertion: Insertion, new: Sequence[Sequence[Label]]
+    ) -> "Labels[Label]":
+        """These and new tracks between them; ``new``: the labels of each. Those that no track had
+        get the next numbers."""
+        numbers = {name: number for number, name in enumerate(self.names)}
+        for label in (label for labels in new for label in labels):
+            numbers.setdefault(label, len(numbers))
+        new_offsets = np.cumsum([0, *map(len, new)], dtype=np.int32)
+        new_numbers = np.array([numbers[label] for labels in new for label in labels], np.int32)
+        offsets, content = insertion.ragged(self.offsets, self.numbers, new_offsets, new_numbers)
+        return Labels(tuple(numbers), offsets, content)
 
     def of_track(self, track: int) -> tuple[L, ...]:
         """The labels of one track, by name."""

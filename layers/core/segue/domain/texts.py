@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from segue.domain.insertion import Insertion
+
 
 @dataclass(frozen=True, slots=True)
 class Texts:
@@ -25,6 +27,11 @@ class Texts:
         starts = np.zeros(len(lines) + 1, np.int32)
         np.cumsum([len(line) for line in lines], out=starts[1:])
         return cls(np.frombuffer(b"".join(lines), np.uint8), starts)
+
+    def inserted(self, insertion: Insertion, new: "Texts") -> "Texts":
+        """These and new ones between them."""
+        starts, content = insertion.ragged(self.starts, self.content, new.starts, new.content)
+        return Texts(content, starts)
 
     def __len__(self) -> int:
         return len(self.starts) - 1

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from segue.domain.insertion import Insertion
+
 # A word is told from others by so many bytes.
 WIDTH = 24
 # Words of so many letters may have so many mistakes.
@@ -68,6 +70,16 @@ class WordIndex:
             np.array(lengths, np.uint8),
         )
 
+    def inserted(self, insertion: Insertion, new: "WordIndex") -> "WordIndex":
+        """These texts and new ones between them."""
+        words = np.union1d(self.words, new.words)
+        word = np.concatenate([_repeated(self, words), _repeated(new, words)])
+        of_old = insertion.numbers(self.numbers)
+        numbers = np.concatenate([of_old, insertion.new[new.numbers].astype(np.int32)])
+        order = np.lexsort((numbers, word))
+        starts = np.cumsum([0, *np.bincount(word, minlength=len(words))], dtype=np.int32)
+        return WordIndex(words, starts, numbers[order], insertion.rows(self.lengths, new.lengths))
+
     def fits(self, word: str, *, mistakes: bool) -> NDArray[np.int16]:
         """(texts,) WHOLE, PREFIX and so on to ABSENT; mistakes: whether any are forgiven."""
         found = np.full(len(self.lengths), ABSENT, np.int16)
@@ -95,6 +107,11 @@ class WordIndex:
             distances = prefix_distances(self.words, _key(word), most)
             for distance in range(most, 0, -1):
                 yield distance, np.flatnonzero(distances == distance)
+
+
+def _repeated(index: WordIndex, words: NDArray[np.bytes_]) -> NDArray[np.intp]:
+    """(entries,) the place among the words of that which an entry is of."""
+    return np.repeat(np.searchsorted(words, index.words), np.diff(index.starts))
 
 
 def prefix_distances(words: NDArray[np.bytes_], wanted: bytes, most: int) -> NDArray[np.uint8]:

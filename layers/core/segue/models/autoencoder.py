@@ -24,6 +24,11 @@ CONCENTRATION = 4.0
 LEADING = 48
 # For each place on the list so many tracks are tried to find out what it takes to get on it.
 TRIED = 4
+# Up to so many tracks, sums over a track's neighbours are exact; so many rows at a time.
+SUMMED = 32_768
+_BLOCK = 256
+# The prior of a track that nobody has played in the last month.
+UNPLAYED = 1.0
 # Squared; rounded to half precision, a latent vector may be a little longer than 1.
 _LONGEST = 1.001
 
@@ -116,6 +121,29 @@ class Autoencoder(Model):
     def _points(self, tracks: NDArray[np.integer]) -> FloatArray:
         points: FloatArray = self._latents[tracks].astype(np.float32)
         return points
+
+
+def neighbourhood_totals(
+    latents: NDArray[np.floating], prior: FloatArray, tracks: NDArray[np.integer]
+) -> FloatArray:
+    """(n,) for each of the tracks t, the sum of ``p_s exp(c cos(t, s))`` over all other tracks s.
+
+    latents: (catalogue, LATENT). prior: (catalogue,). tracks: (n,). In a catalogue of more than
+    SUMMED tracks, so many stand for all, or time would grow with the square.
+    """
+    size = len(latents)
+    summed = np.linspace(0, size - 1, min(size, SUMMED)).astype(np.intp)
+    others, weights = latents[summed].astype(np.float32).T, prior[summed]
+    totals = np.empty(len(tracks), np.float32)
+    for start in range(0, len(tracks), _BLOCK):
+        rows = tracks[start : start + _BLOCK]
+        kernel = np.exp((np.float32(CONCENTRATION) * latents[rows].astype(np.float32)) @ others)
+        kernel[rows[:, None] == summed] = 0
+        totals[start : start + _BLOCK] = kernel @ weights
+    # The only track of a catalogue has no others.
+    np.maximum(totals, np.float32(1e-30), out=totals)
+    totals *= prior.sum() / weights.sum()
+    return totals
 
 
 def _log(densities: FloatArray) -> FloatArray:

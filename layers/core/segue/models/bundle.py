@@ -43,7 +43,7 @@ from segue.domain.words import WordIndex
 from segue.features.encoder import Encoder, FloatArray
 from segue.features.schema import Schema, parse_schema
 
-FORMAT = 7
+FORMAT = 8
 MANIFEST = "manifest.json"
 SCHEMA = "schema.toml"
 LATENTS = "autoencoder/latents.npy"

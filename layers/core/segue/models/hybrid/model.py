@@ -141,6 +141,7 @@ def read_statistics(bundle: Bundle) -> Statistics:
 
     return Statistics(
         popularity=bundle.array("hybrid/popularity.npy"),
+        unplayed=bundle.array("hybrid/unplayed.npy"),
         head=bundle.array("hybrid/head.npy"),
         neighbours=Neighbours(vectors("neighbours"), bundle.array("hybrid/neighbours_gain.npy")),
         patterns=Patterns(vectors("patterns"), bundle.array("hybrid/patterns_gain.npy")),

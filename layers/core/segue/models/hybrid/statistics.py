@@ -88,6 +88,7 @@ class Statistics:
     """What the sources are computed from.
 
     popularity: (tracks, len(WINDOWS)) float32, each track's share of all full plays, smoothed.
+    unplayed: (len(WINDOWS),) float32, what it is for a track that nobody has played.
     head: (n,) int32, ascending, the tracks with the most listeners: of these alone it is told what
     goes together, so that neither time nor memory grow with a long tail of tracks that hardly
     anybody plays. factors: theirs, of implicit ALS. followers, artist_followers: of all tracks and
@@ -96,6 +97,7 @@ class Statistics:
     """
 
     popularity: FloatArray
+    unplayed: FloatArray
     head: NDArray[np.int32]
     neighbours: Neighbours
     patterns: Patterns
