@@ -7,6 +7,7 @@ from uuid import uuid4
 from zlib import crc32
 
 from segue.adapters.positions import place_at, position_of
+from segue.domain.added import AddedTrack, TrackChanges
 from segue.domain.errors import BundleMissing, UserErased
 from segue.domain.events import Event, distinct
 from segue.domain.times import Window
@@ -91,17 +92,20 @@ class MemoryUserStore:
 
 
 @dataclass
-class MemoryAvailability:
-    tracks: set[str] = field(default_factory=set)
+class MemoryTrackStore:
+    said: TrackChanges = field(default_factory=TrackChanges)
 
-    def unavailable(self) -> frozenset[str]:
-        return frozenset(self.tracks)
+    def changes(self) -> TrackChanges:
+        return self.said
 
-    def save(self, track_id: str, *, available: bool) -> None:
-        if available:
-            self.tracks.discard(track_id)
-        else:
-            self.tracks.add(track_id)
+    def set_available(self, track_id: str, *, available: bool) -> None:
+        others = self.said.unavailable - {track_id}
+        self.said = replace(self.said, unavailable=others if available else others | {track_id})
+
+    def add(self, track: AddedTrack) -> None:
+        others = (it for it in self.said.added if it.track_id != track.track_id)
+        added = sorted([*others, track], key=lambda it: it.track_id.encode())
+        self.said = replace(self.said, added=tuple(added))
 
 
 @dataclass

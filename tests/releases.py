@@ -111,7 +111,7 @@ class Stores:
         self.stack.results.show(_LIVE, first, Impression(_NOW + 5, ("t2", "t9")))
         archive(self, _REPLAY)
         self.stack.results.add(_REPLAY, _record("dan"))
-        self.stack.availability.save("t9", available=False)
+        self.stack.track_store.set_available("t9", available=False)
         epoch = Epoch(DEFAULT, bundle)
         assert self.experiments.save(epoch, None)
         running = self.experiments.running(DEFAULT.name)
@@ -129,7 +129,7 @@ class Stores:
             "events": {user: sorted(sessions.events(user, window)) for user in _USERS},
             "histories": {user: sorted(sessions.history(user, window)) for user in _USERS},
             "users": self.users.search("", 9),
-            "unavailable": sorted(self.stack.availability.unavailable()),
+            "unavailable": sorted(self.stack.track_store.changes().unavailable),
             "results": {user: results.of_user(user) for user in (*_USERS, "dan")},
             "archives": [archive.read(epoch).tally for epoch in (_REPLAY, _LIVE)],
             "archived": archive.users(_REPLAY),

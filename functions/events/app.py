@@ -6,7 +6,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from segue import bootstrap
 from segue.api.app import create_app, create_handler, metrics
 from segue.api.http import json_response, read_user_id
-from segue.api.tracks import parse_availability, track_answer
+from segue.api.tracks import parse_track, track_answer
 from segue.api.users import (
     events_answer,
     export_answer,
@@ -26,9 +26,10 @@ bootstrap.snapshot_catalogue()
 
 
 @app.put("/tracks/<track_id>")
-def save_availability(track_id: str) -> Response[str]:
-    track_id, available = parse_availability(track_id, app.current_event)
-    return json_response(track_answer(bootstrap.tracks().save(track_id, available=available)))
+def save_track(track_id: str) -> Response[str]:
+    track_id, columns, available = parse_track(track_id, app.current_event)
+    track = bootstrap.tracks().save(track_id, columns, available=available)
+    return json_response(track_answer(track))
 
 
 @app.get("/users")

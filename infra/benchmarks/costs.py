@@ -30,11 +30,12 @@ from infra.progress import silent
 from infra.template import load
 from segue.adapters.archive import S3Archive
 from segue.adapters.aws import dynamodb_client, s3_client
-from segue.adapters.dynamodb import DynamoAvailability, DynamoUserStore
+from segue.adapters.dynamodb import DynamoUserStore
 from segue.adapters.experiments import S3ExperimentStore
 from segue.adapters.exposures import DynamoResultStore
 from segue.adapters.objects import Objects
 from segue.adapters.sessions import DynamoSessionStore
+from segue.adapters.tracks import DynamoTrackStore
 from segue.domain.times import DAY, SECOND
 from segue.experiments.experiment import DEFAULT, DEFAULT_NAME
 from segue.models.bundle import Bundle
@@ -130,11 +131,11 @@ class Service:
         self.dynamodb, self.s3, self.names = dynamodb, s3, names
         objects, models = Objects(s3, names["Bucket"]), MemoryModelStore(bundle)
         experiments, archive = S3ExperimentStore(objects), S3Archive(objects)
-        availability = DynamoAvailability(dynamodb, names["TracksTable"])
+        track_store = DynamoTrackStore(dynamodb, names["TracksTable"])
         sessions = DynamoSessionStore(dynamodb, names["SessionsTable"], self.clock)
         users = DynamoUserStore(dynamodb, names["UsersTable"])
         results, clock = DynamoResultStore(dynamodb, names["ExposuresTable"]), self.clock
-        recommender = Recommender(sessions, users, models, availability, clock)
+        recommender = Recommender(sessions, users, models, track_store, clock)
         life = Life(experiments, archive, clock)
         epochs = Epochs(models, experiments, archive, Layers(experiments), life)
         settlement = Settlement(sessions, results, clock)

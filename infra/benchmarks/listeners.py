@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from infra.demo.randomness import Rng, stream
 from infra.memory import (
     FixedClock,
-    MemoryAvailability,
     MemoryModelStore,
     MemorySessionStore,
+    MemoryTrackStore,
     MemoryUserStore,
 )
 from segue.domain.catalogue import Catalogue
@@ -55,7 +55,7 @@ def recommender(bundle: Bundle, listeners: list[MadeUp]) -> Recommender:
     sessions = _ReadyStore(ready={one.user.user_id: one.events for one in listeners})
     users = MemoryUserStore({one.user.user_id: one.user for one in listeners})
     clock = FixedClock(bundle.manifest.cutoff)
-    return Recommender(sessions, users, MemoryModelStore(bundle), MemoryAvailability(), clock)
+    return Recommender(sessions, users, MemoryModelStore(bundle), MemoryTrackStore(), clock)
 
 
 def make_listeners(bundle: Bundle, number: int, seed: int) -> list[MadeUp]:

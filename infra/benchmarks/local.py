@@ -21,7 +21,7 @@ from infra.local.gateway import Gateway
 from infra.local.serve import http_server
 from infra.memory import FixedClock, MemoryModelStore
 from infra.process import HOST, listen
-from segue.adapters.dynamodb import DynamoAvailability
+from segue.adapters.tracks import DynamoTrackStore
 from segue.services.recommend import Query, Recommender
 
 # Milliseconds for 1,000 events, which is 20,000 a second; and times the requests by popularity.
@@ -108,9 +108,9 @@ def _measure_growth(world: LocalWorld, repeats: int, seed: int) -> Iterator[Figu
 
 def ask_tables(world: LocalWorld, repeats: int) -> tuple[Times, int]:
     """What the hybrid's requests take; and how many requests one makes to the tables."""
-    availability = DynamoAvailability(world.dynamodb, world.names["TracksTable"])
+    track_store = DynamoTrackStore(world.dynamodb, world.names["TracksTable"])
     clock, models = FixedClock(world.bundle.manifest.cutoff), MemoryModelStore(world.bundle)
-    service = Recommender(world.sessions(), world.users(), models, availability, clock)
+    service = Recommender(world.sessions(), world.users(), models, track_store, clock)
     query = Query(world.listeners[0].user.user_id, HYBRID)
     service.recommend(query)
     times = Times()

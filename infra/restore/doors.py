@@ -15,7 +15,7 @@ from infra.restore.names import TableName
 from infra.restore.stack import Stack
 from segue.adapters.aws import PASSING, cancellation_reasons, translated
 from segue.adapters.digests import KEY, empty_item
-from segue.adapters.dynamodb import MAX_BATCH, track_of
+from segue.adapters.dynamodb import MAX_BATCH
 from segue.adapters.exposures import (
     as_archived,
     as_unarchived,
@@ -24,6 +24,7 @@ from segue.adapters.exposures import (
     with_outcome,
 )
 from segue.adapters.packing import session_id_of, unpack
+from segue.adapters.tracks import added_track, taken_out
 from segue.domain.events import Event
 from segue.experiments.epoch import EpochId
 from segue.experiments.records import Record
@@ -74,20 +75,23 @@ class UsersDoor(Door):
 
 
 class TracksDoor(Door):
-    """Tracks that were taken out: through the store, whose readers look for changes."""
+    """Tracks that were taken out or added: through the store, whose readers look for changes."""
 
     key = ("key",)
 
     def __init__(self, stack: Stack, table: TableName) -> None:
         super().__init__(stack, table)
-        self._availability = stack.availability
+        self._track_store = stack.track_store
 
     def prepared(self, item: Item) -> Item | None:
-        return None if track_of(item) is None else item
+        return item if taken_out(item) or added_track(item) else None
 
     def put(self, items: Sequence[Item], live: Mapping[tuple[str, ...], Item]) -> bool:  # noqa: ARG002
-        for track in filter(None, map(track_of, items)):
-            self._availability.save(track, available=False)
+        for item in items:
+            if track := added_track(item):
+                self._track_store.add(track)
+            elif track_id := taken_out(item):
+                self._track_store.set_available(track_id, available=False)
         return True
 
 

@@ -13,10 +13,11 @@ from infra.template import physical_name
 from segue.adapters.archive import S3Archive
 from segue.adapters.aws import dynamodb_client, s3_client, translated
 from segue.adapters.clock import SystemClock
-from segue.adapters.dynamodb import DynamoAvailability, DynamoUserStore
+from segue.adapters.dynamodb import DynamoUserStore
 from segue.adapters.exposures import DynamoResultStore
 from segue.adapters.objects import Objects
 from segue.adapters.sessions import DynamoSessionStore
+from segue.adapters.tracks import DynamoTrackStore
 from segue.services.privacy import Privacy
 
 if TYPE_CHECKING:
@@ -72,9 +73,9 @@ class Stack:
         return DynamoResultStore(self.dynamodb, self.table(TableName.EXPOSURES))
 
     @property
-    def availability(self) -> DynamoAvailability:
-        """Which tracks must not be recommended."""
-        return DynamoAvailability(self.dynamodb, self.table(TableName.TRACKS))
+    def track_store(self) -> DynamoTrackStore:
+        """What was said of tracks since the models were trained."""
+        return DynamoTrackStore(self.dynamodb, self.table(TableName.TRACKS))
 
     @property
     def privacy(self) -> Privacy:

@@ -17,11 +17,11 @@ from infra.local import stack
 from infra.local.environment import local_settings
 from infra.memory import (
     MemoryArchive,
-    MemoryAvailability,
     MemoryExperimentStore,
     MemoryLists,
     MemoryResultStore,
     MemorySessionStore,
+    MemoryTrackStore,
     MemoryUserStore,
 )
 from infra.process import listen
@@ -29,20 +29,21 @@ from infra.template import create_resources, load
 from segue.adapters.archive import S3Archive
 from segue.adapters.aws import dynamodb_client, s3_client
 from segue.adapters.clock import SystemClock
-from segue.adapters.dynamodb import DynamoAvailability, DynamoUserStore
+from segue.adapters.dynamodb import DynamoUserStore
 from segue.adapters.experiments import S3ExperimentStore
 from segue.adapters.exposures import DynamoResultStore
 from segue.adapters.lists import S3Lists
 from segue.adapters.objects import Objects
 from segue.adapters.sessions import DynamoSessionStore
+from segue.adapters.tracks import DynamoTrackStore
 from segue.ports import (
-    Availability,
     Clock,
     ExperimentStore,
     ListStore,
     ResultArchive,
     ResultStore,
     SessionStore,
+    TrackStore,
     UserStore,
 )
 
@@ -60,7 +61,7 @@ class Stores:
 
     sessions: SessionStore
     users: UserStore
-    availability: Availability
+    track_store: TrackStore
     experiments: ExperimentStore
     results: ResultStore
     archive: ResultArchive
@@ -131,7 +132,7 @@ def stores_on(aws: Aws, clock: Clock | None = None) -> Stores:
     return Stores(
         DynamoSessionStore(aws.dynamodb, aws.names["SessionsTable"], clock or SystemClock()),
         DynamoUserStore(aws.dynamodb, aws.names["UsersTable"]),
-        DynamoAvailability(aws.dynamodb, aws.names["TracksTable"]),
+        DynamoTrackStore(aws.dynamodb, aws.names["TracksTable"]),
         S3ExperimentStore(objects),
         DynamoResultStore(aws.dynamodb, aws.names["ExposuresTable"]),
         S3Archive(objects),
@@ -146,7 +147,7 @@ def stores(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
         yield Stores(
             MemorySessionStore(),
             MemoryUserStore(),
-            MemoryAvailability(),
+            MemoryTrackStore(),
             MemoryExperimentStore(),
             MemoryResultStore(),
             MemoryArchive(),

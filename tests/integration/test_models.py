@@ -20,8 +20,8 @@ from typer.testing import CliRunner
 from infra.cli import app
 from infra.memory import (
     FixedClock,
-    MemoryAvailability,
     MemorySessionStore,
+    MemoryTrackStore,
     MemoryUserStore,
 )
 from infra.models import Depot, publish_layer
@@ -338,7 +338,7 @@ class TestUnderLoad:
     ) -> None:
         bucket, serving = released(aws, *variants), store(aws, bundle.path, poll=0.05)
         recommender = Recommender(
-            *listeners, serving, MemoryAvailability(), FixedClock(bundle.manifest.cutoff)
+            *listeners, serving, MemoryTrackStore(), FixedClock(bundle.manifest.cutoff)
         )
         query = Query("1", 0, k=20)
         expected = {

@@ -255,8 +255,8 @@ def _ask_everything(deployment: Deployment, track: str) -> None:
     ask("export_user", "health", "models", "predict")
     # What the listener ever heard, from a digest, too.
     ask("predict", body=json.dumps({"user_id": 429, "novelty": "new"}))
-    ask("save_availability", path=f"/tracks/{track}")
-    ask("save_availability", path=f"/tracks/{track}", body=json.dumps({"available": True}))
+    ask("save_track", path=f"/tracks/{track}")
+    ask("save_track", path=f"/tracks/{track}", body=json.dumps({"available": True}))
     ask("similar", path=f"/tracks/{track}/similar")
     ask("track", path=f"/tracks/{track}")
     ask("search_tracks", "genres", "search_users")

@@ -92,7 +92,7 @@ class World:
         for user in SETTLED:
             self.stores.results.add(REPLAY, record(user))
         for track in ("t7", "t8", "t9"):
-            self.stores.availability.save(track, available=False)
+            self.stores.track_store.set_available(track, available=False)
 
     def fold(self, user: str) -> None:
         """Bring the user's digest up to date."""
@@ -132,7 +132,7 @@ class World:
             )
             for epoch in (REPLAY, LIVE)
         }
-        return users | tallies | {"unavailable": self.stack.availability.unavailable()}
+        return users | tallies | {"unavailable": self.stack.track_store.changes().unavailable}
 
     def user(self, user: str) -> Any:
         history = self.stores.sessions.history(user, EVER)

@@ -131,31 +131,31 @@ def test_every_user_is_in_one_part_and_always_in_the_same(stores: Stores) -> Non
 
 
 def test_a_track_is_unavailable_from_the_next_look_on(stores: Stores) -> None:
-    assert stores.availability.unavailable() == frozenset()
+    assert stores.track_store.changes().unavailable == frozenset()
     for track in ("a", "changes", "b"):
-        stores.availability.save(track, available=False)
-    assert stores.availability.unavailable() == {"a", "b", "changes"}
-    stores.availability.save("a", available=True)
-    stores.availability.save("a", available=True)
-    assert stores.availability.unavailable() == {"b", "changes"}
+        stores.track_store.set_available(track, available=False)
+    assert stores.track_store.changes().unavailable == {"a", "b", "changes"}
+    stores.track_store.set_available("a", available=True)
+    stores.track_store.set_available("a", available=True)
+    assert stores.track_store.changes().unavailable == {"b", "changes"}
 
 
 def test_every_reader_notices_what_another_took_out(aws: Aws) -> None:
-    reader, writer = stores_on(aws).availability, stores_on(aws).availability
-    assert reader.unavailable() == frozenset()
-    writer.save("a", available=False)
-    assert reader.unavailable() == {"a"}
-    writer.save("a", available=True)
-    assert reader.unavailable() == frozenset()
+    reader, writer = stores_on(aws).track_store, stores_on(aws).track_store
+    assert reader.changes().unavailable == frozenset()
+    writer.set_available("a", available=False)
+    assert reader.changes().unavailable == {"a"}
+    writer.set_available("a", available=True)
+    assert reader.changes().unavailable == frozenset()
 
 
 @pytest.mark.parametrize("aws", ["moto"], indirect=True)
 def test_a_look_without_a_change_reads_one_small_item_and_not_always_the_same(
     aws: Aws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    availability = stores_on(aws).availability
-    availability.save("a", available=False)
-    assert availability.unavailable() == {"a"}
+    track_store = stores_on(aws).track_store
+    track_store.set_available("a", available=False)
+    assert track_store.changes().unavailable == {"a"}
     monkeypatch.setattr(aws.dynamodb, "get_paginator", None)
     get, read = aws.dynamodb.get_item, set()
 
@@ -164,7 +164,7 @@ def test_a_look_without_a_change_reads_one_small_item_and_not_always_the_same(
         return get(**asked)
 
     monkeypatch.setattr(aws.dynamodb, "get_item", noted)
-    assert {availability.unavailable() for _ in range(100)} == {frozenset("a")}
+    assert {track_store.changes().unavailable for _ in range(100)} == {frozenset("a")}
     assert len(read) > 8
 
 
@@ -172,19 +172,19 @@ def test_a_look_without_a_change_reads_one_small_item_and_not_always_the_same(
 def test_changes_by_many_at_once_are_all_noticed_by_whoever_looks_next(
     aws: Aws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reader = stores_on(aws).availability
+    reader = stores_on(aws).track_store
     tracks = [f"t{place}" for place in range(20)]
     seen = []
 
     def take_out(track: str) -> None:
-        stores_on(aws).availability.save(track, available=False)
-        seen.append(track in reader.unavailable())
+        stores_on(aws).track_store.set_available(track, available=False)
+        seen.append(track in reader.changes().unavailable)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(take_out, tracks))
     assert seen == [True] * 20
     for _ in range(16):
-        assert reader.unavailable() == {*tracks}
+        assert reader.changes().unavailable == {*tracks}
 
 
 @pytest.mark.parametrize("aws", ["moto"], indirect=True)
@@ -205,9 +205,9 @@ def test_a_change_that_meets_another_is_tried_again(
         return write(**asked)
 
     monkeypatch.setattr(aws.dynamodb, "transact_write_items", conflicting)
-    availability = stores_on(aws).availability
-    availability.save("a", available=False)
-    assert availability.unavailable() == {"a"}
+    track_store = stores_on(aws).track_store
+    track_store.set_available("a", available=False)
+    assert track_store.changes().unavailable == {"a"}
 
 
 def test_a_session_stored_again_with_an_earlier_start_holds_each_event_once(stores: Stores) -> None:

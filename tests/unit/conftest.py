@@ -17,11 +17,11 @@ import pytest_socket
 from infra.memory import (
     FixedClock,
     MemoryArchive,
-    MemoryAvailability,
     MemoryExperimentStore,
     MemoryModelStore,
     MemoryResultStore,
     MemorySessionStore,
+    MemoryTrackStore,
     MemoryUserStore,
 )
 from infra.template import load
@@ -69,7 +69,7 @@ class World:
     stored_experiments: MemoryExperimentStore = field(default_factory=MemoryExperimentStore)
     results: MemoryResultStore = field(default_factory=MemoryResultStore)
     archive: MemoryArchive = field(default_factory=MemoryArchive)
-    availability: MemoryAvailability = field(default_factory=MemoryAvailability)
+    track_store: MemoryTrackStore = field(default_factory=MemoryTrackStore)
 
     def __post_init__(self) -> None:
         self.cutoff = self.bundle.manifest.cutoff
@@ -79,12 +79,19 @@ class World:
             self.sessions,
             self.users,
             self.models,
-            self.availability,
+            self.track_store,
             self.clock,
             self.cutoff,
         )
-        self.catalogue_tracks = Tracks(self.models, self.availability)
-        self.ingest = Ingest(self.sessions, self.users, self.clock, self.catalogue, self.cutoff)
+        self.catalogue_tracks = Tracks(self.models, self.track_store)
+        self.ingest = Ingest(
+            self.sessions,
+            self.users,
+            self.clock,
+            self.catalogue,
+            self.extended_catalogue,
+            self.cutoff,
+        )
         self.privacy = Privacy(self.sessions, self.users, self.results, self.archive)
         self.layers = Layers(self.stored_experiments)
         self.life = Life(self.stored_experiments, self.archive, self.clock)
@@ -125,6 +132,10 @@ class World:
     def catalogue(self) -> Catalogue:
         """The one that is served."""
         return self.models.current().catalogue
+
+    def extended_catalogue(self) -> Catalogue:
+        """The same, with the tracks that were added since."""
+        return self.models.current().extended(self.track_store.changes().added).catalogue
 
     def tracks(self, start: int, end: int) -> list[str]:
         """The ids of the catalogue's tracks in these places."""

@@ -117,7 +117,7 @@ def shards(world: World, model_id: int = 2) -> list[Shard]:
 
 def batch(world: World, lists: MemoryLists, **changed: MemorySessionStore) -> Batch:
     sessions = changed.get("sessions", world.sessions)
-    return Batch(sessions, world.users, world.models, world.availability, lists)
+    return Batch(sessions, world.users, world.models, world.track_store, lists)
 
 
 def made(lists: MemoryLists) -> list[UserList]:
@@ -130,7 +130,7 @@ class TestBatch:
         self, listening: World, model_id: int
     ) -> None:
         lists = MemoryLists()
-        listening.availability.save(listening.tracks(0, 1)[0], available=False)
+        listening.track_store.set_available(listening.tracks(0, 1)[0], available=False)
         number = sum(batch(listening, lists).run(it) for it in shards(listening, model_id))
         assert number == len(listening.users.users)
         assert Counter(it.user_id for it in made(lists)) == Counter([*listening.users.users])
@@ -172,7 +172,7 @@ class TestBatch:
             listening.sessions,
             listening.users,
             listening.models,
-            listening.availability,
+            listening.track_store,
             lists,
             listening.cutoff,
         )

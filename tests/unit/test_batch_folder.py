@@ -15,9 +15,9 @@ import pytest
 from infra.batch import BatchSummary, WorkerKilled, batch_folder
 from infra.memory import (
     FixedClock,
-    MemoryAvailability,
     MemoryModelStore,
     MemorySessionStore,
+    MemoryTrackStore,
     MemoryUserStore,
 )
 from infra.process import SEGUE
@@ -60,7 +60,7 @@ def recommender(
     sessions.put(Event(*row[:3], EventType(row[3]), row[4]) for row in rows)
     clock = FixedClock(max(row[2] for row in rows) + 1)
     models = MemoryModelStore(bundle)
-    return Recommender(sessions, MemoryUserStore(users), models, MemoryAvailability(), clock)
+    return Recommender(sessions, MemoryUserStore(users), models, MemoryTrackStore(), clock)
 
 
 def written(folder: Path) -> list[tuple[Any, ...]]:

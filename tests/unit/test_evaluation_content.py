@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from infra.memory import (
     FixedClock,
-    MemoryAvailability,
     MemoryModelStore,
     MemorySessionStore,
+    MemoryTrackStore,
     MemoryUserStore,
 )
 from segue.domain.catalogue import Catalogue
@@ -144,7 +144,7 @@ def test_the_evaluation_asks_for_what_the_service_answers(
         sessions,
         MemoryUserStore(dict(users)),
         MemoryModelStore(bundle),
-        MemoryAvailability(),
+        MemoryTrackStore(),
         FixedClock(CUTOFF),
     )
     for row, position in enumerate(split.judged[:15].tolist()):

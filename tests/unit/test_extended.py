@@ -19,7 +19,6 @@ from segue.domain.words import WordIndex
 from segue.features.listeners import History
 from segue.features.schema import load_schema
 from segue.models.bundle import LATENTS, Bundle
-from segue.models.extended import extended
 from segue.models.model import Listener
 from segue.models.registry import REGISTRY, load_model
 from segue.ranking.filters import matching
@@ -87,7 +86,7 @@ def added(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Added
 
 @pytest.fixture(scope="module")
 def bundle(bundle_path: Path, added: Sequence[AddedTrack]) -> Bundle:
-    return extended(Bundle.open(bundle_path), added)
+    return Bundle.open(bundle_path).extended(added)
 
 
 def test_has_the_same_catalogue(bundle: Bundle, trained: Bundle) -> None:
@@ -169,16 +168,19 @@ def test_scores_the_same(bundle: Bundle, trained: Bundle, model_id: int) -> None
 class TestWhatIsAdded:
     def test_is_made_once(self, bundle_path: Path, added: Sequence[AddedTrack]) -> None:
         bundle = Bundle.open(bundle_path)
-        assert extended(bundle, added) is extended(bundle, added)
-        assert extended(bundle, ()) is bundle
+        assert bundle.extended(added) is bundle.extended(added)
+        same = tuple(AddedTrack(track.track_id, dict(track.columns)) for track in added)
+        assert bundle.extended(same) is bundle.extended(added)
+        assert bundle.extended(added[1:]) is not bundle.extended(added)
+        assert bundle.extended(()) is bundle
 
     def test_is_left_out_where_the_bundle_has_it(
         self, trained: Bundle, added: Sequence[AddedTrack]
     ) -> None:
-        assert extended(trained, added) is trained
+        assert trained.extended(added) is trained
 
     def test_may_lack_all_but_its_id(self, bundle_path: Path) -> None:
-        bundle = extended(Bundle.open(bundle_path), (AddedTrack("bare", {}),))
+        bundle = Bundle.open(bundle_path).extended((AddedTrack("bare", {}),))
         (position,) = bundle.catalogue.positions(["bare"])
         (card,) = bundle.cards(np.array([position]))
         assert (card.track_id, card.title, card.artist_id, card.genres) == ("bare", None, None, ())
@@ -186,7 +188,7 @@ class TestWhatIsAdded:
 
     def test_may_have_an_id_longer_than_all_others(self, bundle_path: Path) -> None:
         long = "x" * 100
-        bundle = extended(Bundle.open(bundle_path), (AddedTrack(long, {"name": "Long"}),))
+        bundle = Bundle.open(bundle_path).extended((AddedTrack(long, {"name": "Long"}),))
         assert bundle.catalogue.track_ids(bundle.catalogue.positions([long])) == [long]
 
 

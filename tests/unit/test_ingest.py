@@ -114,7 +114,13 @@ class TestSending:
         monkeypatch.setattr(
             events.module,
             "ingest",
-            Ingest(world.sessions, world.users, world.clock, world.catalogue),
+            Ingest(
+                world.sessions,
+                world.users,
+                world.clock,
+                world.catalogue,
+                world.extended_catalogue,
+            ),
         )
         (track,) = world.tracks(0, 1)
         moments = (world.clock.time + it for it in (-1, 0, CLOCK_SKEW))

@@ -228,7 +228,7 @@ class TestExploration:
             world.sessions,
             world.users,
             world.models,
-            world.availability,
+            world.track_store,
             world.clock,
             world.cutoff,
             Random(7),

@@ -23,7 +23,7 @@ class Catalogued:
 
     def __post_init__(self) -> None:
         world = self.world
-        self.withdrawn = world.availability
+        self.withdrawn = world.track_store
         self.tracks = world.catalogue_tracks
         self.recommender = world.recommender
         genre = self.tracks.genres()[0].genre

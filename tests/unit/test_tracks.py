@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 
+from segue.domain.added import AddedTrack
 from segue.domain.descriptions import TrackCard
 from segue.models.bundle import Bundle
 from tests.unit.conftest import Function, World
@@ -217,3 +219,166 @@ def test_a_user_whose_id_is_another_is_not_found(
     world.join("anna-7")
     rows = events.call("GET", "/users", query={"query": typed})[2]["users"]
     assert [row["user_id"] for row in rows] == (["anna-7"] if typed == "an" else [])
+
+
+class TestAdded:
+    """A track that the models were not trained with."""
+
+    @pytest.fixture
+    def twin(self, events: Function, world: World) -> str:
+        """A new track, in all but its name like one of the catalogue."""
+        status, _, body = events.call("PUT", "/tracks/twin", {"track": row(world, 3)})
+        assert (status, body["available"], body["title"]) == (200, True, "The Twin")
+        return "twin"
+
+    def test_is_described_and_found_from_the_next_request_on(
+        self, predict: Function, world: World, twin: str
+    ) -> None:
+        body = predict.call("GET", f"/tracks/{twin}")[2]
+        original = predict.call("GET", f"/tracks/{world.tracks(3, 4)[0]}")[2]
+        same = ("artist_id", "artist", "genres", "year", "explicit", "attributes")
+        assert {name: body[name] for name in same} == {name: original[name] for name in same}
+        assert body["popularity"] == 0
+        for query in ({"query": "twin"}, {"filter": 'title == "The Twin"'}):
+            found = predict.call("GET", "/tracks", query=query)[2]["tracks"]
+            assert found[0]["track_id"] == twin
+
+    def test_is_recommended_to_whom_likes_such_tracks_with_a_reason(
+        self, predict: Function, world: World, twin: str
+    ) -> None:
+        original = world.tracks(3, 4)[0]
+        world.join("fan")
+        world.play("fan", [original])
+        body = {"user_id": "fan", "k": 20, "explain": True}
+        recommended = {it["track_id"]: it for it in predict.call("POST", PREDICT, body)[2]}
+        assert recommended[twin]["reason"]["track_id"] == original
+
+    @pytest.mark.parametrize("model", ["0", "1", "2", "3"])
+    def test_is_on_the_list_of_every_model_where_the_filter_wants_it(
+        self, predict: Function, listener: str, twin: str, model: str
+    ) -> None:
+        body = {"user_id": listener, "k": 3, "filter": 'title == "The Twin"', "explain": True}
+        answer = predict.call("POST", f"/models/{model}/predict", body)[2]
+        assert [track["track_id"] for track in answer] == [twin]
+
+    def test_is_similar_to_what_sounds_alike(
+        self, predict: Function, world: World, twin: str
+    ) -> None:
+        original = world.tracks(3, 4)[0]
+        for one, other in ((original, twin), (twin, original)):
+            assert predict.call("GET", f"/tracks/{one}/similar", query={"k": "1"})[2] == [other]
+
+    def test_counts_once_it_is_played(
+        self, events: Function, predict: Function, world: World, twin: str
+    ) -> None:
+        event = {"session_id": "s", "event_type": "PLAY", "track_id": twin}
+        record = {**event, "timestamp": "2022-08-30T12:00:00Z"}
+        receipt = events.call("POST", "/users/new/events", {"events": [record]})[2]
+        assert (receipt["accepted"], receipt["waiting"]) == (1, [])
+        body = {"user_id": "new", "k": 1, "explain": True}
+        first = predict.call("POST", PREDICT, body)[2][0]
+        assert first["track_id"] == world.tracks(3, 4)[0]
+        assert first["reason"]["track_id"] == twin
+
+    def test_is_on_no_list_where_it_is_not_to_be(
+        self, events: Function, predict: Function, listener: str, world: World
+    ) -> None:
+        body = {"track": row(world, 3), "available": False}
+        assert events.call("PUT", "/tracks/twin", body)[2]["available"] is False
+        body = {"user_id": listener, "k": 100, "filter": 'title == "The Twin"'}
+        assert predict.call("POST", PREDICT, body)[2] == []
+        assert predict.call("GET", "/tracks/twin")[2]["available"] is False
+
+    def test_is_described_anew_where_it_is_sent_again(
+        self, events: Function, predict: Function, twin: str
+    ) -> None:
+        events.call("PUT", f"/tracks/{twin}", {"track": {"name": "Another", "energy": 0.25}})
+        body = predict.call("GET", f"/tracks/{twin}")[2]
+        energy = body["attributes"]["energy"]
+        assert (body["title"], body["artist"], energy) == ("Another", None, 0.25)
+
+    def test_may_bring_an_artist_and_a_genre_that_nobody_knew(
+        self, events: Function, predict: Function
+    ) -> None:
+        track = {"id_artist": "new", "artist_name": "Newcomer", "artist_genres": ["new polka"]}
+        events.call("PUT", "/tracks/polka", {"track": track})
+        genres = predict.call("GET", "/genres")[2]["genres"]
+        assert {"genre": "new polka", "tracks": 1} in genres
+        found = predict.call("GET", "/tracks", query={"query": "newcomer"})[2]["tracks"]
+        assert [track["track_id"] for track in found] == ["polka"]
+        profile = {"favourite_genres": ["new polka"], "premium_user": False}
+        assert events.call("PUT", "/users/new", profile)[0] == 200
+
+    def test_is_the_bundles_own_once_the_models_were_trained_with_it(
+        self, predict: Function, world: World
+    ) -> None:
+        trained = world.tracks(3, 4)[0]
+        before = predict.call("GET", f"/tracks/{trained}")[2]
+        world.track_store.add(AddedTrack(trained, {"name": "As it was added"}))
+        assert predict.call("GET", f"/tracks/{trained}")[2] == before
+
+    @pytest.mark.parametrize(
+        ("track", "field", "reason"),
+        [
+            ({"enrgy": 0.5}, "track.enrgy", "there is no such column"),
+            ({"energy": "much"}, "track.energy", "must be a number"),
+            ({"key": 12}, "track.key", "must be one of 0, 1"),
+            ({"explicit": "no"}, "track.explicit", "must be true or false"),
+            ({"release_date": "soon"}, "track.release_date", "must be a date"),
+            ({"artist_genres": "polka"}, "track.artist_genres", "must be a list of"),
+            ({"id_artist": 5}, "track.id_artist", "must be a text"),
+            ({"name": "x" * 257}, "track", ""),
+        ],
+    )
+    def test_is_refused_for_a_column_that_is_not_read_so(
+        self, events: Function, predict: Function, track: Any, field: str, reason: str
+    ) -> None:
+        status, _, body = events.call("PUT", "/tracks/twin", {"track": track})
+        assert (status, body["field"].split("[")[0]) == (422, field)
+        assert reason in body["detail"]
+        assert predict.call("GET", "/tracks/twin")[0] == 404
+
+    def test_cannot_take_the_place_of_one_that_the_models_know(
+        self, events: Function, world: World
+    ) -> None:
+        path = f"/tracks/{world.tracks(3, 4)[0]}"
+        status, _, body = events.call("PUT", path, {"track": {"name": "Mine"}})
+        assert (status, body["field"]) == (422, "track")
+        assert "trained with this track" in body["detail"]
+
+    def test_is_one_too_many_after_a_thousand(
+        self, events: Function, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("segue.services.tracks.MAX_ADDED", 2)
+        known = world.tracks(0, 1)[0]
+        world.track_store.add(AddedTrack(known, {}))
+        for name in ("a", "b", "a"):
+            assert events.call("PUT", f"/tracks/{name}", {"track": {}})[0] == 200
+        status, _, body = events.call("PUT", "/tracks/c", {"track": {}})
+        assert (status, body["field"]) == (422, "track")
+        assert "2 tracks were added since the models were trained" in body["detail"]
+
+    @pytest.mark.parametrize("track_id", ["x" * 257, "a%00", "a%0A"])
+    def test_needs_an_id_that_events_may_name(self, events: Function, track_id: str) -> None:
+        status, _, body = events.call("PUT", f"/tracks/{track_id}", {"track": {}})
+        assert (status, body["field"]) == (422, "track_id")
+
+    def test_is_not_meant_by_an_empty_body(self, events: Function) -> None:
+        status, _, body = events.call("PUT", "/tracks/twin", {})
+        assert (status, body["field"]) == (422, "available")
+
+
+def row(world: World, place: int) -> dict[str, Any]:
+    """The row of a new track that is like one of the catalogue."""
+    (card,) = world.bundle.cards(np.array([place]))
+    values = world.bundle.descriptions.attributes(place)
+    year = values.pop("release_year")
+    return {
+        **values,
+        "name": "The Twin",
+        "artist_name": "Not its name",
+        "id_artist": card.artist_id,
+        "artist_genres": list(card.genres),
+        "release_date": year and str(year),
+        "explicit": card.explicit,
+    }

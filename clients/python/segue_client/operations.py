@@ -184,9 +184,15 @@ def track(track_id: str) -> Call[TrackDetails]:
     return Call("GET", _path("tracks", track_id), TrackDetails)
 
 
-def save_availability(track_id: str, available: bool) -> Call[TrackDetails]:
-    """Take a track out of all lists, or put it back, from the next request on."""
-    body = {"available": available}
+def save_track(
+    track_id: str,
+    *,
+    available: bool | None = None,
+    track: Mapping[str, Attribute | None] | None = None,
+) -> Call[TrackDetails]:
+    """Add a track that the models were not trained with, by its row of the catalogue; take one out
+    of all lists, or put it back: from the next request on."""
+    body = _given(available=available, track=track)
     return Call("PUT", _path("tracks", track_id), TrackDetails, body=body)
 
 

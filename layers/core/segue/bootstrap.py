@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from segue.adapters.aws import disconnect, dynamodb_client, s3_client
 from segue.adapters.clock import SystemClock
-from segue.adapters.dynamodb import DynamoAvailability, DynamoUserStore
+from segue.adapters.dynamodb import DynamoUserStore
 from segue.adapters.sessions import DynamoSessionStore
+from segue.adapters.tracks import DynamoTrackStore
 from segue.config import Settings
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ def ingest() -> "Ingest":
     """What ``functions/events`` calls."""
     from segue.services.ingest import Ingest
 
-    return Ingest(_sessions(), _users(), SystemClock(), _catalogue, _settings().as_of)
+    return Ingest(
+        _sessions(), _users(), SystemClock(), _catalogue, _extended_catalogue, _settings().as_of
+    )
 
 
 @cache
@@ -63,16 +66,16 @@ def recommender() -> "Recommender":
     from segue.services.recommend import Recommender
 
     return Recommender(
-        _sessions(), _users(), _models(), _availability(), SystemClock(), _settings().as_of
+        _sessions(), _users(), _models(), _track_store(), SystemClock(), _settings().as_of
     )
 
 
 @cache
 def tracks() -> "Tracks":
-    """What ``functions/predict`` calls to find tracks, ``functions/events`` to take them out."""
+    """What ``functions/predict`` calls to find tracks, ``functions/events`` to change them."""
     from segue.services.tracks import Tracks
 
-    return Tracks(_models(), _availability())
+    return Tracks(_models(), _track_store())
 
 
 @cache
@@ -160,7 +163,7 @@ def batch() -> "Batch":
         _sessions(),
         _users(),
         _models(),
-        _availability(),
+        _track_store(),
         S3Lists(Objects(s3_client(), _settings().bucket, "lists")),
         _settings().as_of,
     )
@@ -262,12 +265,16 @@ def _users() -> DynamoUserStore:
 
 
 @cache
-def _availability() -> DynamoAvailability:
-    return DynamoAvailability(_dynamodb(), _settings().tracks_table)
+def _track_store() -> DynamoTrackStore:
+    return DynamoTrackStore(_dynamodb(), _settings().tracks_table)
 
 
 def _catalogue() -> "Catalogue":
     return _models().current().catalogue
+
+
+def _extended_catalogue() -> "Catalogue":
+    return _models().current().extended(_track_store().changes().added).catalogue
 
 
 @cache

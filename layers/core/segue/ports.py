@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from segue.domain.added import AddedTrack, TrackChanges
 from segue.domain.events import Event
 from segue.domain.times import Window
 from segue.domain.users import User
@@ -91,15 +92,20 @@ class UserStore(Protocol):
         ...
 
 
-class Availability(Protocol):
-    """Which tracks of the catalogue must not be recommended. Raises StoreUnavailable."""
+class TrackStore(Protocol):
+    """What was said of tracks since the models were trained. Raises StoreUnavailable."""
 
-    def unavailable(self) -> frozenset[str]:
-        """Their ids, as of now."""
+    def changes(self) -> TrackChanges:
+        """All of it, as of now; the same object for as long as nothing was said."""
         ...
 
-    def save(self, track_id: str, *, available: bool) -> None:
+    def set_available(self, track_id: str, *, available: bool) -> None:
         """Let the track be recommended, or not, from now on. Safe to repeat."""
+        ...
+
+    def add(self, track: AddedTrack) -> None:
+        """Let there be this track from now on, in place of one that was added under its id. Safe to
+        repeat."""
         ...
 
 

@@ -1,14 +1,11 @@
-"""Users, and which tracks are available, in DynamoDB."""
+"""Users in DynamoDB, and how batches are written."""
 
-import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from threading import Lock
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
-from segue.adapters.aws import items_of, translated, tried
+from segue.adapters.aws import items_of, translated
 from segue.domain.errors import LaterFormat, StoreUnavailable
 from segue.domain.users import User, attributes_from_json, attributes_to_json
 
@@ -17,11 +14,6 @@ if TYPE_CHECKING:
 
 # The index of the users by their ids.
 IDS = "ids"
-# Keys of the table of tracks.
-_TRACK = "track/"
-_CHANGES = "changes/"
-# One item gives no more than 3,000 consistent reads a second, and every request reads one of these.
-_COPIES = 16
 # DynamoDB takes no more items in one batch.
 MAX_BATCH = 25
 _BATCH_TRIES = 8
@@ -94,64 +86,6 @@ class DynamoUserStore:
         """One Scan a megabyte of a segment of the table. Raises StoreUnavailable."""
         segment = {"TableName": self._table, "Segment": number, "TotalSegments": of}
         return map(_user, items_of("Users", self._client.scan, **segment))
-
-
-class DynamoAvailability:
-    """One item for each track that must not be recommended, and the latest change's name, in
-    several copies, of which a request reads one.
-
-    The tracks are read anew only after a change that was not known yet, so that a request costs one
-    small GetItem.
-    """
-
-    def __init__(self, client: "DynamoDBClient", table: str) -> None:
-        self._client = client
-        self._table = table
-        self._known: set[str] = set()
-        self._tracks: frozenset[str] = frozenset()
-        # Of two that read the tracks, the later one must have the last word.
-        self._reading = Lock()
-
-    def unavailable(self) -> frozenset[str]:
-        """One GetItem; one Scan after a change. Raises StoreUnavailable."""
-        key = {"key": {"S": f"{_CHANGES}{random.randrange(_COPIES)}"}}
-        with translated("Tracks"):
-            answer = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True)
-            change = answer["Item"]["change"]["S"] if "Item" in answer else ""
-            with self._reading:
-                if change not in self._known:
-                    # The change was read before the tracks: what comes meanwhile is read once more.
-                    self._tracks = self._read_tracks()
-                    self._known.add(change)
-                return self._tracks
-
-    def save(self, track_id: str, *, available: bool) -> None:
-        """The track's item, then a new change, by which others notice. Raises StoreUnavailable."""
-        key = {"key": {"S": f"{_TRACK}{track_id}"}}
-        with translated("Tracks"):
-            if available:
-                self._client.delete_item(TableName=self._table, Key=key)
-            else:
-                self._client.put_item(TableName=self._table, Item=key)
-        self._note_change()
-
-    def _note_change(self) -> None:
-        """Name it in all copies at once: else two changes might each hide the other in some."""
-        change = {"S": uuid4().hex}
-        items = [{"key": {"S": f"{_CHANGES}{copy}"}, "change": change} for copy in range(_COPIES)]
-        puts: Any = [{"Put": {"TableName": self._table, "Item": item}} for item in items]
-        tried("Tracks", lambda: self._client.transact_write_items(TransactItems=puts))
-
-    def _read_tracks(self) -> frozenset[str]:
-        scan = {"TableName": self._table, "ConsistentRead": True}
-        tracks = map(track_of, items_of("Tracks", self._client.scan, **scan))
-        return frozenset(track for track in tracks if track is not None)
-
-
-def track_of(item: Any) -> str | None:
-    """The track that an item of the table of tracks takes out; None for one that notes a change."""
-    key: str = item["key"]["S"]
-    return key.removeprefix(_TRACK) if key.startswith(_TRACK) else None
 
 
 def write_batch(client: "DynamoDBClient", table: str, batch: list[Any]) -> None:

@@ -47,7 +47,6 @@ from segue.api.recommendations import (
     PredictBody,
 )
 from segue.api.tracks import (
-    AvailabilityBody,
     GenreRow,
     GenresAnswer,
     ReasonRow,
@@ -55,6 +54,7 @@ from segue.api.tracks import (
     SearchQuery,
     SimilarQuery,
     TrackAnswer,
+    TrackBody,
     TrackRow,
     TracksAnswer,
 )
@@ -285,8 +285,9 @@ ROUTES = (
     Route(
         "PUT",
         "/tracks/{track_id}",
-        "saveAvailability",
-        "Take a track out of all lists, or put it back, from the next request on",
+        "saveTrack",
+        "Add a track that the models were not trained with; take one out of all lists, or put it "
+        "back: from the next request on",
         {
             200: Answer(
                 "The track as it is now",
@@ -295,8 +296,8 @@ ROUTES = (
             )
         },
         (*_BODY, UnknownTrack, *_MODELS),
-        body=AvailabilityBody,
-        example=AvailabilityBody(available=False),
+        body=TrackBody,
+        example=TrackBody(available=False),
     ),
     Route(
         "GET",

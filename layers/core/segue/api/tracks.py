@@ -1,6 +1,6 @@
 """Tracks: what is known of them, how they are found, and which are alike."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +19,7 @@ from segue.api.http import (
     read_query,
     read_segment,
 )
+from segue.domain.errors import InvalidRequest
 
 # They bring NumPy along, which not every function has a use for.
 if TYPE_CHECKING:
@@ -101,10 +102,24 @@ class GenresAnswer(Struct):
     genres: list[GenreRow]
 
 
-class AvailabilityBody(Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """Whether a track may be recommended, from the next request on."""
+ColumnText = Annotated[str, Meta(max_length=256)]
+ColumnTexts = Annotated[list[ColumnText], Meta(max_length=64)]
+Columns = Annotated[
+    dict[str, ColumnText | ColumnTexts | int | float | bool | None],
+    Meta(
+        description="The track's row, by the columns of `tracks` that the feature schema reads, "
+        "with `name`, `artist_name` and `id_artist`. For a track that the models were not trained "
+        "with",
+    ),
+]
 
-    available: bool
+
+class TrackBody(Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """Whether a track may be recommended (a new one may unless this says otherwise), and what a new
+    one is: from the next request on."""
+
+    available: bool | UnsetType = UNSET
+    track: Columns | UnsetType = UNSET
 
 
 class SearchQuery(Struct):
@@ -145,9 +160,16 @@ def parse_similar(track_id: str, event: APIGatewayProxyEvent) -> "similar.Simila
     return similar.SimilarQuery(track_id, query.k, query.explicit, query.filter, query.explain)
 
 
-def parse_availability(track_id: str, event: APIGatewayProxyEvent) -> tuple[str, bool]:
-    """The track's id, and whether it may be recommended. Raises InvalidRequest."""
-    return read_segment(track_id, "track_id"), read_body(event, AvailabilityBody).available
+def parse_track(
+    track_id: str, event: APIGatewayProxyEvent
+) -> tuple[str, Mapping[str, object] | None, bool]:
+    """The track's id, as it stands in the path; its row, None where none is given; and whether it
+    may be recommended. Raises InvalidRequest."""
+    body = read_body(event, TrackBody)
+    columns = None if body.track is UNSET else body.track
+    if body.available is UNSET and columns is None:
+        raise InvalidRequest("is missing, and so is track", field="available")
+    return read_segment(track_id, "track_id"), columns, body.available is not False
 
 
 def track_answer(track: "TrackDetails") -> TrackAnswer:

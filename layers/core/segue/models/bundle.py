@@ -20,7 +20,7 @@ neither.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from hashlib import sha256
@@ -32,6 +32,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from segue.domain.added import AddedTrack
 from segue.domain.catalogue import Catalogue
 from segue.domain.descriptions import Descriptions, TrackCard, card_of
 from segue.domain.errors import BundleCorrupt, BundleMissing, InvalidData
@@ -240,6 +241,16 @@ class Bundle:
             except ValueError as error:
                 raise BundleCorrupt(f"{self.path / name}: {error}") from error
         return self._arrays[name]
+
+    def extended(self, added: Sequence[AddedTrack]) -> "Bundle":
+        """The bundle with the added tracks that it does not have itself, as if it had been trained
+        with them. Made once for as long as these are the same."""
+        if not added:
+            return self
+        # Most requests need not wait for it to be imported.
+        from segue.models.extended import LastExtended
+
+        return self.derived(LastExtended).by(added)
 
     def derived(self, make: Callable[["Bundle"], T]) -> T:
         """What ``make`` makes of this bundle: made once, and gone when the bundle is."""

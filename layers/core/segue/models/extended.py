@@ -27,29 +27,28 @@ from segue.models.autoencoder import UNPLAYED, neighbourhood_totals
 from segue.models.bundle import LATENTS, Bundle
 
 
-def extended(bundle: Bundle, added: Sequence[AddedTrack]) -> Bundle:
-    """The bundle with the added tracks that it does not have itself; made once, for as long as
-    ``added`` is the same object. Raises BundleCorrupt."""
-    return bundle.derived(_Latest).of(added) if added else bundle
-
-
-class _Latest:
+class LastExtended:
     """A bundle as it was last extended."""
 
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
-        self._made: tuple[Sequence[AddedTrack], Bundle] = (), bundle
+        self._last: tuple[Sequence[AddedTrack], Bundle] = (), bundle
 
-    def of(self, added: Sequence[AddedTrack]) -> Bundle:
-        known, made = self._made
-        if known is not added:
-            positions = self._bundle.catalogue.positions([track.track_id for track in added])
-            new = [track for track, place in zip(added, positions, strict=True) if place < 0]
-            made = ExtendedBundle(self._bundle, new) if new else self._bundle
-            self._made = added, made
-            # A bundle and its models refer to each other, so that nothing else frees the last ones.
-            gc.collect()
-        return made
+    def by(self, added: Sequence[AddedTrack]) -> Bundle:
+        """Made anew where other tracks are added than last time."""
+        last, extended = self._last
+        if last is not added:
+            if last != added:
+                extended = self._extended(added)
+            self._last = added, extended
+        return extended
+
+    def _extended(self, added: Sequence[AddedTrack]) -> Bundle:
+        positions = self._bundle.catalogue.positions([track.track_id for track in added])
+        new = [track for track, place in zip(added, positions, strict=True) if place < 0]
+        # A bundle and its models refer to each other, so that nothing else frees those before.
+        gc.collect()
+        return ExtendedBundle(self._bundle, new) if new else self._bundle
 
 
 class ExtendedBundle(Bundle):

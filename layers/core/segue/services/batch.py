@@ -18,11 +18,11 @@ from segue.models.bundle import Bundle
 from segue.models.model import Listener
 from segue.models.registry import load_model, model_name
 from segue.ports import (
-    Availability,
     ListStore,
     ModelStore,
     SessionStore,
     Shard,
+    TrackStore,
     UserList,
     UserStore,
 )
@@ -45,14 +45,14 @@ class Batch:
         sessions: SessionStore,
         users: UserStore,
         models: ModelStore,
-        availability: Availability,
+        track_store: TrackStore,
         lists: ListStore,
         as_of: int | None = None,
     ) -> None:
         self._sessions = sessions
         self._users = users
         self._models = models
-        self._availability = availability
+        self._track_store = track_store
         self._lists = lists
         self._as_of = as_of
 
@@ -65,7 +65,8 @@ class Batch:
             return 0
         if self._as_of is not None:
             shard = replace(shard, as_of=self._as_of)
-        bundle = self._models.current()
+        changes = self._track_store.changes()
+        bundle = self._models.current().extended(changes.added)
         days = load_model(shard.model_id, bundle).history_days
         window = Window.before(shard.as_of, days)
 
@@ -76,8 +77,8 @@ class Batch:
         with ThreadPoolExecutor(_READERS) as readers:
             users = self._users.part(shard.number, shard.of)
             listeners = (it for some in _blocks(users) for it in readers.map(listener_of, some))
-            unavailable = self._availability.unavailable()
-            return self._lists.add(shard, lists_of(listeners, shard, bundle, unavailable))
+            lists = lists_of(listeners, shard, bundle, changes.unavailable)
+            return self._lists.add(shard, lists)
 
 
 def lists_of(

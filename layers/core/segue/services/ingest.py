@@ -10,6 +10,7 @@ from segue.domain.errors import (
     BundleError,
     InvalidRecord,
     InvalidRequest,
+    StoreUnavailable,
     UnknownPosition,
     UnknownUser,
 )
@@ -71,8 +72,9 @@ class Profile:
 class Ingest:
     """Takes events and profiles in. Everything raises StoreUnavailable.
 
-    ``as_of`` stands in for "now" where recommendations are made (None: the clock). ``catalogue``
-    answers with the one that is served, or raises BundleError.
+    ``catalogue`` answers with the one that the models were trained with; ``extended_catalogue`` has
+    those, too, that were added since, and takes a request more. Both may raise BundleError.
+    ``as_of`` stands in for "now" where recommendations are made (None: the clock).
     """
 
     def __init__(
@@ -81,12 +83,14 @@ class Ingest:
         users: UserStore,
         clock: Clock,
         catalogue: "Callable[[], Catalogue]",
+        extended_catalogue: "Callable[[], Catalogue]",
         as_of: int | None = None,
     ) -> None:
         self._sessions = sessions
         self._users = users
         self._clock = clock
         self._catalogue = catalogue
+        self._extended_catalogue = extended_catalogue
         self._as_of = as_of
 
     def add(self, user_id: str, records: Iterable[object]) -> Receipt:
@@ -173,7 +177,9 @@ class Ingest:
             return {}
         try:
             positions = self._catalogue().positions(tracks)
-        except BundleError as error:
+            if (positions < 0).any():
+                positions = self._extended_catalogue().positions(tracks)
+        except (BundleError, StoreUnavailable) as error:
             return dict.fromkeys(tracks, f"no catalogue is served: {error}")
         pairs = zip(tracks, positions, strict=True)
         return {it: f"track {it} is not in the catalogue" for it, place in pairs if place < 0}
@@ -182,6 +188,8 @@ class Ingest:
         """Not where no catalogue is served, or one without genres: nobody can tell then."""
         try:
             known = self._catalogue().genres
+            if not known.keys() >= set(genres):
+                known = self._extended_catalogue().genres
         except BundleError:
             return
         for place, genre in enumerate(genres if known else ()):

@@ -23,7 +23,7 @@ from segue.models.bundle import Bundle
 from segue.models.model import Listener, Model
 from segue.models.ranked import Forbidden, Ranked
 from segue.models.registry import load_model, model_name
-from segue.ports import Availability, Clock, ModelStore, Refused, SessionStore, UserStore
+from segue.ports import Clock, ModelStore, Refused, SessionStore, TrackStore, UserStore
 from segue.ranking.boosts import Factors, factors_of
 from segue.ranking.diversity import pool_size
 from segue.ranking.explanations import Reason, explain, explain_cold_start, reason_text
@@ -112,7 +112,7 @@ class Recommender:
         sessions: SessionStore,
         users: UserStore,
         models: ModelStore,
-        availability: Availability,
+        track_store: TrackStore,
         clock: Clock,
         as_of: int | None = None,
         random: Random = _SYSTEM_RANDOM,
@@ -123,7 +123,7 @@ class Recommender:
         self._clock = clock
         self._as_of = as_of
         self._random = random
-        self._availability = availability
+        self._track_store = track_store
 
     def recommend(self, query: Query, bundle: Bundle | None = None) -> Recommendation:
         """Ask a model of the bundle; None: of the one that is served.
@@ -131,10 +131,10 @@ class Recommender:
         Raises UnknownModel, UnknownUser, InvalidFilter, ModelFailed, BundleError and
         StoreUnavailable.
         """
-        bundle = bundle or self._models.current()
+        bundle, unavailable = self._served(bundle)
         asked = self._asked(query, bundle)
         k = query.k or playlist_length(_latest(asked.plays, asked.as_of, PLAYLIST_DAYS))
-        forbidden = _forbidden(query, asked.events, bundle, self._availability.unavailable())
+        forbidden = _forbidden(query, asked.events, bundle, unavailable)
         factors = factors_of(query.boosts, bundle)
         with _blaming(asked.name):
             ranked, propensities = self._choose(asked, bundle, k, query, forbidden, factors)
@@ -148,7 +148,7 @@ class Recommender:
 
         Raises as ``recommend`` does, but InvalidFilter.
         """
-        bundle = bundle or self._models.current()
+        bundle, _ = self._served(bundle)
         asked = self._asked(query, bundle)
         positions = bundle.catalogue.positions(track_ids)
         tracks = positions[positions >= 0].astype(np.intp)
@@ -161,7 +161,8 @@ class Recommender:
 
         Raises UnknownTrack, UnknownModel, InvalidFilter, BundleError and StoreUnavailable.
         """
-        return similar_tracks(self._models.current(), query, self._availability.unavailable())
+        bundle, unavailable = self._served()
+        return similar_tracks(bundle, query, unavailable)
 
     def models(self) -> Mapping[str, Any]:
         """The manifest of the active bundle, for people to read. Raises BundleError."""
@@ -177,6 +178,13 @@ class Recommender:
         self._users.get("0")
         self._sessions.has_events("0")
         return Health(bundle.version, self._moment(None), self._models.refused())
+
+    def _served(self, bundle: Bundle | None = None) -> tuple[Bundle, frozenset[str]]:
+        """The bundle, or the one that is served, with the tracks that were added since; and those
+        that must not be recommended."""
+        changes = self._track_store.changes()
+        bundle = bundle or self._models.current()
+        return bundle.extended(changes.added), changes.unavailable
 
     def _asked(self, query: Query, bundle: Bundle) -> "_Asked":
         name, model = model_name(query.model_id, bundle), load_model(query.model_id, bundle)

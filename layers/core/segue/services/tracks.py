@@ -1,13 +1,21 @@
 """The catalogue as people look it up: one track, a search, the genres."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+from segue.domain.added import AddedTrack, TrackChanges
 from segue.domain.descriptions import Attribute, TrackCard
-from segue.domain.errors import UnknownTrack
-from segue.ports import Availability, ModelStore
+from segue.domain.errors import InvalidRequest, UnknownTrack
+from segue.domain.events import MAX_ID_LENGTH, parse_id
+from segue.features.columns import misread_columns
+from segue.models.bundle import Bundle
+from segue.ports import ModelStore, TrackStore
 from segue.ranking.filters import forbidden_tracks
 from segue.ranking.search import search
+
+# So many tracks may be added to those of a bundle: each one takes time when they change, and nobody
+# has listened to any of them when the models are trained again.
+MAX_ADDED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,48 +48,93 @@ class GenreCount:
 
 
 class Tracks:
-    """Looks tracks up in the bundle that is served, and takes them out of all lists."""
+    """Looks tracks up in the bundle that is served, adds some, and takes some out of all lists."""
 
-    def __init__(self, models: ModelStore, availability: Availability) -> None:
+    def __init__(self, models: ModelStore, track_store: TrackStore) -> None:
         self._models = models
-        self._availability = availability
+        self._track_store = track_store
 
     def track(self, track_id: str) -> TrackDetails:
         """Raises UnknownTrack, BundleError and StoreUnavailable."""
-        details = self._details(track_id)
-        return replace(details, available=track_id not in self._availability.unavailable())
+        bundle, changes = self._served()
+        return _details(track_id, bundle, available=track_id not in changes.unavailable)
 
-    def save(self, track_id: str, *, available: bool) -> TrackDetails:
-        """Let the track be recommended, or not, from the next request on.
+    def save(
+        self, track_id: str, columns: Mapping[str, object] | None = None, *, available: bool
+    ) -> TrackDetails:
+        """Let the track be recommended, or not, from the next request on. ``columns``: the row of a
+        track that the models were not trained with, which is added, or described anew.
 
-        Raises UnknownTrack, BundleError and StoreUnavailable.
+        Raises UnknownTrack where there is neither a track nor a row; InvalidRequest for a column
+        that the feature schema does not read so, for the row of a track that the models were
+        trained with, and where MAX_ADDED tracks were added since; BundleError and StoreUnavailable.
         """
-        details = self._details(track_id)
-        self._availability.save(track_id, available=available)
-        return replace(details, available=available)
-
-    def _details(self, track_id: str) -> TrackDetails:
-        bundle = self._models.current()
-        positions = bundle.catalogue.positions([track_id])
-        if positions[0] < 0:
-            raise UnknownTrack(f"there is no track {track_id}")
-        (card,) = bundle.cards(positions)
-        return TrackDetails(card, True, bundle.descriptions.attributes(int(positions[0])))
+        changes, bundle = self._track_store.changes(), self._models.current()
+        added = changes.added
+        if columns is not None:
+            _check_id(track_id)
+            for column, reason in misread_columns(columns, bundle.schema):
+                raise InvalidRequest(reason, field=f"track.{column}")
+            _check_new(track_id, bundle, added)
+            added = (AddedTrack(track_id, columns),)
+        details = _details(track_id, bundle.extended(added), available=available)
+        # First, so that what must not be recommended is not for a moment.
+        self._track_store.set_available(track_id, available=available)
+        if columns is not None:
+            self._track_store.add(added[0])
+        return details
 
     def search(self, query: TrackQuery) -> tuple[TrackCard, ...]:
         """The tracks that fit best first, the popular before others that fit as well; none that is
         unavailable. Raises InvalidFilter, BundleError and StoreUnavailable."""
-        bundle = self._models.current()
+        bundle, changes = self._served()
         forbidden = forbidden_tracks(
             bundle,
             explicit=query.explicit,
-            named=self._availability.unavailable(),
+            named=changes.unavailable,
             where=query.filter,
         )
         return bundle.cards(search(query.text or "", bundle, query.limit, forbidden))
 
     def genres(self) -> tuple[GenreCount, ...]:
-        """The genres, those of most tracks first. Raises BundleError."""
-        genres = self._models.current().catalogue.genres
+        """The genres, those of most tracks first. Raises BundleError and StoreUnavailable."""
+        genres = self._served()[0].catalogue.genres
         counts = (GenreCount(genre, len(tracks)) for genre, tracks in genres.items())
         return tuple(sorted(counts, key=lambda count: (-count.tracks, count.genre)))
+
+    def _served(self) -> tuple[Bundle, TrackChanges]:
+        changes = self._track_store.changes()
+        return self._models.current().extended(changes.added), changes
+
+
+def _details(track_id: str, bundle: Bundle, *, available: bool) -> TrackDetails:
+    positions = bundle.catalogue.positions([track_id])
+    if positions[0] < 0:
+        raise UnknownTrack(f"there is no track {track_id}")
+    (card,) = bundle.cards(positions)
+    return TrackDetails(card, available, bundle.descriptions.attributes(int(positions[0])))
+
+
+def _check_id(track_id: str) -> None:
+    """Raises InvalidRequest for what is no id of a track."""
+    if parse_id(track_id) is None or not track_id.isprintable():
+        raise InvalidRequest(
+            f"must have 1 to {MAX_ID_LENGTH} printable characters", field="track_id"
+        )
+
+
+def _check_new(track_id: str, bundle: Bundle, added: Sequence[AddedTrack]) -> None:
+    """Raises InvalidRequest where the track cannot be added to those of the bundle."""
+    others = [track.track_id for track in added if track.track_id != track_id]
+    positions = bundle.catalogue.positions([track_id, *others])
+    if positions[0] >= 0:
+        raise InvalidRequest(
+            "the models were trained with this track; what they know of it changes when they are "
+            "trained again",
+            field="track",
+        )
+    if (positions < 0).sum() > MAX_ADDED:
+        raise InvalidRequest(
+            f"{MAX_ADDED:,} tracks were added since the models were trained; train them again",
+            field="track",
+        )
