@@ -50,12 +50,15 @@ class _ReadyStore(MemorySessionStore):
         return self.ready[user_id]
 
 
-def recommender(bundle: Bundle, listeners: list[MadeUp]) -> Recommender:
+def recommender(
+    bundle: Bundle, listeners: list[MadeUp], track_store: MemoryTrackStore | None = None
+) -> Recommender:
     """The service over a bundle and these listeners, at the moment of the bundle's cut-off."""
+    track_store = track_store or MemoryTrackStore()
     sessions = _ReadyStore(ready={one.user.user_id: one.events for one in listeners})
     users = MemoryUserStore({one.user.user_id: one.user for one in listeners})
     clock = FixedClock(bundle.manifest.cutoff)
-    return Recommender(sessions, users, MemoryModelStore(bundle), MemoryTrackStore(), clock)
+    return Recommender(sessions, users, MemoryModelStore(bundle), track_store, clock)
 
 
 def make_listeners(bundle: Bundle, number: int, seed: int) -> list[MadeUp]:

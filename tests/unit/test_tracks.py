@@ -2,9 +2,9 @@
 
 from typing import Any
 
-import numpy as np
 import pytest
 
+from infra.benchmarks.adding import measure, row_like
 from segue.domain.added import AddedTrack
 from segue.domain.descriptions import TrackCard
 from segue.models.bundle import Bundle
@@ -363,6 +363,10 @@ class TestAdded:
         status, _, body = events.call("PUT", f"/tracks/{track_id}", {"track": {}})
         assert (status, body["field"]) == (422, "track_id")
 
+    @pytest.mark.parametrize("model", [0, 1, 2, 3])
+    def test_costs_what_can_be_measured(self, world: World, model: int) -> None:
+        assert all(time > 0 for time in measure(world.bundle, 2, model, seed=7))
+
     def test_is_not_meant_by_an_empty_body(self, events: Function) -> None:
         status, _, body = events.call("PUT", "/tracks/twin", {})
         assert (status, body["field"]) == (422, "available")
@@ -370,15 +374,4 @@ class TestAdded:
 
 def row(world: World, place: int) -> dict[str, Any]:
     """The row of a new track that is like one of the catalogue."""
-    (card,) = world.bundle.cards(np.array([place]))
-    values = world.bundle.descriptions.attributes(place)
-    year = values.pop("release_year")
-    return {
-        **values,
-        "name": "The Twin",
-        "artist_name": "Not its name",
-        "id_artist": card.artist_id,
-        "artist_genres": list(card.genres),
-        "release_date": year and str(year),
-        "explicit": card.explicit,
-    }
+    return {**row_like(world.bundle, place), "name": "The Twin"}
