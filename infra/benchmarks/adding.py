@@ -13,7 +13,7 @@ import typer
 
 from infra.benchmarks.figures import Times
 from infra.benchmarks.listeners import make_listeners, recommender
-from infra.cli.output import console, markdown_table
+from infra.cli.output import markdown_table
 from infra.memory import MemoryTrackStore
 from segue.domain.added import AddedTrack
 from segue.features.schema import ARTIST
@@ -37,7 +37,7 @@ def main(
         for model, name in NAMES.items():
             first, further = measure(Bundle.open(bundle), number, model, seed)
             rows.append((f"{number:,}", name, f"{first:.1f}", f"{further:.2f}"))
-    console.print("\n".join(markdown_table(_HEADING, rows)), markup=False)
+    typer.echo("\n".join(markdown_table(_HEADING, rows)))
 
 
 def measure(bundle: Bundle, number: int, model: int, seed: int) -> tuple[float, float]:
