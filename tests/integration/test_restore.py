@@ -32,6 +32,7 @@ from infra.restore.stack import Stack, deployed_stack, local_stack
 from infra.restore.tables import restore_table
 from infra.service import ServiceError
 from segue.adapters.digests import Digests
+from segue.domain.added import AddedTrack
 from segue.domain.errors import InvalidData, StoreUnavailable
 from segue.domain.events import Event, EventType
 from segue.domain.times import DAY, LATEST, Window, format_time
@@ -93,6 +94,7 @@ class World:
             self.stores.results.add(REPLAY, record(user))
         for track in ("t7", "t8", "t9"):
             self.stores.track_store.set_available(track, available=False)
+            self.stores.track_store.add(AddedTrack(f"new {track}", {"name": track, "energy": 0.1}))
 
     def fold(self, user: str) -> None:
         """Bring the user's digest up to date."""
@@ -132,7 +134,7 @@ class World:
             )
             for epoch in (REPLAY, LIVE)
         }
-        return users | tallies | {"unavailable": self.stack.track_store.changes().unavailable}
+        return users | tallies | {"tracks": self.stack.track_store.changes()}
 
     def user(self, user: str) -> Any:
         history = self.stores.sessions.history(user, EVER)

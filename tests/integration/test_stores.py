@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from infra.importing import DynamoTarget
+from segue.domain.added import AddedTrack, TrackChanges
+from segue.domain.errors import LaterFormat
 from segue.domain.events import Event, EventType
 from segue.domain.times import DAY, LATEST, Window
 from segue.domain.users import Attribute, User
@@ -138,6 +140,41 @@ def test_a_track_is_unavailable_from_the_next_look_on(stores: Stores) -> None:
     stores.track_store.set_available("a", available=True)
     stores.track_store.set_available("a", available=True)
     assert stores.track_store.changes().unavailable == {"b", "changes"}
+
+
+def test_a_track_is_added_from_the_next_look_on(stores: Stores) -> None:
+    last, first = AddedTrack("b", {"name": "Last"}), AddedTrack("a", {"name": "First"})
+    for track in (last, first, last):
+        stores.track_store.add(track)
+    assert stores.track_store.changes().added == (first, last)
+    assert stores.track_store.changes().unavailable == frozenset()
+    row = {
+        "name": "Łąka",
+        "energy": 0.1,
+        "key": 3,
+        "explicit": True,
+        "genres": ["a", "b"],
+        "x": None,
+    }
+    again = AddedTrack("a", row)
+    stores.track_store.add(again)
+    stores.track_store.set_available("b", available=False)
+    assert stores.track_store.changes() == TrackChanges(frozenset("b"), (again, last))
+
+
+def test_as_long_as_nothing_is_said_the_tracks_are_the_same_object(stores: Stores) -> None:
+    stores.track_store.add(AddedTrack("a", {}))
+    assert stores.track_store.changes().added is stores.track_store.changes().added
+
+
+@pytest.mark.parametrize("aws", ["moto"], indirect=True)
+def test_an_added_track_of_a_later_format_is_refused(aws: Aws) -> None:
+    track_store = stores_on(aws).track_store
+    track_store.add(AddedTrack("a", {}))
+    item: Any = {"key": {"S": "added/b"}, "format": {"N": "2"}, "row": {"S": "{}"}}
+    aws.dynamodb.put_item(TableName=aws.names["TracksTable"], Item=item)
+    with pytest.raises(LaterFormat):
+        track_store.changes()
 
 
 def test_every_reader_notices_what_another_took_out(aws: Aws) -> None:
