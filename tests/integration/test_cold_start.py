@@ -39,6 +39,7 @@ NAMED = {
     "adapters.packing",
     "adapters.sessions",
     "adapters.signatures",
+    "adapters.tracks",
     "api.app",
     "api.cors",
     "api.http",
