@@ -18,8 +18,15 @@ from torch import Tensor, nn
 from segue.domain.catalogue import Catalogue
 from segue.domain.descriptions import Descriptions
 from segue.domain.errors import InvalidData
+from segue.domain.genres import TrackGenres
 from segue.domain.labels import Label, Labels
-from segue.models.bundle import FORMAT, MANIFEST, manifest_bytes
+from segue.models.bundle import (
+    FORMAT,
+    MANIFEST,
+    TRACK_GENRE_NUMBERS,
+    TRACK_GENRE_OFFSETS,
+    manifest_bytes,
+)
 from training.catalogue import EncodedCatalogue
 
 # What is in the folder of a bundle without being served.
@@ -168,6 +175,9 @@ def _write_genres(writer: BundleWriter, catalogue: Catalogue) -> None:
     writer.text("catalogue/genres.json", _json(list(catalogue.genres)))
     writer.array("catalogue/genre_offsets.npy", offsets)
     writer.array("catalogue/genre_tracks.npy", np.concatenate([np.empty(0, np.int32), *tracks]))
+    by_track = TrackGenres.of(catalogue)
+    writer.array(TRACK_GENRE_OFFSETS, by_track.offsets)
+    writer.array(TRACK_GENRE_NUMBERS, by_track.numbers)
 
 
 def _json(value: object) -> str:

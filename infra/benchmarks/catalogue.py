@@ -9,18 +9,19 @@ from numpy.typing import NDArray
 from infra.demo.randomness import Floats, Ints, Rng, stream
 from segue.domain.catalogue import Catalogue
 from segue.domain.descriptions import Descriptions
+from segue.domain.genres import TrackGenres
 from segue.domain.labels import Label, Labels
 from segue.domain.ragged import entries
 from segue.domain.texts import Texts
 from segue.domain.words import WordIndex
 from segue.models.bundle import SCHEMA, Bundle
-from segue.models.hybrid.model import read_followers
-from segue.models.hybrid.statistics import WINDOWS, Followers
+from segue.models.hybrid.model import read_followers, read_gates, read_statistics
+from segue.models.hybrid.statistics import WINDOWS, Followers, Statistics, made
 from training.catalogue import EncodedCatalogue
 from training.export import BundleWriter, write_catalogue, write_descriptions
-from training.models.hybrid.export import write_followers
+from training.models.hybrid.export import write_hybrid
+from training.models.hybrid.train import TrainedHybrid
 
-# The hybrid's arrays that have a row for every track of the catalogue; all others are of its head.
 _POPULARITY, _HEAD = "hybrid/popularity.npy", "hybrid/head.npy"
 
 # Audiences follow Zipf's law, but for the first few tracks, which are about equally popular.
@@ -57,8 +58,9 @@ def write_large_bundle(out: Path, trained: Bundle, tracks: int, seed: int) -> No
     new_head = np.sort(random.choice(tracks, len(old_head), replace=False)).astype(np.int32)
     tail = _tail(trained, tracks - len(old_head), random)
     with BundleWriter(out) as writer:
-        _write_catalogue(writer, trained, new_head, tail, random)
-        _write_hybrid(writer, trained, new_head, tail)
+        catalogue = _write_catalogue(writer, trained, new_head, tail, random)
+        statistics = _statistics(trained, catalogue, new_head, tail)
+        write_hybrid(writer, TrainedHybrid(read_gates(trained), {}, statistics))
         manifest = trained.manifest
         models = [{"id": number, "name": manifest.models[number]["name"]} for number in (0, 3)]
         content = {name: manifest.content[name] for name in ("schema_hash", "cutoff")}
@@ -90,7 +92,7 @@ def _tail_shares(head: int, size: int, random: Rng) -> Floats:
 
 def _write_catalogue(
     writer: BundleWriter, trained: Bundle, new_head: NDArray[np.int32], tail: _Tail, random: Rng
-) -> None:
+) -> Catalogue:
     old, old_head = trained.catalogue, trained.array(_HEAD)
     outside = _outside(new_head, len(tail.like))
     # For every new track the old one that it is, or takes after.
@@ -112,6 +114,7 @@ def _write_catalogue(
     encoded = EncodedCatalogue(catalogue, trained.encoder, nothing, np.ones(len(origin), np.bool_))
     write_catalogue(writer, encoded, (trained.path / SCHEMA).read_text(encoding="utf-8"))
     write_descriptions(writer, _describe(trained, catalogue, origin, random))
+    return catalogue
 
 
 def _ids(numbers: Ints) -> NDArray[np.bytes_]:
@@ -169,26 +172,28 @@ def _members(old: NDArray[np.int32], origin: NDArray[np.int32], tracks: int) -> 
     return np.flatnonzero(is_of[origin]).astype(np.int32)
 
 
-def _write_hybrid(
-    writer: BundleWriter, trained: Bundle, new_head: NDArray[np.int32], tail: _Tail
-) -> None:
+def _statistics(
+    trained: Bundle, catalogue: Catalogue, new_head: NDArray[np.int32], tail: _Tail
+) -> Statistics:
+    """The trained ones; what has a row for each track or artist has more of them."""
     popularity = np.empty((len(new_head) + len(tail.like), len(WINDOWS)), np.float32)
     # What is left for the head.
     popularity[new_head] = trained.array(_POPULARITY)[trained.array(_HEAD)]
     popularity[new_head] *= (1 - tail.shares.sum(0)) / popularity[new_head].sum(0)
     popularity[_outside(new_head, len(tail.like))] = tail.shares
-    writer.array(_POPULARITY, popularity)
-    writer.array(_HEAD, new_head)
-    followers = _renumbered(trained, new_head, len(popularity))
-    write_followers(writer, "followers", followers)
     artists = read_followers(trained, "artist_followers")
     none = np.full(max(tail.artists.max() + 2 - len(artists.offsets), 0), artists.offsets[-1])
     offsets = np.concatenate([artists.offsets, none])
-    write_followers(writer, "artist_followers", replace(artists, offsets=offsets))
-    written = {path.relative_to(writer.path).as_posix() for path in writer.path.rglob("*.*")}
-    for name in trained.manifest.files:
-        if name.startswith("hybrid/") and name not in written:
-            writer.bytes(name, (trained.path / name).read_bytes())
+    return replace(
+        read_statistics(trained),
+        popularity=popularity,
+        head=new_head,
+        followers=_renumbered(trained, new_head, len(popularity)),
+        artist_followers=replace(artists, offsets=offsets),
+        artist=catalogue.artists,
+        genres=TrackGenres.of(catalogue),
+        precomputed=made,
+    )
 
 
 def _renumbered(trained: Bundle, new_head: NDArray[np.int32], tracks: int) -> Followers:

@@ -2,13 +2,21 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from infra.benchmarks.catalogue import write_large_bundle
 from segue.domain.errors import BundleCorrupt, BundleMissing
+from segue.domain.genres import TrackGenres
 from segue.features import schema
 from segue.models.bundle import MANIFEST, Bundle, manifest_bytes
+from segue.models.hybrid.model import read_statistics
+from segue.models.hybrid.statistics import STORED
 from segue.models.registry import load_model
 
 
@@ -93,6 +101,49 @@ def test_what_is_no_manifest_is_refused(copy: Path, text: str) -> None:
     (copy / MANIFEST).write_text(text)
     with pytest.raises(BundleCorrupt):
         Bundle.open(copy)
+
+
+class Unaided(Bundle):
+    """Makes what a bundle holds beforehand."""
+
+    def precomputed(self, name: str, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        assert name in self.manifest.files
+        return make()
+
+
+@pytest.fixture(scope="module", params=["all tracks in the head", "most tracks in the tail"])
+def any_bundle(
+    request: pytest.FixtureRequest, bundle: Bundle, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    if request.param == "all tracks in the head":
+        return bundle.path
+    large = tmp_path_factory.mktemp("large") / "bundle"
+    write_large_bundle(large, bundle, 3_000, 7)
+    return large
+
+
+class TestWhatIsPrecomputed:
+    @pytest.mark.parametrize("name", STORED.values())
+    def test_is_what_the_hybrid_would_make_of_the_rest(self, any_bundle: Path, name: str) -> None:
+        stored, made = (
+            getattr(read_statistics(kind.open(any_bundle)), name) for kind in (Bundle, Unaided)
+        )
+        assert (stored.dtype, stored.shape) == (made.dtype, made.shape)
+        assert stored.tobytes() == made.tobytes()
+
+    def test_is_the_genres_of_each_track(self, any_bundle: Path) -> None:
+        opened = Bundle.open(any_bundle)
+        stored, made = opened.track_genres, TrackGenres.of(opened.catalogue)
+        assert stored.names == made.names
+        for one, other in ((stored.offsets, made.offsets), (stored.numbers, made.numbers)):
+            assert one.dtype == other.dtype
+            assert np.array_equal(one, other)
+
+    def test_is_mapped(self, any_bundle: Path) -> None:
+        opened = Bundle.open(any_bundle)
+        statistics, genres = read_statistics(opened), opened.track_genres
+        arrays = [getattr(statistics, name) for name in STORED.values()]
+        assert not any(array.flags.owndata for array in (*arrays, genres.offsets, genres.numbers))
 
 
 def test_where_no_bundle_is_that_is_said(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import fields
 
-from segue.models.hybrid.statistics import Followers
+from segue.models.hybrid.statistics import STORED, Followers
 from training.export import BundleWriter
 from training.models.hybrid.products import products_network
 from training.models.hybrid.train import TrainedHybrid
@@ -24,13 +24,15 @@ def write_hybrid(writer: BundleWriter, trained: TrainedHybrid) -> None:
     ):
         writer.array(f"hybrid/{name}.npy", vectors.numbers)
         writer.array(f"hybrid/{name}_scale.npy", vectors.scale)
-    write_followers(writer, "followers", statistics.followers)
-    write_followers(writer, "artist_followers", statistics.artist_followers)
+    _write_followers(writer, "followers", statistics.followers)
+    _write_followers(writer, "artist_followers", statistics.artist_followers)
+    for file, name in STORED.items():
+        writer.array(file, getattr(statistics, name))
     for field in fields(gates):
         writer.array(f"hybrid/gates/{field.name}.npy", getattr(gates, field.name))
 
 
-def write_followers(writer: BundleWriter, name: str, followers: Followers) -> None:
+def _write_followers(writer: BundleWriter, name: str, followers: Followers) -> None:
     """As ``segue.models.hybrid.model.read_followers`` reads them."""
     for field in fields(followers):
         writer.array(f"hybrid/{name}_{field.name}.npy", getattr(followers, field.name))

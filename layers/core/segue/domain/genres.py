@@ -17,12 +17,7 @@ class TrackGenres(Labels[str]):
     @classmethod
     def of(cls, catalogue: Catalogue) -> "TrackGenres":
         """Turn the catalogue's lists of tracks by genre into lists of genres by track."""
-        members = list(catalogue.genres.values())
-        tracks = np.concatenate([np.empty(0, np.int32), *members])
-        numbers = np.repeat(np.arange(len(members), dtype=np.int32), [len(m) for m in members])
-        counts = np.bincount(tracks, minlength=len(catalogue))
-        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-        return cls(tuple(catalogue.genres), offsets, numbers[np.argsort(tracks, kind="stable")])
+        return cls(tuple(catalogue.genres), genre_offsets(catalogue), genre_numbers(catalogue))
 
     def pairs(
         self, tracks: NDArray[np.integer]
@@ -42,3 +37,21 @@ class TrackGenres(Labels[str]):
         totals = np.bincount(numbers, weights[rows] * shares, len(self.names)).astype(np.float32)
         whole = totals.sum()
         return totals / whole if whole > 0 else totals
+
+
+def genre_offsets(catalogue: Catalogue) -> NDArray[np.int32]:
+    """The ``offsets`` of ``TrackGenres``."""
+    counts = np.bincount(_members(catalogue), minlength=len(catalogue))
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+
+
+def genre_numbers(catalogue: Catalogue) -> NDArray[np.int32]:
+    """The ``numbers`` of ``TrackGenres``."""
+    sizes = [len(tracks) for tracks in catalogue.genres.values()]
+    numbers = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
+    return numbers[np.argsort(_members(catalogue), kind="stable")]
+
+
+def _members(catalogue: Catalogue) -> NDArray[np.int32]:
+    """(pairs,) the tracks of all genres, genre after genre."""
+    return np.concatenate([np.empty(0, np.int32), *catalogue.genres.values()])

@@ -15,6 +15,9 @@ of another bundle is served. Its checksum is looked at before the first byte of 
                            and other values before they are encoded
     <model>/*.onnx, *.npy  the network that answers a request, and the arrays it runs over
 
+Some arrays follow from others, such as the genres of each track. They are there so that serving
+maps them, too, instead of making them at the first request of every process.
+
 Beside these lie ``plots``, for people, and ``training``, for ``segue train --from``. Serving reads
 neither.
 """
@@ -36,7 +39,7 @@ from segue.domain.added import AddedTrack
 from segue.domain.catalogue import Catalogue
 from segue.domain.descriptions import Descriptions, TrackCard, card_of
 from segue.domain.errors import BundleCorrupt, BundleMissing, InvalidData
-from segue.domain.genres import TrackGenres
+from segue.domain.genres import TrackGenres, genre_numbers, genre_offsets
 from segue.domain.labels import Label, Labels
 from segue.domain.texts import Texts
 from segue.domain.times import parse_time
@@ -48,6 +51,8 @@ FORMAT = 8
 MANIFEST = "manifest.json"
 SCHEMA = "schema.toml"
 LATENTS = "autoencoder/latents.npy"
+TRACK_GENRE_OFFSETS = "catalogue/track_genre_offsets.npy"
+TRACK_GENRE_NUMBERS = "catalogue/track_genre_numbers.npy"
 # A bundle weighs what these do.
 _LARGE = (".npy", ".onnx")
 
@@ -185,7 +190,12 @@ class Bundle:
     @cached_property
     def track_genres(self) -> TrackGenres:
         """The catalogue's genres, by track."""
-        return TrackGenres.of(self.catalogue)
+        catalogue = self.catalogue
+        return TrackGenres(
+            tuple(catalogue.genres),
+            self.precomputed(TRACK_GENRE_OFFSETS, lambda: genre_offsets(catalogue)),
+            self.precomputed(TRACK_GENRE_NUMBERS, lambda: genre_numbers(catalogue)),
+        )
 
     @cached_property
     def descriptions(self) -> Descriptions:
@@ -251,6 +261,11 @@ class Bundle:
         from segue.models.extended import LastExtended
 
         return self.derived(LastExtended).by(added)
+
+    def precomputed(self, name: str, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        """An array that follows from others: as training has stored it, or, where the bundle holds
+        none of this name, as ``make`` makes it. Training has stored just that."""
+        return self.array(name) if name in self.manifest.files else make()
 
     def derived(self, make: Callable[["Bundle"], T]) -> T:
         """What ``make`` makes of this bundle: made once, and gone when the bundle is."""

@@ -75,7 +75,7 @@ def traits(statistics: Statistics, history: History, own: Summary) -> FloatArray
             1.0,
             np.log1p(len(history)) / 5.0,
             1 - len(tracks) / len(history),
-            statistics.in_chart[tracks].mean(),
+            np.isin(tracks, statistics.chart).mean(),
             1 - history.completed.mean(),
             _width_in_genres(statistics, history),
             _width_in_artists(statistics, tracks),

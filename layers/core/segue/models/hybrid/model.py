@@ -150,6 +150,7 @@ def read_statistics(bundle: Bundle) -> Statistics:
         artist_followers=read_followers(bundle, "artist_followers"),
         artist=bundle.catalogue.artists,
         genres=bundle.track_genres,
+        precomputed=bundle.precomputed,
     )
 
 

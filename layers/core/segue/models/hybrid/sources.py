@@ -18,7 +18,6 @@ from segue.models.hybrid.statistics import (
     WEEK,
     WINDOWS,
     YEAR,
-    Neighbours,
     Patterns,
     Statistics,
 )
@@ -212,9 +211,10 @@ def _genres_played(
 def _of_interest_in_tail(statistics: Statistics, plays: _Plays) -> NDArray[np.int32]:
     """What the listener has heard, what follows, and all tracks of the artists heard, as far as
     they are in the tail; ascending."""
-    if not len(statistics.tail):
-        return statistics.tail
-    tracks, starts = statistics.tail_by_artist
+    tracks = statistics.tail_by_artist
+    if not len(tracks):
+        return tracks
+    starts = statistics.artist_starts
     heard = plays.artists[plays.of_artists[0, :2].any(0)]
     by_artist = [tracks[starts[artist] : starts[artist + 1]] for artist in heard]
     single = _different(plays.tracks, plays.followers).astype(np.int32)
@@ -311,7 +311,7 @@ def _vote_together(
     inside, places = (slice(None), None) if whole else _find(statistics.head, tracks)
     different = plays.different[:, counted]
     counts = np.log1p(plays.counts[:, 0, counted]), plays.counts[:, TASTE, counted]
-    by_neighbours = _by_neighbours(statistics.neighbours, rows, np.concatenate(counts), places)
+    by_neighbours = _by_neighbours(statistics, rows, np.concatenate(counts), places)
     votes[:, 0, inside], votes[:, 1, inside] = np.split(by_neighbours, 2)
     votes[:, 3, inside] = _by_factors(statistics, rows, different, places)
     votes[:, 4, inside] = _by_patterns(statistics.patterns, rows, different, places)
@@ -324,14 +324,15 @@ def _vote_together(
 
 
 def _by_neighbours(
-    neighbours: Neighbours,
+    statistics: Statistics,
     rows: NDArray[np.intp],
     weights: FloatArray,
     asked: NDArray[np.intp] | None,
 ) -> FloatArray:
     """(v, m): what the plays speak for."""
+    neighbours = statistics.neighbours
     votes = neighbours.vectors.products(weights @ neighbours.vectors.at(rows), asked)
-    itself = weights * neighbours.lengths[rows]
+    itself = weights * statistics.neighbour_lengths[rows]
     if asked is None:
         votes[:, rows] -= itself
         return votes * neighbours.gain

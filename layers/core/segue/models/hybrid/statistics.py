@@ -1,8 +1,10 @@
 """What all listeners together did before a moment, and what is known of the tracks."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import shake_128
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,13 @@ CHART = 100
 CONFIDENCE = 10.0
 RIDGE = 1.0
 
+A = TypeVar("A", bound=NDArray[Any])
+# What gives an array by the name of its file, given also what makes it: ``Bundle.precomputed``.
+Precomputed = Callable[[str, Callable[[], Any]], Any]
+
+# The properties that ``stored`` marks, by the names of their files.
+STORED: dict[str, str] = {}
+
 
 @dataclass(frozen=True)
 class Neighbours:
@@ -34,15 +43,6 @@ class Neighbours:
 
     vectors: Vectors
     gain: FloatArray
-
-    @cached_property
-    def lengths(self) -> FloatArray:
-        """(head,) the vectors' squared lengths: what a track would give itself, were it not left
-        out."""
-        numbers = self.vectors.numbers
-        squares = np.einsum("ij,ij->j", numbers, numbers, dtype=np.float32)
-        lengths: FloatArray = squares * self.vectors.scale**2
-        return lengths
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,24 @@ class Weighted:
     weights: FloatArray
 
 
+def made(_: str, make: Callable[[], A]) -> A:
+    """Where no bundle holds the array."""
+    return make()
+
+
+def stored(make: Callable[["Statistics"], A]) -> "cached_property[A]":
+    """A property of ``Statistics`` that is the same for every request, and that a bundle holds: it
+    is made where it is written, and else where there is no bundle."""
+    file = f"hybrid/{make.__name__}.npy"
+    STORED[file] = make.__name__
+
+    def read_or_make(statistics: "Statistics") -> A:
+        array: A = statistics.precomputed(file, lambda: make(statistics))
+        return array
+
+    return cached_property(read_or_make)
+
+
 @dataclass(frozen=True)
 class Statistics:
     """What the sources are computed from.
@@ -92,8 +110,8 @@ class Statistics:
     head: (n,) int32, ascending, the tracks with the most listeners: of these alone it is told what
     goes together, so that neither time nor memory grow with a long tail of tracks that hardly
     anybody plays. factors: theirs, of implicit ALS. followers, artist_followers: of all tracks and
-    artists. artist: (tracks,) int32, the track's artist, or
-    -1.
+    artists. artist: (tracks,) int32, the track's artist, or -1. precomputed: where the properties
+    come from that follow from the rest, and that a bundle holds.
     """
 
     popularity: FloatArray
@@ -106,6 +124,7 @@ class Statistics:
     artist_followers: Followers
     artist: NDArray[np.int32]
     genres: TrackGenres
+    precomputed: Precomputed = made
 
     def __len__(self) -> int:
         return len(self.popularity)
@@ -117,7 +136,16 @@ class Statistics:
         outside[self.head] = False
         return np.flatnonzero(outside).astype(np.int32)
 
-    @cached_property
+    @stored
+    def neighbour_lengths(self) -> FloatArray:
+        """(head,) the squared lengths of the neighbours' vectors: what a track would give itself,
+        were it not left out."""
+        vectors = self.neighbours.vectors
+        squares = np.einsum("ij,ij->j", vectors.numbers, vectors.numbers, dtype=np.float32)
+        lengths: FloatArray = squares * vectors.scale**2
+        return lengths
+
+    @stored
     def gram(self) -> FloatArray:
         """(d, d), of the factors, with the ridge."""
         factors = self.factors.at(slice(None))
@@ -128,15 +156,14 @@ class Statistics:
     def common_of(self, tracks: NDArray[np.integer]) -> FloatArray:
         """(9, n) the shares that are the same for everybody: popularity by window, the charts of
         two weeks and of one (squared), and chance."""
-        return (
-            self._common_of_head if tracks is self.head else self._common(self.popularity[tracks])
-        )
+        return self.common_of_head if tracks is self.head else self._common(self.popularity[tracks])
 
-    @cached_property
-    def _common_of_head(self) -> FloatArray:
+    @stored
+    def common_of_head(self) -> FloatArray:
+        """(9, head) these shares of the head's tracks."""
         return self._common(self.popularity[self.head])
 
-    @cached_property
+    @stored
     def most_common_in_tail(self) -> FloatArray:
         """(9,) the greatest such shares of any track of the tail."""
         # Column by column: all of them at once would be copied, and the copy's memory kept.
@@ -144,24 +171,24 @@ class Statistics:
         return self._common(np.array([most], np.float32))[:, 0]
 
     def _common(self, popularity: FloatArray) -> FloatArray:
-        charts = popularity[:, [RECENT, WEEK]] ** 2 / self._squares
+        charts = popularity[:, [RECENT, WEEK]] ** 2 / self.chart_totals
         chance = np.full((len(popularity), 1), 1 / len(self), np.float32)
         return np.ascontiguousarray(np.hstack([popularity, charts, chance]).T)
 
-    @cached_property
-    def _squares(self) -> FloatArray:
+    @stored
+    def chart_totals(self) -> FloatArray:
+        """(2,) what the squared popularities of two weeks and of one add up to."""
         sums: FloatArray = (self.popularity[:, [RECENT, WEEK]] ** 2).sum(0)
         return sums
 
-    @cached_property
-    def in_chart(self) -> NDArray[np.bool_]:
-        """(tracks,) whether a track is one of the CHART most played ones of the month."""
+    @stored
+    def chart(self) -> NDArray[np.int32]:
+        """(at most CHART,) the most played tracks of the month, ascending."""
         month = self.popularity[:, MONTH]
-        found = np.zeros(len(month), np.bool_)
-        found[np.argpartition(-month, min(CHART, len(month) - 1))[:CHART]] = True
-        return found
+        most = np.argpartition(-month, min(CHART, len(month) - 1))[:CHART]
+        return np.sort(most).astype(np.int32)
 
-    @cached_property
+    @stored
     def of_artists(self) -> FloatArray:
         """(2, artists) the popularity of each artist's tracks in the year, and the square roots of
         that of two weeks, summed up."""
@@ -171,7 +198,7 @@ class Statistics:
         sums = [np.bincount(self.artist[known], of, size) for of in (year, np.sqrt(recent))]
         return np.stack(sums).astype(np.float32)
 
-    @cached_property
+    @stored
     def of_genres(self) -> FloatArray:
         """(2, genres): how popular each genre's tracks are together, and the square roots of that
         summed up; a track counts for its genres in equal parts."""
@@ -186,8 +213,7 @@ class Statistics:
         a track of none. Many tracks have the same genres, so in the head it is found once for all.
         """
         if tracks is self.head:
-            examples, like = self._genre_sets
-            return self._by_genre(examples, weights)[:, like]
+            return self._by_genre(self.genre_examples, weights)[:, self.genre_sets]
         return self._by_genre(tracks, weights)
 
     def _by_genre(self, tracks: NDArray[np.integer], weights: FloatArray) -> FloatArray:
@@ -195,41 +221,53 @@ class Statistics:
         means = [np.bincount(rows, of[genres] * parts, len(tracks)) for of in weights]
         return np.reshape(means, (len(weights), len(tracks))).astype(np.float32)
 
-    @cached_property
-    def _genre_sets(self) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
-        """A track of the head for each set of genres, and for each track of the head, which of
-        these has the same genres."""
+    @stored
+    def genre_examples(self) -> NDArray[np.int32]:
+        """(sets,) a track of the head for each set of genres that any of them has."""
+        _, examples = np.unique(self._genre_sums, return_index=True)
+        return self.head[examples]
+
+    @stored
+    def genre_sets(self) -> NDArray[np.int32]:
+        """(head,) the place among these of the track with the same genres."""
+        _, places = np.unique(self._genre_sums, return_inverse=True)
+        return places.astype(np.int32)
+
+    @property
+    def _genre_sums(self) -> NDArray[np.int64]:
+        """(head,) a number for each track's set of genres: a sum of numbers as if drawn tells sets
+        apart. To import what really draws takes long."""
         rows, genres, _ = self.genres.pairs(self.head)
-        # Sums of numbers as if drawn tell sets apart; to import what really draws takes long.
         digest = shake_128(b"genres").digest(8 * len(self.genres.names))
         draws = np.frombuffer(digest, np.int64)
         sums = np.zeros(len(self.head), np.int64)
         np.add.at(sums, rows, draws[genres])
-        _, examples, like = np.unique(sums, return_index=True, return_inverse=True)
-        return self.head[examples], like
+        return sums
 
-    @cached_property
-    def tail_by_artist(self) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
-        """The tail's tracks in the order of their artists, those of none first, and (artists + 1,)
-        where each artist's begin."""
-        artists = self.artist[self.tail]
-        order = np.argsort(artists, kind="stable")
+    @stored
+    def tail_by_artist(self) -> NDArray[np.int32]:
+        """(tail,) the tail's tracks in the order of their artists, those of none first."""
+        return self.tail[np.argsort(self.artist[self.tail], kind="stable")]
+
+    @stored
+    def artist_starts(self) -> NDArray[np.int32]:
+        """(artists + 1,) where each artist's tracks begin in ``tail_by_artist``."""
+        artists = self.artist[self.tail_by_artist]
         numbers = np.arange(self.artist.max(initial=-1) + 2)
-        return self.tail[order], np.searchsorted(artists, numbers, sorter=order)
+        return np.searchsorted(artists, numbers).astype(np.int32)
 
-    @cached_property
+    @stored
     def most_in_tail_by_artist(self) -> FloatArray:
         """(artists,) the greatest share that a track of the tail has of its artist's popularity in
         the year."""
-        tracks, starts = self.tail_by_artist
-        tracks = tracks[starts[0] :]
+        tracks = self.tail_by_artist[self.artist_starts[0] :]
         artists = self.artist[tracks]
         popular = self.of_artists[0]
         most = np.zeros(len(popular), np.float32)
         np.maximum.at(most, artists, self.popularity[tracks, YEAR] / popular[artists])
         return most
 
-    @cached_property
+    @stored
     def most_in_tail_by_genre(self) -> FloatArray:
         """(genres,) the greatest popularity of two weeks of any track of the tail."""
         rows, genres, _ = self.genres.pairs(self.tail)
