@@ -31,7 +31,7 @@ from segue.domain.errors import InvalidData, SegueError
 from segue.domain.times import format_time
 from segue.domain.users import User
 from segue.features.listeners import History
-from segue.models.bundle import SCHEMA, Bundle
+from segue.models.bundle import SCHEMA_TEXT, Bundle
 from segue.models.model import Listener
 from segue.models.registry import load_model, model_name
 from segue.ports import Shard, UserList
@@ -103,7 +103,8 @@ def batch_folder(
     with TemporaryDirectory(prefix="segue-batch-") as temporary:
         workspace = Path(temporary)
         reading = partial(progress, "reading the data")
-        summary = ingest(data, workspace, reading, needs=("sessions",), schema=opened.path / SCHEMA)
+        schema = opened.path / SCHEMA_TEXT
+        summary = ingest(data, workspace, reading, needs=("sessions",), schema=schema)
         if as_of is None:
             assert summary.last_event is not None  # sessions are needed
             as_of = summary.last_event + 1

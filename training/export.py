@@ -23,6 +23,8 @@ from segue.domain.labels import Label, Labels
 from segue.models.bundle import (
     FORMAT,
     MANIFEST,
+    SCHEMA,
+    SCHEMA_TEXT,
     TRACK_GENRE_NUMBERS,
     TRACK_GENRE_OFFSETS,
     manifest_bytes,
@@ -130,7 +132,8 @@ def _export(
 def write_catalogue(writer: BundleWriter, encoded: EncodedCatalogue, schema_text: str) -> None:
     """The parts of the bundle that all models share."""
     catalogue = encoded.catalogue
-    writer.text("schema.toml", schema_text)
+    writer.text(SCHEMA_TEXT, schema_text)
+    writer.text(SCHEMA, _json(encoded.encoder.schema.to_json()))
     writer.text("encoder.json", _json(encoded.encoder.to_json()))
     writer.array("catalogue/ids.npy", catalogue.ids)
     writer.array("catalogue/explicit.npy", catalogue.explicit)

@@ -20,7 +20,6 @@ from segue.api.tracks import (
 
 app = create_app()
 recommender = bootstrap.recommender()
-tracks = bootstrap.tracks()
 bootstrap.snapshot_models()
 
 
@@ -34,12 +33,13 @@ def predict(model_id: str) -> Response[str]:
 
 @app.get("/tracks")
 def search() -> Response[str]:
-    return json_response(tracks_answer(tracks.search(parse_search(app.current_event))))
+    return json_response(tracks_answer(bootstrap.tracks().search(parse_search(app.current_event))))
 
 
 @app.get("/tracks/<track_id>")
 def track(track_id: str) -> Response[str]:
-    return json_response(track_answer(tracks.track(read_segment(track_id, "track_id"))))
+    found = bootstrap.tracks().track(read_segment(track_id, "track_id"))
+    return json_response(track_answer(found))
 
 
 @app.get("/tracks/<track_id>/similar")
@@ -49,7 +49,7 @@ def similar(track_id: str) -> Response[str]:
 
 @app.get("/genres")
 def genres() -> Response[str]:
-    return json_response(genres_answer(tracks.genres()))
+    return json_response(genres_answer(bootstrap.tracks().genres()))
 
 
 @app.get("/models")

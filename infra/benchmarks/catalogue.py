@@ -14,7 +14,7 @@ from segue.domain.labels import Label, Labels
 from segue.domain.ragged import entries
 from segue.domain.texts import Texts
 from segue.domain.words import WordIndex
-from segue.models.bundle import SCHEMA, Bundle
+from segue.models.bundle import SCHEMA_TEXT, Bundle
 from segue.models.hybrid.model import read_followers, read_gates, read_statistics
 from segue.models.hybrid.statistics import WINDOWS, Followers, Statistics, made
 from training.catalogue import EncodedCatalogue
@@ -112,7 +112,7 @@ def _write_catalogue(
     )
     nothing = np.zeros((len(origin), 0), np.float16)
     encoded = EncodedCatalogue(catalogue, trained.encoder, nothing, np.ones(len(origin), np.bool_))
-    write_catalogue(writer, encoded, (trained.path / SCHEMA).read_text(encoding="utf-8"))
+    write_catalogue(writer, encoded, (trained.path / SCHEMA_TEXT).read_text(encoding="utf-8"))
     write_descriptions(writer, _describe(trained, catalogue, origin, random))
     return catalogue
 

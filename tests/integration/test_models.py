@@ -98,7 +98,7 @@ class TestUpload:
         bucket.upload(bundle.path)
         size = bundle.manifest.files["encoder.json"]["bytes"]
         put(aws, key(bundle, "encoder.json"), b"x" * size)
-        put(aws, key(bundle, "schema.toml"), b"")
+        put(aws, key(bundle, "schema.json"), b"")
         assert bucket.upload(bundle.path).sent == 2
         assert bucket.activate(bundle.version).active.version == bundle.version
 
@@ -443,7 +443,7 @@ class TestCommands:
     ) -> None:
         run("upload", bundle.path)
         run("activate", bundle.version)
-        put(aws, "bundles/0123456789ab/schema.toml", b"")
+        put(aws, "bundles/0123456789ab/schema.json", b"")
         lines = CliRunner().invoke(app, ["models", "list"]).stdout.splitlines()
         assert lines[0] == "  deployed"
         assert [line[:14] for line in lines[1:]] == [f"* {bundle.version}", "  0123456789ab"]

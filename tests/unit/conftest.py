@@ -261,7 +261,7 @@ def predict(world: World, monkeypatch: pytest.MonkeyPatch) -> Function:
     """functions/predict over the world."""
     function = load_function("predict", monkeypatch)
     monkeypatch.setattr(function.module, "recommender", world.recommender)
-    monkeypatch.setattr(function.module, "tracks", world.catalogue_tracks)
+    monkeypatch.setattr(function.module.bootstrap, "tracks", lambda: world.catalogue_tracks)
     return function
 
 

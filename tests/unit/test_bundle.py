@@ -85,7 +85,7 @@ def test_one_changed_byte_in_the_manifest_is_refused(copy: Path) -> None:
     Bundle.open(copy)
 
 
-@pytest.mark.parametrize("name", ["autoencoder/latents.npy", "classifier/head.onnx", "schema.toml"])
+@pytest.mark.parametrize("name", ["autoencoder/latents.npy", "classifier/head.onnx", "schema.json"])
 def test_a_missing_or_cut_file_is_refused(copy: Path, name: str) -> None:
     data = (copy / name).read_bytes()
     (copy / name).write_bytes(data[:-1])

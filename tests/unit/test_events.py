@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segue.domain.errors import InvalidRecord
-from segue.domain.events import MAX_ID_LENGTH, Event, EventType, parse_event, parse_id
+from segue.domain.events import Event, EventType, parse_event, parse_id
+from segue.domain.limits import MAX_ID_LENGTH
 from segue.domain.users import User, json_id, parse_user
 
 ROW = {

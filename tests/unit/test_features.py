@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from segue.domain.errors import InvalidData
 from segue.features.encoder import Encoder, fit_encoder
-from segue.features.schema import Schema, load_schema, parse_schema
+from segue.features.schema import Schema, load_schema, parse_schema, schema_of
 
 SMALL = """
 name = "small"
@@ -95,6 +95,13 @@ def test_what_was_fitted_survives_the_way_through_json(encoder: Encoder) -> None
     state = json.loads(json.dumps(encoder.to_json()))
     again = Encoder.from_json(encoder.schema, state)
     assert np.array_equal(again.encode_tracks(TRACKS), encoder.encode_tracks(TRACKS))
+
+
+@pytest.mark.parametrize("schema", [parse_schema(SMALL), load_schema()])
+def test_a_schema_survives_the_way_through_json(schema: Schema) -> None:
+    again = schema_of(json.loads(json.dumps(schema.to_json())))
+    assert again == schema
+    assert again.hash == schema.hash
 
 
 def test_a_fitted_state_of_another_schema_is_refused(encoder: Encoder) -> None:

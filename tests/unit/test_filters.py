@@ -13,14 +13,16 @@ from hypothesis import strategies as st
 from segue.domain.catalogue import Catalogue
 from segue.domain.descriptions import Descriptions
 from segue.domain.errors import InvalidFilter
-from segue.domain.expressions import MAX_DEPTH, MAX_LENGTH
+from segue.domain.expressions import MAX_DEPTH
 from segue.domain.genres import TrackGenres
 from segue.domain.labels import Label, Labels
+from segue.domain.limits import MAX_EXPRESSION_LENGTH
 from segue.domain.texts import Texts
 from segue.domain.words import WordIndex
 from segue.features.schema import parse_schema
 from segue.models.bundle import Bundle
-from segue.ranking.filters import KEPT, matching
+from segue.ranking.evaluation import KEPT
+from segue.ranking.filters import matching
 
 SCHEMA = """
 [roles]
@@ -208,7 +210,7 @@ def test_an_expression_holds_for_the_tracks_that_it_describes(
         ("title == '\ud800'", 10, "half a character"),
         ("(" * 500, MAX_DEPTH, "nested more than"),
         ("not " * 200 + "explicit", 4 * MAX_DEPTH, "nested more than"),
-        (" " * (MAX_LENGTH + 1), MAX_LENGTH, "more than 1,000 characters"),
+        (" " * (MAX_EXPRESSION_LENGTH + 1), MAX_EXPRESSION_LENGTH, "more than 1,000 characters"),
     ],
 )
 def test_what_is_wrong_is_refused_with_its_place_and_what_is_possible(

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from segue.domain.events import MAX_ID_LENGTH, EventType, parse_id
+from segue.domain.events import EventType, parse_id
+from segue.domain.limits import MAX_ID_LENGTH
 from segue.domain.times import LATEST
 from training.data.parquet import INTEGER, TEXT, Record, plain_values, records_of
 from training.data.records import record_of

@@ -174,6 +174,11 @@ def snapshot_models() -> None:
     from segue.adapters.directory import rehearse
 
     def prime() -> None:
+        # What a list of ids does without is imported here, where nobody waits for it.
+        from segue.ranking import evaluation, explanations  # noqa: F401
+        from segue.services import similar  # noqa: F401
+
+        tracks()
         recommender().check()
         rehearse(_models().current())
 

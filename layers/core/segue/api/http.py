@@ -11,8 +11,8 @@ from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 from msgspec import Meta, Struct
 
 from segue.domain.errors import InvalidRequest, MalformedRequest, RequestTooLarge
-from segue.domain.events import MAX_ID_LENGTH, parse_id
-from segue.domain.expressions import MAX_LENGTH
+from segue.domain.events import parse_id
+from segue.domain.limits import MAX_EXPRESSION_LENGTH, MAX_ID_LENGTH
 from segue.domain.times import parse_time
 
 # What API Gateway puts in place of bytes that are no UTF-8, so that distinct ids become one. In a
@@ -39,7 +39,7 @@ Filter = Annotated[
     str,
     Meta(
         min_length=1,
-        max_length=MAX_LENGTH,
+        max_length=MAX_EXPRESSION_LENGTH,
         description="Only tracks of which this expression is true",
         examples=['genre in ("harbour rock", "honey funk") and year >= 1990 and not explicit'],
     ),

@@ -6,9 +6,9 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from segue.domain.errors import InvalidRecord
+from segue.domain.limits import MAX_ID_LENGTH
 from segue.domain.times import parse_time
 
-MAX_ID_LENGTH = 64
 _INTEGER_IDS_END = 10**MAX_ID_LENGTH
 
 

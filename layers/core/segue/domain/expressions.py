@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from segue.domain.errors import InvalidFilter
+from segue.domain.limits import MAX_EXPRESSION_LENGTH
 
-MAX_LENGTH = 1_000
 # Brackets and negations within each other.
 MAX_DEPTH = 50
 
@@ -118,8 +118,9 @@ _ADVICE = {
 
 def parse(text: str) -> Expression:
     """Raises InvalidFilter saying what is wrong, and where."""
-    if len(text) > MAX_LENGTH:
-        raise InvalidFilter(f"has more than {MAX_LENGTH:,} characters", MAX_LENGTH)
+    if len(text) > MAX_EXPRESSION_LENGTH:
+        reason = f"has more than {MAX_EXPRESSION_LENGTH:,} characters"
+        raise InvalidFilter(reason, MAX_EXPRESSION_LENGTH)
     try:
         text.encode()
     except UnicodeEncodeError as error:

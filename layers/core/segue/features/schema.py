@@ -1,7 +1,6 @@
 """The feature schema: which columns of the data a model sees, in which order, and how."""
 
 import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -20,6 +19,8 @@ LAYOUT = 1
 
 # The columns that every profile has, by the names under which a feature reads them.
 PROFILE = ("favourite_genres", "premium")
+# What a column may be looked at for beside the features; see ``Schema``.
+ROLES = ("explicit", "genres", "released")
 # The column with the id of a track's artist.
 ARTIST = "id_artist"
 
@@ -60,6 +61,12 @@ class Schema:
         text = json.dumps({"layout": LAYOUT, **asdict(self)}, sort_keys=True)
         return sha256(text.encode()).hexdigest()
 
+    def to_json(self) -> dict[str, object]:
+        """What ``schema_of`` reads, once it has been through JSON."""
+        content = asdict(self)
+        roles = {role: content.pop(role) for role in ROLES}
+        return content | {"roles": roles}
+
     @property
     def attributes(self) -> tuple[str, ...]:
         """The columns of ``users`` that features read beyond those of every profile."""
@@ -87,15 +94,23 @@ def load_schema(path: Path = POZYTYWKA) -> Schema:
 
 def parse_schema(text: str) -> Schema:
     """Read the text of a schema file. Raises InvalidData naming the key that is wrong."""
+    # To import it takes as long as to read the bundle that is served.
+    import tomllib
+
     try:
-        raw = tomllib.loads(text)
+        return schema_of(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise InvalidData(f"not TOML: {error}") from error
+
+
+def schema_of(raw: Mapping[str, Any]) -> Schema:
+    """The schema that the tables of a file describe. Raises InvalidData naming the key that is
+    wrong."""
     _refuse_unknown(raw, {"name", "roles", "track", "user"}, "the file")
     roles = raw.get("roles", {})
     if not isinstance(roles, dict) or not all(isinstance(role, str) for role in roles.values()):
         raise InvalidData("[roles] is not a table of column names")
-    _refuse_unknown(roles, {"explicit", "genres", "released"}, "[roles]")
+    _refuse_unknown(roles, {*ROLES}, "[roles]")
     return Schema(
         name=str(raw.get("name", "")),
         track=_features(raw, "track"),

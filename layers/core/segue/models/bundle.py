@@ -8,7 +8,8 @@ of another bundle is served. Its checksum is looked at before the first byte of 
     manifest.json          version, schema hash, cut-off, data summary, models and their metrics,
                            and the SHA-256 of every other file
     card.md                what the bundle is, in words
-    schema.toml            the feature schema
+    schema.toml            the feature schema, as it was written
+    schema.json            the same, as it is read: this takes a fraction of the time
     encoder.json           means, scales and vocabularies, as fitted
     catalogue/*.npy        ids, explicit flags, popularity, features, artists, genres with tracks
     descriptions/*.npy     for people alone: titles, artists' names, and the words of both; years
@@ -23,33 +24,33 @@ neither.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from mmap import ACCESS_READ, MADV_DONTNEED, mmap
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from segue.domain.added import AddedTrack
 from segue.domain.catalogue import Catalogue
-from segue.domain.descriptions import Descriptions, TrackCard, card_of
 from segue.domain.errors import BundleCorrupt, BundleMissing, InvalidData
 from segue.domain.genres import TrackGenres, genre_numbers, genre_offsets
-from segue.domain.labels import Label, Labels
-from segue.domain.texts import Texts
 from segue.domain.times import parse_time
-from segue.domain.words import WordIndex
 from segue.features.encoder import Encoder, FloatArray
-from segue.features.schema import Schema, parse_schema
+from segue.features.schema import Schema, schema_of
+
+# A list of ids does not wait for them.
+if TYPE_CHECKING:
+    from segue.domain.added import AddedTrack
+    from segue.domain.descriptions import Descriptions, TrackCard
 
 FORMAT = 8
 MANIFEST = "manifest.json"
-SCHEMA = "schema.toml"
+SCHEMA, SCHEMA_TEXT = "schema.json", "schema.toml"
 LATENTS = "autoencoder/latents.npy"
 TRACK_GENRE_OFFSETS = "catalogue/track_genre_offsets.npy"
 TRACK_GENRE_NUMBERS = "catalogue/track_genre_numbers.npy"
@@ -146,8 +147,8 @@ class Bundle:
     @cached_property
     def schema(self) -> Schema:
         try:
-            return parse_schema(str(self._content(SCHEMA)[:], "utf-8"))
-        except (InvalidData, UnicodeDecodeError) as error:
+            return schema_of(self.json(SCHEMA))
+        except InvalidData as error:
             raise BundleCorrupt(f"{self.path / SCHEMA}: {error}") from error
 
     @cached_property
@@ -198,45 +199,20 @@ class Bundle:
         )
 
     @cached_property
-    def descriptions(self) -> Descriptions:
+    def descriptions(self) -> "Descriptions":
         """What people read of the tracks. No model does, so it is mapped when somebody asks."""
-        described = self.schema.described
-        numbers = [feature.name for feature in described if feature.kind == "numeric"]
-        others = [feature for feature in described if feature.kind != "numeric"]
-        return Descriptions(
-            titles=self._texts("titles"),
-            title_words=self._words("title_words"),
-            artist_names=self._texts("artist_names"),
-            artist_words=self._words("artist_words"),
-            years=self.array("descriptions/years.npy"),
-            numbers=dict(zip(numbers, self.array("descriptions/numbers.npy"), strict=True)),
-            labels=dict(zip((feature.name for feature in others), self._labels(), strict=True)),
-            lists=frozenset(feature.name for feature in others if feature.kind == "multi_hot"),
-        )
+        from segue.models.descriptions import read_descriptions
 
-    def cards(self, positions: NDArray[np.integer]) -> tuple[TrackCard, ...]:
+        return read_descriptions(self)
+
+    def cards(self, positions: NDArray[np.integer]) -> "tuple[TrackCard, ...]":
         """The tracks at these positions as people see them."""
+        from segue.domain.descriptions import card_of
+
         return tuple(
             card_of(track, self.catalogue, self.track_genres, self.descriptions)
             for track in positions.tolist()
         )
-
-    def _words(self, name: str) -> WordIndex:
-        parts = (field.name for field in fields(WordIndex))
-        return WordIndex(*(self.array(f"descriptions/{name}_{part}.npy") for part in parts))
-
-    def _texts(self, name: str) -> Texts:
-        content, starts = (self.array(f"descriptions/{name}{part}.npy") for part in ("", "_starts"))
-        return Texts(content, starts)
-
-    def _labels(self) -> Iterator[Labels[Label]]:
-        """Column after column: the offsets of each begin where those of the one before end."""
-        tracks = len(self.catalogue)
-        offsets = self.array("descriptions/label_offsets.npy")
-        numbers = self.array("descriptions/label_numbers.npy")
-        for place, names in enumerate(self.json("descriptions/labels.json")):
-            own = offsets[place * tracks : (place + 1) * tracks + 1]
-            yield Labels(tuple(names), own, numbers)
 
     def json(self, name: str) -> Any:
         """The parsed content of a JSON file."""
@@ -252,7 +228,7 @@ class Bundle:
                 raise BundleCorrupt(f"{self.path / name}: {error}") from error
         return self._arrays[name]
 
-    def extended(self, added: Sequence[AddedTrack]) -> "Bundle":
+    def extended(self, added: "Sequence[AddedTrack]") -> "Bundle":
         """The bundle with the added tracks that it does not have itself, as if it had been trained
         with them. Made once for as long as these are the same."""
         if not added:

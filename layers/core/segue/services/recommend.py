@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
 from random import Random, SystemRandom
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.domain.descriptions import TrackCard
 from segue.domain.errors import BundleError, ModelFailed, UnknownUser
 from segue.domain.events import Event
 from segue.domain.plays import Play, label_plays, mean_tracks_per_session
@@ -26,11 +25,15 @@ from segue.models.registry import load_model, model_name
 from segue.ports import Clock, ModelStore, Refused, SessionStore, TrackStore, UserStore
 from segue.ranking.boosts import Factors, factors_of
 from segue.ranking.diversity import pool_size
-from segue.ranking.explanations import Reason, explain, explain_cold_start, reason_text
 from segue.ranking.exploration import explore
 from segue.ranking.filters import forbidden_tracks
 from segue.ranking.lists import all_scores, rank
-from segue.services.similar import Similar, SimilarQuery, similar_tracks
+
+# A list of ids does not wait for what explains one, or finds similar tracks.
+if TYPE_CHECKING:
+    from segue.domain.descriptions import TrackCard
+    from segue.ranking.explanations import Reason
+    from segue.services.similar import Similar, SimilarQuery
 
 # The sessions of so many days decide how long a list is.
 PLAYLIST_DAYS = 30
@@ -86,8 +89,8 @@ class Recommendation:
     cold_start: bool
     scores: tuple[float, ...]
     propensities: tuple[float, ...] | None
-    cards: tuple[TrackCard, ...] | None = None
-    reasons: tuple[Reason | None, ...] | None = None
+    cards: "tuple[TrackCard, ...] | None" = None
+    reasons: "tuple[Reason | None, ...] | None" = None
     texts: tuple[str | None, ...] | None = None
 
 
@@ -156,11 +159,13 @@ class Recommender:
             scores = all_scores(asked.model, asked.listener, bundle)
             return _answer(asked, bundle, Ranked(tracks, scores[tracks]), None, explained=True)
 
-    def similar(self, query: SimilarQuery) -> Similar:
+    def similar(self, query: "SimilarQuery") -> "Similar":
         """The tracks most like another.
 
         Raises UnknownTrack, UnknownModel, InvalidFilter, BundleError and StoreUnavailable.
         """
+        from segue.services.similar import similar_tracks
+
         bundle, unavailable = self._served()
         return similar_tracks(bundle, query, unavailable)
 
@@ -273,6 +278,8 @@ def _answer(
     )
     if not explained:
         return answer
+    from segue.ranking.explanations import reason_text
+
     reasons = _reasons(asked.model, asked.listener, tracks, bundle)
     texts = tuple(
         reason_text(reason, bundle.catalogue, bundle.descriptions) if reason else None
@@ -306,7 +313,9 @@ def _blaming(model: str) -> Iterator[None]:
 
 def _reasons(
     model: Model, listener: Listener, tracks: NDArray[np.intp], bundle: Bundle
-) -> tuple[Reason | None, ...]:
+) -> "tuple[Reason | None, ...]":
+    from segue.ranking.explanations import explain, explain_cold_start
+
     if len(tracks) == 0:
         return ()
     catalogue, genres = bundle.catalogue, bundle.track_genres
