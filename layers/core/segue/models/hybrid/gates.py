@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from segue.features.encoder import FloatArray
 from segue.features.listeners import History
-from segue.models.hybrid.statistics import Statistics
+from segue.models.hybrid.statistics import Statistics, find
 from segue.models.hybrid.summary import Summary
 
 # What lets a track be repeated more or less than its share says: that it was heard, how fresh the
@@ -75,7 +75,7 @@ def traits(statistics: Statistics, history: History, own: Summary) -> FloatArray
             1.0,
             np.log1p(len(history)) / 5.0,
             1 - len(tracks) / len(history),
-            np.isin(tracks, statistics.chart).mean(),
+            find(statistics.chart, tracks)[0].mean(),
             1 - history.completed.mean(),
             _width_in_genres(statistics, history),
             _width_in_artists(statistics, tracks),

@@ -20,6 +20,7 @@ from segue.models.hybrid.statistics import (
     YEAR,
     Patterns,
     Statistics,
+    find,
 )
 from segue.models.hybrid.summary import Summary
 
@@ -218,7 +219,7 @@ def _of_interest_in_tail(statistics: Statistics, plays: _Plays) -> NDArray[np.in
     heard = plays.artists[plays.of_artists[0, :2].any(0)]
     by_artist = [tracks[starts[artist] : starts[artist + 1]] for artist in heard]
     single = _different(plays.tracks, plays.followers).astype(np.int32)
-    in_head, _ = _find(statistics.head, single)
+    in_head, _ = find(statistics.head, single)
     return _different(single[~in_head], *by_artist)
 
 
@@ -226,15 +227,6 @@ def _different(*numbers: NDArray[np.integer]) -> NDArray[Any]:
     """All numbers once, ascending. Asked for no counts, NumPy would import its masked arrays, which
     takes a cold start 20 ms."""
     return np.unique(np.concatenate(numbers), return_counts=True)[0]
-
-
-def _find(
-    tracks: NDArray[np.integer], wanted: NDArray[np.integer]
-) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
-    """Which of the wanted tracks are among others, ascending, and the places of those."""
-    places = np.minimum(np.searchsorted(tracks, wanted), max(len(tracks) - 1, 0))
-    found = tracks[places] == wanted if len(tracks) else np.zeros(len(wanted), np.bool_)
-    return found, places[found]
 
 
 def _vote(
@@ -246,12 +238,12 @@ def _vote(
     common, own, by_artist, by_genre, following, together = np.split(votes, ends, 1)
     common[:] = shares = statistics.common_of(tracks)
     recent, fashion = shares[RECENT], shares[WEEK] / shares[YEAR]
-    found, places = _find(tracks, plays.tracks)
+    found, places = find(tracks, plays.tracks)
     own[:, :, places] = plays.counts[:, :, found]
     _vote_by_artist(statistics, plays, tracks, shares[YEAR], recent, by_artist)
     _vote_by_genre(statistics, plays, tracks, recent, by_genre)
     _vote_together(statistics, plays, tracks, fashion, together)
-    follows, after = _find(tracks, plays.followers)
+    follows, after = find(tracks, plays.followers)
     following[:, :, after] = plays.following[:, :, follows]
     return np.flatnonzero(found), places
 
@@ -304,11 +296,11 @@ def _vote_together(
     """What goes with what was played, for the head's tracks alone: neighbours of what was played,
     by counts and of late; factors; broad taste. In fashion: multiplied by how much more a track is
     played this week than in the year."""
-    counted, rows = _find(statistics.head, plays.tracks)
+    counted, rows = find(statistics.head, plays.tracks)
     if not len(rows):
         return
     whole = tracks is statistics.head
-    inside, places = (slice(None), None) if whole else _find(statistics.head, tracks)
+    inside, places = (slice(None), None) if whole else find(statistics.head, tracks)
     different = plays.different[:, counted]
     counts = np.log1p(plays.counts[:, 0, counted]), plays.counts[:, TASTE, counted]
     by_neighbours = _by_neighbours(statistics, rows, np.concatenate(counts), places)
@@ -336,7 +328,7 @@ def _by_neighbours(
     if asked is None:
         votes[:, rows] -= itself
         return votes * neighbours.gain
-    found, places = _find(rows, asked)
+    found, places = find(rows, asked)
     votes[:, found] -= itself[:, places]
     return votes * neighbours.gain[asked]
 

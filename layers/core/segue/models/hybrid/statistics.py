@@ -83,6 +83,16 @@ class Weighted:
     weights: FloatArray
 
 
+def find(
+    tracks: NDArray[np.integer], wanted: NDArray[np.integer]
+) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
+    """Which of the wanted tracks are among others, ascending, and the places of those. NumPy's own
+    ``isin`` may import its masked arrays, which takes a cold start 20 ms."""
+    places = np.minimum(np.searchsorted(tracks, wanted), max(len(tracks) - 1, 0))
+    found = tracks[places] == wanted if len(tracks) else np.zeros(len(wanted), np.bool_)
+    return found, places[found]
+
+
 def made(_: str, make: Callable[[], A]) -> A:
     """Where no bundle holds the array."""
     return make()
