@@ -189,7 +189,7 @@ def _statistics(
         popularity=popularity,
         head=new_head,
         followers=_renumbered(trained, new_head, len(popularity)),
-        artist_followers=replace(artists, offsets=offsets),
+        artist_followers=artists._replace(offsets=offsets),
         artist=catalogue.artists,
         genres=TrackGenres.of(catalogue),
         precomputed=made,

@@ -34,5 +34,5 @@ def write_hybrid(writer: BundleWriter, trained: TrainedHybrid) -> None:
 
 def _write_followers(writer: BundleWriter, name: str, followers: Followers) -> None:
     """As ``segue.models.hybrid.model.read_followers`` reads them."""
-    for field in fields(followers):
-        writer.array(f"hybrid/{name}_{field.name}.npy", getattr(followers, field.name))
+    for field, array in followers._asdict().items():
+        writer.array(f"hybrid/{name}_{field}.npy", array)

@@ -25,12 +25,11 @@ neither.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from mmap import ACCESS_READ, MADV_DONTNEED, mmap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 import onnxruntime as ort
@@ -60,8 +59,7 @@ _LARGE = (".npy", ".onnx")
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(NamedTuple):
     """What a bundle says of itself. ``content`` is the JSON object as it stands in the file."""
 
     content: Mapping[str, Any]

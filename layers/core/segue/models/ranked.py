@@ -1,6 +1,6 @@
 """From scores to the best tracks."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,7 @@ _COLUMNS_PER_PLACE = 16
 _LEAST = np.finfo(np.float32).min
 
 
-@dataclass(frozen=True, slots=True)
-class Ranked:
+class Ranked(NamedTuple):
     """tracks: (n,) positions, best first. scores: (n,) float32."""
 
     tracks: NDArray[np.intp]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
 from random import Random, SystemRandom
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -243,8 +243,7 @@ class Recommender:
         return drawn, tuple(propensities.tolist())
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(NamedTuple):
     """The model that is asked, and whom it is asked for.
 
     events: all that were read; plays: of these, those that the model or the list's length goes by.

@@ -1,7 +1,7 @@
 """The hybrid as a model: the tracks that a listener's next full play most likely is of."""
 
-from dataclasses import dataclass, fields
-from typing import ClassVar
+from dataclasses import fields
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,7 @@ MAX_EXPLAINED = 16
 _LEAST = 1e-12
 
 
-@dataclass(frozen=True)
-class _Mixture:
+class _Mixture(NamedTuple):
     """How the sources are mixed for one listener. own: (n,) what the shares of the tracks of their
     summary are multiplied by."""
 
@@ -32,8 +31,7 @@ class _Mixture:
     own: FloatArray
 
 
-@dataclass(frozen=True)
-class _Asked:
+class _Asked(NamedTuple):
     """What a listener's list and its reasons both follow from."""
 
     listener: Listener
@@ -156,5 +154,5 @@ def read_statistics(bundle: Bundle) -> Statistics:
 
 def read_followers(bundle: Bundle, name: str) -> Followers:
     """What follows tracks ("followers") or artists ("artist_followers"). Raises BundleCorrupt."""
-    names = [field.name for field in fields(Followers)]
-    return Followers(*(bundle.array(f"hybrid/{name}_{field}.npy") for field in names))
+    arrays = (bundle.array(f"hybrid/{name}_{field}.npy") for field in Followers._fields)
+    return Followers(*arrays)

@@ -5,8 +5,7 @@ tracks of their artists, and so on. The hybrid is a mixture of them. Training an
 them here, from the same arrays; ``training/models/hybrid/collaborative.py`` fits these.
 """
 
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,8 +46,7 @@ SOURCES = COMMON + OWN + BY_ARTIST + BY_GENRE + FOLLOWING + TOGETHER
 _NOTHING = 1e-12
 
 
-@dataclass(frozen=True)
-class Votes:
+class Votes(NamedTuple):
     """What each source says for some tracks; divided by its total, a vote is a share.
 
     For one or several listeners, v of them, who have played the same tracks or some of these; see
@@ -135,8 +133,7 @@ def votes_for(
     return Votes(tracks, votes, totals, _most(statistics, plays), heard, places)
 
 
-@dataclass(frozen=True)
-class _Plays:
+class _Plays(NamedTuple):
     """What v listeners have played of the same n tracks, and what follows from it.
 
     tracks: (n,) ascending. counts: (v, len(OWN), n). different: (v, n), 1 for a track fully played.

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import shake_128
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +33,7 @@ Precomputed = Callable[[str, Callable[[], Any]], Any]
 STORED: dict[str, str] = {}
 
 
-@dataclass(frozen=True)
-class Neighbours:
+class Neighbours(NamedTuple):
     """What a play of one track speaks for another: EASE's weights, by way of their spectrum.
 
     vectors: of the head's tracks. gain: (head,) float32. A play of i gives j, another track,
@@ -45,8 +44,7 @@ class Neighbours:
     gain: FloatArray
 
 
-@dataclass(frozen=True)
-class Patterns:
+class Patterns(NamedTuple):
     """The broadest patterns of who plays what: a spectral basis, as ``Neighbours`` are kept; but a
     track speaks for itself, too."""
 
@@ -54,8 +52,7 @@ class Patterns:
     gain: FloatArray
 
 
-@dataclass(frozen=True)
-class Followers:
+class Followers(NamedTuple):
     """What is played soon after what, of tracks or of artists.
 
     offsets: (rows + 1,) int32. numbers, shares: (pairs,) int32 and float32; those at
@@ -75,8 +72,7 @@ class Followers:
         return Weighted(numbers, np.reshape(sums, (len(weights), len(numbers))).astype(np.float32))
 
 
-@dataclass(frozen=True)
-class Weighted:
+class Weighted(NamedTuple):
     """numbers: (n,) ascending, of tracks or artists. weights: (m, n)."""
 
     numbers: NDArray[np.int32]
