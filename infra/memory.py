@@ -100,12 +100,12 @@ class MemoryTrackStore:
 
     def set_available(self, track_id: str, *, available: bool) -> None:
         others = self.said.unavailable - {track_id}
-        self.said = replace(self.said, unavailable=others if available else others | {track_id})
+        self.said = self.said._replace(unavailable=others if available else others | {track_id})
 
     def add(self, track: AddedTrack) -> None:
         others = (it for it in self.said.added if it.track_id != track.track_id)
         added = sorted([*others, track], key=lambda it: it.track_id.encode())
-        self.said = replace(self.said, added=tuple(added))
+        self.said = self.said._replace(added=tuple(added))
 
 
 @dataclass

@@ -1,19 +1,17 @@
 """Tracks that are added to a catalogue after it was trained."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class AddedTrack:
+class AddedTrack(NamedTuple):
     """A track, and its row of the catalogue: the columns that the feature schema reads."""
 
     track_id: str
-    columns: Mapping[str, object] = field(hash=False)
+    columns: Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True)
-class TrackChanges:
+class TrackChanges(NamedTuple):
     """What was said of tracks since the models were trained: which must not be recommended, and
     which there are beside those of the catalogue, in the order of their ids."""
 

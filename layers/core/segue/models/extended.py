@@ -117,6 +117,10 @@ class ExtendedBundle(Bundle):
             self._arrays[name] = self._extended(name, self._bundle.array(name))
         return self._arrays[name]
 
+    def precomputed(self, name: str, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:  # noqa: ARG002
+        """Made anew: what the bundle holds is without the new tracks."""
+        return make()
+
     def _extended(self, name: str, old: NDArray[Any]) -> NDArray[Any]:
         """The array over all tracks, or all artists; ``old``: that of the bundle itself."""
         if name in _OF_TRACKS:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from segue.domain.added import AddedTrack, TrackChanges
 from segue.domain.descriptions import Attribute, TrackCard
 from segue.domain.errors import InvalidRequest, UnknownTrack
-from segue.domain.events import MAX_ID_LENGTH, parse_id
+from segue.domain.events import parse_id
+from segue.domain.limits import MAX_ID_LENGTH
 from segue.features.columns import misread_columns
 from segue.models.bundle import Bundle
 from segue.ports import ModelStore, TrackStore
