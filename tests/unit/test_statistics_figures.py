@@ -11,6 +11,7 @@ import pytest
 import tea_tasting
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from numpy.typing import ArrayLike
 from scipy import special
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import NormalIndPower
@@ -77,6 +78,13 @@ def test_every_figure_of_two_arms_is_the_oracles(oracle: dict[str, Any]) -> None
 
 def interval(a: Counts, b: Counts, *, relative: bool = False) -> tuple[float, float]:
     return confidence_sequence(a, b, evidence(a, b), relative=relative)
+
+
+def ends(*pairs: tuple[Counts, Counts], relative: ArrayLike = False) -> list[tuple[float, float]]:
+    """Of several intervals at once, which takes hardly longer than one."""
+    counts = np.array([(a.successes, a.failures, b.successes, b.failures) for a, b in pairs]).T
+    limits = confidence_limits(*counts, *log_evidence(*counts), relative=relative)
+    return list(zip(*limits, strict=True))
 
 
 def observed(a: Counts, b: Counts, *, relative: bool) -> float:
@@ -158,13 +166,13 @@ class TestConfidenceSequence:
     @given(arms(), arms())
     @settings(deadline=None, max_examples=40)
     def test_is_the_same_from_the_other_side(self, a: Counts, b: Counts) -> None:
-        low, high = interval(a, b)
-        assert interval(b, a) == pytest.approx((-high, -low), abs=1e-6)
+        (low, high), other = ends((a, b), (b, a))
+        assert other == pytest.approx((-high, -low), abs=1e-6)
 
     @given(arms(), arms())
     @settings(deadline=None, max_examples=20)
     def test_lift_and_difference_lie_on_the_same_side_of_zero(self, a: Counts, b: Counts) -> None:
-        (low, high), (lift_low, lift_high) = interval(a, b), interval(a, b, relative=True)
+        (low, high), (lift_low, lift_high) = ends((a, b), (a, b), relative=[False, True])
         assert (lift_low > 0) == (low > 0)
         assert (lift_high < 0) == (high < 0)
         if a.users and b.users:
