@@ -43,7 +43,8 @@ def log_density(x: ArrayLike, a: ArrayLike, b: ArrayLike) -> Floats:
     x, a, b = (np.asarray(v, dtype=np.float64) for v in (x, a, b))
     n = a + b
     misfit = _deviance(a, n * x) + _deviance(b, n * (1 - x))
-    correction = _stirling_error(n) - _stirling_error(a) - _stirling_error(b)
+    of_n, of_a, of_b = _stirling_error(np.stack(np.broadcast_arrays(n, a, b)))
+    correction = of_n - of_a - of_b
     density: Floats = (
         correction - misfit + 0.5 * np.log(a * b / (2 * np.pi * n)) - np.log(x) - np.log1p(-x)
     )
