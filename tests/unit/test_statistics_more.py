@@ -76,13 +76,13 @@ class TestExactInterval:
         assert run(scenario, 200, 3, lambda *_: None).held.count <= 10
 
     @settings(deadline=None, max_examples=30)
-    @example([0.0, 0.0, 1.0], [1.0, 0.0, 0.0])
+    @example([0, 0, 1], [1, 0, 0])
     @given(
-        st.lists(st.floats(0, 1), min_size=3, max_size=3).filter(lambda it: sum(it) > 0.01),
-        st.lists(st.floats(0, 1), min_size=3, max_size=3).filter(lambda it: sum(it) > 0.01),
+        st.lists(st.integers(0, 10_000), min_size=3, max_size=3).filter(any),
+        st.lists(st.integers(0, 10_000), min_size=3, max_size=3).filter(any),
     )
     def test_bets_on_the_true_difference_gain_nothing(
-        self, weights_a: list[float], weights_b: list[float]
+        self, weights_a: list[int], weights_b: list[int]
     ) -> None:
         """On average over all samples of two arms, whose values are 0, 1/2 and 1."""
         values = np.array([0, 0.5, 1])
@@ -99,9 +99,9 @@ class TestExactInterval:
         )
         found = log_evidence(difference, np.full((*shape, 2), 4.0), totals, squares)
         both = np.outer(*chances)
-        # Against what cannot happen, or next to never, the evidence may be infinite.
-        likely = both > 1e-200
-        assert both[likely] @ np.exp(found[likely]) <= 1 + 1e-9
+        # Against what cannot happen the evidence may be infinite.
+        possible = both > 0
+        assert both[possible] @ np.exp(found[possible]) <= 1 + 1e-9
 
     @settings(deadline=None, max_examples=20)
     @given(arms(), arms())
