@@ -95,7 +95,8 @@ def resources(request: pytest.FixtureRequest, patch: pytest.MonkeyPatch) -> Iter
     if request.param == "moto":
         patch.delenv("AWS_ENDPOINT_URL")
         _answer_one_at_a_time(patch)
-        with mock_aws():
+        # A session anew would read the descriptions of all of AWS's services anew.
+        with mock_aws(config={"core": {"reset_boto3_session": False}}):
             yield _created()
     else:
         patch.setenv("AWS_ENDPOINT_URL", request.getfixturevalue("endpoint"))
