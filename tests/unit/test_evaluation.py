@@ -182,6 +182,7 @@ class TestAnswer:
         self,
         answer: dict[str, Any],
         tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
         low: float,
         mean: float,
         high: float,
@@ -193,6 +194,8 @@ class TestAnswer:
         row = measured | {"low": low, "mean": mean, "high": high, "verdict": verdict}
         rows = [answer["rows"][0] | peer, *answer["rows"]]
         told = answer | {"rows": rows, "peers": ["EASE"], "best_peers": [row]}
+        # Drawing takes longer than all else, and is tested above.
+        monkeypatch.setattr("training.evaluation.report.page.pictures", lambda _: ())
         page = write_report(told, tmp_path).read_text()
         first, second = re.findall('<p class="lead">(.*?)</p>', page)
         assert said in first
