@@ -19,7 +19,7 @@ from segue.models.bundle import Bundle
 from segue.models.hybrid.gates import REPEATS, TRAITS, Gates, repeats, traits
 from segue.models.hybrid.model import Hybrid, read_gates, read_statistics
 from segue.models.hybrid.sources import COMMON, SOURCES, Votes, votes_of
-from segue.models.hybrid.statistics import WINDOWS, Statistics
+from segue.models.hybrid.statistics import WINDOWS, Statistics, made
 from segue.models.hybrid.summary import summarise
 from segue.models.model import Listener
 from segue.models.ranked import best
@@ -292,6 +292,7 @@ class TestTraits:
             statistics,
             genres=TrackGenres((), np.zeros(len(statistics) + 1, np.int64), np.empty(0, np.int32)),
             artist=np.full_like(statistics.artist, -1),
+            precomputed=made,
         )
         found = traits_of(bare, history(3, 5))
         assert found[[GENRES, ARTISTS]].tolist() == [0, 0]

@@ -237,8 +237,8 @@ class Bundle:
         return self.derived(LastExtended).by(added)
 
     def precomputed(self, name: str, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
-        """An array that follows from others: as training has stored it, or, where the bundle holds
-        none of this name, as ``make`` makes it. Training has stored just that."""
+        """An array that follows from others of the bundle, as ``make`` makes it. Training stores it
+        under this name; of a bundle without it, it is made."""
         return self.array(name) if name in self.manifest.files else make()
 
     def derived(self, make: Callable[["Bundle"], T]) -> T:

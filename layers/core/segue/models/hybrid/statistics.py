@@ -90,13 +90,13 @@ def find(
 
 
 def made(_: str, make: Callable[[], A]) -> A:
-    """Where no bundle holds the array."""
+    """Makes the array: of statistics that no bundle holds."""
     return make()
 
 
 def stored(make: Callable[["Statistics"], A]) -> "cached_property[A]":
-    """A property of ``Statistics`` that is the same for every request, and that a bundle holds: it
-    is made where it is written, and else where there is no bundle."""
+    """Marks a property of ``Statistics`` that is the same for every request. Training stores it in
+    the bundle, as ``hybrid/NAME.npy``, so that serving need not make it."""
     file = f"hybrid/{make.__name__}.npy"
     STORED[file] = make.__name__
 
@@ -116,8 +116,8 @@ class Statistics:
     head: (n,) int32, ascending, the tracks with the most listeners: of these alone it is told what
     goes together, so that neither time nor memory grow with a long tail of tracks that hardly
     anybody plays. factors: theirs, of implicit ALS. followers, artist_followers: of all tracks and
-    artists. artist: (tracks,) int32, the track's artist, or -1. precomputed: where the properties
-    come from that follow from the rest, and that a bundle holds.
+    artists. artist: (tracks,) int32, the track's artist, or -1. precomputed: gives the properties
+    that are ``stored``.
     """
 
     popularity: FloatArray
@@ -239,7 +239,7 @@ class Statistics:
         _, places = np.unique(self._genre_sums, return_inverse=True)
         return places.astype(np.int32)
 
-    @property
+    @cached_property
     def _genre_sums(self) -> NDArray[np.int64]:
         """(head,) a number for each track's set of genres: a sum of numbers as if drawn tells sets
         apart. To import what really draws takes long."""
