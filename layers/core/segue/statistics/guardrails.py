@@ -121,7 +121,7 @@ def log_evidence(difference: ArrayLike, users: Floats, totals: Floats, squares: 
         # Of both signs of a stake.
         bets = (np.logaddexp(gains, -gains) - np.log(2)).sum(axis=-2)
         owned: Floats = np.logaddexp(
-            (rates - likelihood).sum(axis=-1), np.logaddexp.reduce(bets + steady, axis=-1)
+            (rates - likelihood).sum(axis=-1), special.logsumexp(bets + steady, axis=-1)
         ) - np.log(2)
         return owned
 
