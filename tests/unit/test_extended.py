@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -239,3 +240,15 @@ def test_texts_and_their_words_go_to_their_places(
 
 def test_the_schema_is_that_of_the_bundle(bundle: Bundle) -> None:
     assert bundle.schema == load_schema()
+
+
+def test_a_bundle_is_freed_once_others_are_added(
+    bundle_path: Path, added: Sequence[AddedTrack]
+) -> None:
+    bundle = Bundle.open(bundle_path)
+    before = bundle.extended(added)
+    load_model(1, before)
+    freed = weakref.ref(before)
+    del before
+    bundle.extended(added[1:])
+    assert freed() is None

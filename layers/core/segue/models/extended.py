@@ -44,10 +44,11 @@ class LastExtended:
         return extended
 
     def _extended(self, added: Sequence[AddedTrack]) -> Bundle:
+        # A bundle and its models refer to each other, so that nothing else frees the last ones.
+        self._last = (), self._bundle
+        gc.collect()
         positions = self._bundle.catalogue.positions([track.track_id for track in added])
         new = [track for track, place in zip(added, positions, strict=True) if place < 0]
-        # A bundle and its models refer to each other, so that nothing else frees those before.
-        gc.collect()
         return ExtendedBundle(self._bundle, new) if new else self._bundle
 
 
