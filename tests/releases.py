@@ -39,6 +39,7 @@ from segue.adapters.digests import Digests
 from segue.adapters.dynamodb import DynamoUserStore
 from segue.adapters.experiments import S3ExperimentStore
 from segue.adapters.objects import JSON
+from segue.domain.added import AddedTrack
 from segue.domain.events import Event, EventType
 from segue.domain.plays import Play
 from segue.domain.times import DAY, LATEST, Window
@@ -112,6 +113,7 @@ class Stores:
         archive(self, _REPLAY)
         self.stack.results.add(_REPLAY, _record("dan"))
         self.stack.track_store.set_available("t9", available=False)
+        self.stack.track_store.add(AddedTrack("new", {"name": "New", "energy": 0.5}))
         epoch = Epoch(DEFAULT, bundle)
         assert self.experiments.save(epoch, None)
         running = self.experiments.running(DEFAULT.name)
@@ -130,6 +132,7 @@ class Stores:
             "histories": {user: sorted(sessions.history(user, window)) for user in _USERS},
             "users": self.users.search("", 9),
             "unavailable": sorted(self.stack.track_store.changes().unavailable),
+            "added": self.stack.track_store.changes().added,
             "results": {user: results.of_user(user) for user in (*_USERS, "dan")},
             "archives": [archive.read(epoch).tally for epoch in (_REPLAY, _LIVE)],
             "archived": archive.users(_REPLAY),
@@ -198,12 +201,15 @@ def write_release(target: Path) -> None:
 
 def _write_bundle(folder: Path) -> dict[str, list[str]]:
     from infra.demo import generate
+    from training.export import PLOTS, TRAINING
     from training.train import train
 
     with TemporaryDirectory() as data:
         generate(Path(data), listeners=20, tracks=600)
         train(Path(data), folder / "bundle", progress=lambda *_: None)
-    shutil.rmtree(folder / "bundle/plots", ignore_errors=True)
+    # Serving reads neither.
+    for name in (PLOTS, TRAINING):
+        shutil.rmtree(folder / "bundle" / name)
     _round_numbers(folder / "bundle")
     return read_bundle(folder / "bundle")
 
