@@ -5,11 +5,13 @@ it is in use, and every model is then asked for lists.
 """
 
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
+from threadpoolctl import threadpool_limits
 
 from infra.benchmarks.figures import Times
 from infra.benchmarks.listeners import make_listeners, recommender
@@ -33,8 +35,8 @@ def main(
 ) -> None:
     """Print a table. The database's time is not in it."""
     rows = []
-    for number in NUMBERS:
-        for model, name in NAMES.items():
+    with threadpool_limits(1):
+        for number, (model, name) in product(NUMBERS, NAMES.items()):
             first, further = measure(Bundle.open(bundle), number, model, seed)
             rows.append((f"{number:,}", name, f"{first:.1f}", f"{further:.2f}"))
     typer.echo("\n".join(markdown_table(_HEADING, rows)))

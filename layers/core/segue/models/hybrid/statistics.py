@@ -164,7 +164,8 @@ class Statistics:
         two weeks and of one (squared), and chance."""
         return self.common_of_head if tracks is self.head else self._common(self.popularity[tracks])
 
-    @stored
+    # Not stored: it is large, and soon made.
+    @cached_property
     def common_of_head(self) -> FloatArray:
         """(9, head) these shares of the head's tracks."""
         return self._common(self.popularity[self.head])
