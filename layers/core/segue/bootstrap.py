@@ -175,6 +175,7 @@ def snapshot_models() -> None:
 
     def prime() -> None:
         # What a list of ids does without is imported here, where nobody waits for it.
+        from segue.models import extended  # noqa: F401
         from segue.ranking import evaluation, explanations  # noqa: F401
         from segue.services import similar  # noqa: F401
 
