@@ -83,8 +83,8 @@ class TrackTower(nn.Module):
     """The track's part of the classifier: all of it can be computed before any request.
 
     The last ``trends`` of its inputs also enter the log-odds by themselves. The first of them is
-    the logarithm of the track's share of all plays, so a network that has learned nothing yet
-    answers by popularity, and what it learns is where listeners differ from that.
+    the logarithm of the track's share of all plays. So a network that has learned nothing yet
+    answers by popularity. What it learns is where listeners differ from that.
     """
 
     def __init__(self, width: int, trends: int) -> None:

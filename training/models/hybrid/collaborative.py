@@ -171,9 +171,9 @@ def followers_of(owner: NDArray[np.integer], numbers: NDArray[np.integer], size:
 
 
 def broadest_patterns(played: sp.csr_array) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """The leading eigenvectors (tracks, n) and eigenvalues (n,) of the tracks' Gram matrix,
-    normalised so that neither busy listeners nor much-played tracks weigh more than others, and
-    what each track's plays were scaled by. played: (users, tracks), of ones."""
+    """The leading eigenvectors (tracks, n) and eigenvalues (n,) of the tracks' Gram matrix, and
+    what each track's plays were scaled by. The matrix is normalised: neither busy listeners nor
+    much-played tracks weigh more than others. played: (users, tracks), of ones."""
     scale = _audience(played) ** -0.5
     busy = np.sqrt(np.maximum(np.diff(played.indptr), 1)).astype(np.float32)
     vectors, values = _spectrum(sp.csr_array(_scaled(played, scale) / busy[:, None]), PATTERNS)

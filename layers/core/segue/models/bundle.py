@@ -16,8 +16,8 @@ of another bundle is served. Its checksum is looked at before the first byte of 
                            and other values before they are encoded
     <model>/*.onnx, *.npy  the network that answers a request, and the arrays it runs over
 
-Some arrays follow from others, such as the genres of each track. They are there so that serving
-maps them, too, instead of making them at the first request of every process.
+Some arrays follow from others, such as the genres of each track. Serving maps these, too. Otherwise
+every process would make them at its first request.
 
 Beside these lie ``plots``, for people, and ``training``, for ``segue train --from``. Serving reads
 neither.
