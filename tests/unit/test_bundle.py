@@ -123,7 +123,7 @@ def any_bundle(
 
 
 class TestWhatIsPrecomputed:
-    @pytest.mark.parametrize("name", STORED.values())
+    @pytest.mark.parametrize("name", STORED)
     def test_is_what_the_hybrid_would_make_of_the_rest(self, any_bundle: Path, name: str) -> None:
         stored, made = (
             getattr(read_statistics(kind.open(any_bundle)), name) for kind in (Bundle, Unaided)
@@ -142,7 +142,7 @@ class TestWhatIsPrecomputed:
     def test_is_mapped(self, any_bundle: Path) -> None:
         opened = Bundle.open(any_bundle)
         statistics, genres = read_statistics(opened), opened.track_genres
-        arrays = [getattr(statistics, name) for name in STORED.values()]
+        arrays = [getattr(statistics, name) for name in STORED]
         assert not any(array.flags.owndata for array in (*arrays, genres.offsets, genres.numbers))
 
 

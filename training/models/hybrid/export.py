@@ -26,8 +26,8 @@ def write_hybrid(writer: BundleWriter, trained: TrainedHybrid) -> None:
         writer.array(f"hybrid/{name}_scale.npy", vectors.scale)
     _write_followers(writer, "followers", statistics.followers)
     _write_followers(writer, "artist_followers", statistics.artist_followers)
-    for file, name in STORED.items():
-        writer.array(file, getattr(statistics, name))
+    for name in STORED:
+        writer.array(f"hybrid/{name}.npy", getattr(statistics, name))
     for field in fields(gates):
         writer.array(f"hybrid/gates/{field.name}.npy", getattr(gates, field.name))
 

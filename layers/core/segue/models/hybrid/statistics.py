@@ -29,8 +29,8 @@ A = TypeVar("A", bound=NDArray[Any])
 # What gives an array by the name of its file, given also what makes it: ``Bundle.precomputed``.
 Precomputed = Callable[[str, Callable[[], Any]], Any]
 
-# The properties that ``stored`` marks, by the names of their files.
-STORED: dict[str, str] = {}
+# The names of the properties that ``stored`` marks.
+STORED: list[str] = []
 
 
 class Neighbours(NamedTuple):
@@ -97,11 +97,11 @@ def made(_: str, make: Callable[[], A]) -> A:
 def stored(make: Callable[["Statistics"], A]) -> "cached_property[A]":
     """Marks a property of ``Statistics`` that is the same for every request. Training stores it in
     the bundle, as ``hybrid/NAME.npy``, so that serving need not make it."""
-    file = f"hybrid/{make.__name__}.npy"
-    STORED[file] = make.__name__
+    name = make.__name__
+    STORED.append(name)
 
     def read_or_make(statistics: "Statistics") -> A:
-        array: A = statistics.precomputed(file, lambda: make(statistics))
+        array: A = statistics.precomputed(f"hybrid/{name}.npy", lambda: make(statistics))
         return array
 
     return cached_property(read_or_make)
