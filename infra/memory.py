@@ -7,7 +7,7 @@ from uuid import uuid4
 from zlib import crc32
 
 from segue.adapters.positions import place_at, position_of
-from segue.domain.added import AddedTrack, TrackChanges
+from segue.domain.added import AddedTrack, TrackChanges, ordered
 from segue.domain.errors import BundleMissing, UserErased
 from segue.domain.events import Event, distinct
 from segue.domain.times import Window
@@ -102,10 +102,11 @@ class MemoryTrackStore:
         others = self.said.unavailable - {track_id}
         self.said = self.said._replace(unavailable=others if available else others | {track_id})
 
-    def add(self, track: AddedTrack) -> None:
+    def add(self, track: AddedTrack, *, available: bool | None = None) -> None:
+        if available is not None:
+            self.set_available(track.track_id, available=available)
         others = (it for it in self.said.added if it.track_id != track.track_id)
-        added = sorted([*others, track], key=lambda it: it.track_id.encode())
-        self.said = self.said._replace(added=tuple(added))
+        self.said = self.said._replace(added=ordered([*others, track]))
 
 
 @dataclass

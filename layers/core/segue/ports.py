@@ -103,9 +103,9 @@ class TrackStore(Protocol):
         """Let the track be recommended, or not, from now on. Safe to repeat."""
         ...
 
-    def add(self, track: AddedTrack) -> None:
-        """Let there be this track from now on, in place of one that was added under its id. Safe to
-        repeat."""
+    def add(self, track: AddedTrack, *, available: bool | None = None) -> None:
+        """Let there be this track from now on, in place of one that was added under its id.
+        ``available``: whether it may be recommended; None: as before. Safe to repeat."""
         ...
 
 

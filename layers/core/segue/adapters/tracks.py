@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from segue.adapters.aws import items_of, translated, tried
-from segue.domain.added import AddedTrack, TrackChanges
+from segue.domain.added import AddedTrack, TrackChanges, ordered
 from segue.domain.errors import LaterFormat
 
 if TYPE_CHECKING:
@@ -22,11 +22,10 @@ _COPIES = 16
 
 
 class DynamoTrackStore:
-    """One item for each track that must not be recommended, one for each that was added, and the
-    latest change's name, in several copies, of which a request reads one.
+    """Each track that must not be recommended has an item, and so has each that was added.
 
-    The tracks are read anew only after a change that was not known yet, so that a request costs one
-    small GetItem.
+    Further items name the latest change: copies, of which a request reads one. The tracks are read
+    anew only after a change that was not known yet, so that a request costs one small GetItem.
     """
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
@@ -52,22 +51,28 @@ class DynamoTrackStore:
 
     def set_available(self, track_id: str, *, available: bool) -> None:
         """The track's item, then a new change, by which others notice. Raises StoreUnavailable."""
-        key = {"key": {"S": f"{_TAKEN_OUT}{track_id}"}}
-        with translated("Tracks"):
-            if available:
-                self._client.delete_item(TableName=self._table, Key=key)
-            else:
-                self._client.put_item(TableName=self._table, Item=key)
+        self._write_available(track_id, available)
         self._note_change()
 
-    def add(self, track: AddedTrack) -> None:
-        """Likewise. Raises StoreUnavailable."""
+    def add(self, track: AddedTrack, *, available: bool | None = None) -> None:
+        """At most two items, then one change. Raises StoreUnavailable."""
+        # First, so that what must not be recommended is not for a moment.
+        if available is not None:
+            self._write_available(track.track_id, available)
         # As JSON: DynamoDB's own numbers are decimals, and would not come back as they went.
         columns = json.dumps(dict(track.columns), sort_keys=True)
         item = {"key": {"S": f"{_ADDED}{track.track_id}"}, "columns": {"S": columns}}
         with translated("Tracks"):
             self._client.put_item(TableName=self._table, Item=item)
         self._note_change()
+
+    def _write_available(self, track_id: str, available: bool) -> None:
+        key = {"key": {"S": f"{_TAKEN_OUT}{track_id}"}}
+        with translated("Tracks"):
+            if available:
+                self._client.delete_item(TableName=self._table, Key=key)
+            else:
+                self._client.put_item(TableName=self._table, Item=key)
 
     def _note_change(self) -> None:
         """Name it in all copies at once: else two changes might each hide the other in some."""
@@ -79,11 +84,8 @@ class DynamoTrackStore:
     def _read(self) -> TrackChanges:
         scan = {"TableName": self._table, "ConsistentRead": True}
         items = list(items_of("Tracks", self._client.scan, **scan))
-        added = sorted(
-            (track for track in map(added_track, items) if track),
-            key=lambda track: track.track_id.encode(),
-        )
-        return TrackChanges(frozenset(filter(None, map(taken_out, items))), tuple(added))
+        unavailable = frozenset(filter(None, map(taken_out, items)))
+        return TrackChanges(unavailable, ordered(filter(None, map(added_track, items))))
 
 
 def taken_out(item: Any) -> str | None:

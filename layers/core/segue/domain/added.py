@@ -1,6 +1,6 @@
 """Tracks that are added to a catalogue after it was trained."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 
@@ -17,3 +17,8 @@ class TrackChanges(NamedTuple):
 
     unavailable: frozenset[str] = frozenset()
     added: tuple[AddedTrack, ...] = ()
+
+
+def ordered(tracks: Iterable[AddedTrack]) -> tuple[AddedTrack, ...]:
+    """The tracks in the order of their ids' bytes, which is a catalogue's."""
+    return tuple(sorted(tracks, key=lambda track: track.track_id.encode()))

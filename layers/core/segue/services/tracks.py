@@ -63,26 +63,29 @@ class Tracks:
     def save(
         self, track_id: str, columns: Mapping[str, object] | None = None, *, available: bool
     ) -> TrackDetails:
-        """Let the track be recommended, or not, from the next request on. ``columns``: the row of a
-        track that the models were not trained with, which is added, or described anew.
+        """Let the track be recommended, or not, from the next request on.
 
-        Raises UnknownTrack where there is neither a track nor a row; InvalidRequest for a column
-        that the feature schema does not read so, for the row of a track that the models were
-        trained with, and where MAX_ADDED tracks were added since; BundleError and StoreUnavailable.
+        ``columns``: the row of a track that the models were not trained with. The track is added,
+        or described anew. Without a row, the track has to be there.
+
+        Raises UnknownTrack, BundleError and StoreUnavailable. Raises InvalidRequest where the row
+        cannot be added: the schema does not read a column so, the models were trained with the
+        track, or MAX_ADDED others were added since.
         """
-        changes, bundle = self._track_store.changes(), self._models.current()
-        added = changes.added
         if columns is not None:
-            _check_id(track_id)
-            for column, reason in misread_columns(columns, bundle.schema):
-                raise InvalidRequest(reason, field=f"track.{column}")
-            _check_new(track_id, bundle, added)
-            added = (AddedTrack(track_id, columns),)
-        details = _details(track_id, bundle.extended(added), available=available)
-        # First, so that what must not be recommended is not for a moment.
+            return self._add(AddedTrack(track_id, columns), available=available)
+        details = _details(track_id, self._served()[0], available=available)
         self._track_store.set_available(track_id, available=available)
-        if columns is not None:
-            self._track_store.add(added[0])
+        return details
+
+    def _add(self, track: AddedTrack, *, available: bool) -> TrackDetails:
+        bundle, changes = self._models.current(), self._track_store.changes()
+        _check_id(track.track_id)
+        for column, reason in misread_columns(track.columns, bundle.schema):
+            raise InvalidRequest(reason, field=f"track.{column}")
+        _check_new(track.track_id, bundle, changes.added)
+        details = _details(track.track_id, bundle.extended((track,)), available=available)
+        self._track_store.add(track, available=available)
         return details
 
     def search(self, query: TrackQuery) -> tuple[TrackCard, ...]:
