@@ -1,7 +1,9 @@
 """functions/pages: the explorer's files, each with its type, its tag and what a browser may do."""
 
+import gzip
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,6 +44,17 @@ def test_every_file_is_given_as_what_it_is(get: Any, name: str) -> None:
     kinds = {"css": "text/css", "html": "text/html", "js": "text/javascript", "svg": "image/svg"}
     assert headers["Content-Type"].startswith(kinds[name.rpartition(".")[2]])
     assert text == (FOLDER / name).read_text(encoding="utf-8")
+
+
+def test_swagger_ui_is_the_same_where_the_layer_has_compressed_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    plain = assets.read_assets()
+    assert {"swagger-ui-bundle.min.js", "swagger-ui.min.css"} <= plain.keys()
+    for file in assets.SWAGGER.glob("swagger-ui*.min.*"):
+        (tmp_path / f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes()))
+    monkeypatch.setattr(assets, "SWAGGER", tmp_path)
+    assert assets.read_assets() == plain
 
 
 @pytest.mark.parametrize("path", ["/", "/assets/app.js"])

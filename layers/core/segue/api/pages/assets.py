@@ -1,6 +1,6 @@
 """The files of the pages, and Swagger UI's, which Powertools brings; nothing else can be had."""
 
-from collections.abc import Iterator
+from gzip import decompress
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from segue.domain.errors import UnknownRoute
 
 FOLDER = Path(__file__).parent / "explorer"
 # Of Powertools, which every function has in its layer.
-_SWAGGER = Path(event_handler.__file__).parent / "openapi" / "swagger_ui"
+SWAGGER = Path(event_handler.__file__).parent / "openapi" / "swagger_ui"
 
 _TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -54,12 +54,18 @@ def asset_response(name: str, event: APIGatewayProxyEvent) -> Response[str]:
     return Response(200, asset.content_type, asset.text, headers)
 
 
-def _assets() -> Iterator[tuple[str, Asset]]:
-    for file in (*FOLDER.iterdir(), *_SWAGGER.glob("swagger-ui*.min.*")):
-        text = file.read_text(encoding="utf-8")
-        tag = f'"{sha256(text.encode()).hexdigest()[:32]}"'
-        yield file.name, Asset(_TYPES[file.suffix], text, tag)
+def read_assets() -> dict[str, Asset]:
+    """All files by their names."""
+    assets = {}
+    for file in (*FOLDER.iterdir(), *SWAGGER.glob("swagger-ui*.min.*")):
+        content = file.read_bytes()
+        # In the layer it is compressed.
+        if file.suffix == ".gz":
+            file, content = file.with_suffix(""), decompress(content)
+        tag = f'"{sha256(content).hexdigest()[:32]}"'
+        assets[file.name] = Asset(_TYPES[file.suffix], content.decode(), tag)
+    return assets
 
 
 # Read when the function starts: a name that is not among them is never looked for on the disk.
-_ASSETS = dict(_assets())
+_ASSETS = read_assets()
