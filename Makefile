@@ -117,6 +117,7 @@ lock: .venv/test  ## Renew the locked versions
 	cd training && $(LOCK_ALL) requirements.in --output-file requirements.txt
 	cd training/peers && $(LOCK_ALL) requirements.in --output-file requirements.txt
 	$(BIN)/python -m infra.locks training/peers/requirements.txt training/requirements.txt
+	cd training/peers && $(LOCK_ALL) sansa.in --output-file sansa.txt
 	cd tests && for list in requirements sam checkov spark; do \
 		$(LOCK_ALL) $$list.in --output-file $$list.txt || exit; done
 	cd tests/runtime && $(LOCK_313) requirements.in --output-file requirements.txt

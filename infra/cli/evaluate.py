@@ -31,7 +31,9 @@ def evaluate(
     ] = False,
     long: Annotated[
         bool,
-        typer.Option("--long", help="Judge LightFM, SASRec and eSASRec as well; implies --peers."),
+        typer.Option(
+            "--long", help="Judge LightFM, SASRec, eSASRec and SANSA as well; implies --peers."
+        ),
     ] = False,
     ablations: Annotated[
         bool,

@@ -546,8 +546,8 @@ def test_a_process_that_ends_too_early_fails_alone(
 @pytest.mark.parametrize(
     ("has_cpu_build", "lists"),
     [
-        (True, ["requirements.txt", "torch-cpu.txt"]),
-        (False, ["requirements.txt", "torch-cpu.txt", "torch-pypi.txt"]),
+        (True, ["requirements.txt", "torch-cpu.txt", "sansa.txt"]),
+        (False, ["requirements.txt", "torch-cpu.txt", "torch-pypi.txt", "sansa.txt"]),
     ],
 )
 def test_an_environment_is_made_once(
@@ -574,6 +574,25 @@ def test_an_environment_is_made_once(
     wanted.write_text("numpy==2\n")
     peers_python(home, wanted)
     assert commands, "another list makes another environment"
+
+
+def test_an_environment_is_made_without_sansa_where_that_cannot_be_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = tmp_path / "requirements.txt"
+    wanted.write_text("numpy==1\n")
+
+    def no_compiler(command: list[Any], **_: Any) -> subprocess.CompletedProcess[str]:
+        (tmp_path / "venv").mkdir(exist_ok=True)
+        return subprocess.CompletedProcess(command, int(str(command[-1]).endswith("sansa.txt")), "", "")
+
+    monkeypatch.setattr(subprocess, "run", no_compiler)
+    assert peers_python(tmp_path / "venv", wanted).is_relative_to(tmp_path / "venv")
+
+
+def test_sansa_says_what_it_lacks() -> None:
+    with pytest.raises(Unsuitable, match="SuiteSparse"):
+        PEERS["sansa"]().fit(make_split([(0, 1, 2)]), **PEERS["sansa"].grid[0])
 
 
 def test_an_environment_that_cannot_be_made_says_why_in_one_line(
@@ -610,6 +629,7 @@ def test_the_peers_import_nothing_of_segue_and_no_heavy_library() -> None:
         "implicit",
         "rectools",
         "lightfm",
+        "sansa",
         "pandas",
     }
     assert not absent & set(json.loads(found.stdout))

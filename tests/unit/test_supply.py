@@ -29,6 +29,7 @@ LISTS = [
     "tests/sam.txt",
     "tests/spark.txt",
     "training/peers/requirements.txt",
+    "training/peers/sansa.txt",
     "training/requirements.txt",
     "training/torch-cpu.txt",
     "training/torch-pypi.txt",

@@ -1,8 +1,8 @@
 """Runs peers from here: each in a process of its own, those of the long form by their own Python.
 
 The environment of the long form is the folder .venv-peers beside the package, as the other
-environments of the project are. It is made on first use, from requirements.txt, and made again when
-that or the Python changes.
+environments of the project are. It is made on first use, from requirements.txt and, where that can
+be built, sansa.txt, and made again when the first or the Python changes.
 """
 
 import hashlib
@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from segue.domain.errors import InvalidData
@@ -20,6 +21,7 @@ from training.progress import Progress
 
 _ROOT = Path(__file__).parents[2]
 _REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+_SANSA = Path(__file__).with_name("sansa.txt")
 # PyTorch: the small build for CPUs, where an index of this machine has it; else PyPI's.
 _TORCH_CPU, _TORCH_PYPI = (_ROOT / "training" / f"torch-{it}.txt" for it in ("cpu", "pypi"))
 ENVIRONMENT = _ROOT / ".venv-peers"
@@ -68,6 +70,9 @@ def peers_python(environment: Path = ENVIRONMENT, requirements: Path = _REQUIREM
         _install([*hashed, _TORCH_CPU])
     except InvalidData:
         _install([*hashed, _TORCH_PYPI])
+    # Without it, SANSA says what it lacks, and the others run.
+    with suppress(InvalidData):
+        _install([*hashed, _SANSA])
     stamp.write_text(wanted, encoding="utf-8")
     return python
 

@@ -8,6 +8,7 @@ from training.peers.long_form import ESasRec, LightFm, LightFmMetadata, SasRec
 from training.peers.neighbours import BM25Neighbours, CosineNeighbours, UserNeighbours
 from training.peers.original import OriginalAutoencoder, OriginalClassifier
 from training.peers.peer import Peer
+from training.peers.sansa import Sansa
 from training.peers.simple import (
     ArtistTracks,
     CataloguePopularity,
@@ -39,9 +40,9 @@ _SHORT: tuple[type[Peer], ...] = (
     OriginalAutoencoder,
     OriginalClassifier,
 )
-_LONG: tuple[type[Peer], ...] = (LightFm, LightFmMetadata, SasRec, ESasRec)
+_LONG: tuple[type[Peer], ...] = (LightFm, LightFmMetadata, SasRec, ESasRec, Sansa)
 
 PEERS: Mapping[str, type[Peer]] = {peer.name: peer for peer in (*_SHORT, *_LONG)}
 SHORT = tuple(peer.name for peer in _SHORT)
-# These need the packages of requirements.txt beside this file.
+# These need the packages of requirements.txt beside this file, the last those of sansa.txt.
 LONG = tuple(peer.name for peer in _LONG)
