@@ -1,7 +1,8 @@
 """What it takes to fit the models on tens of thousands of listeners and tracks.
 
 The set is made up (seeded): clusters of tracks, each with a long tail, and listeners who mostly
-keep to three of them. It is read, fitted and asked as ``segue evaluate --split given`` does it.
+keep to three of them. It is read, fitted and asked as ``segue evaluate --split given`` does it,
+which can be given the set itself, where it is kept.
 """
 
 import json
@@ -31,7 +32,7 @@ from training.protocol.temporal import prepare
 
 _CLUSTERS = 60
 _LOYALTY = 0.75
-_MEDIAN, _FEWEST, _MOST = 42, 10, 1_500
+_FEWEST, _MOST = 10, 1_500
 _KIB = 1_024
 
 
@@ -46,8 +47,9 @@ class Measured:
     hit: float
 
 
-def listeners(users: int, tracks: int, seed: int) -> Iterator[NDArray[np.int64]]:
-    """The different tracks of each listener, in random order."""
+def listeners(users: int, tracks: int, median: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    """The different tracks of each listener, in random order; before repeats are taken out, half of
+    the listeners have more than the median."""
     random = stream(seed)
     appeal: Floats = (np.arange(tracks) + 10).astype(np.float64) ** -0.85
     cluster = random.integers(0, _CLUSTERS, tracks)
@@ -57,7 +59,7 @@ def listeners(users: int, tracks: int, seed: int) -> Iterator[NDArray[np.int64]]
     totals = [cumulate(appeal[own]) for own in members]
     of_all = cumulate(appeal)
     for _ in range(users):
-        size = int(np.clip(random.lognormal(np.log(_MEDIAN), 0.85), _FEWEST, _MOST))
+        size = int(np.clip(random.lognormal(np.log(median), 0.85), _FEWEST, _MOST))
         numbers = random.random(size)
         found = draw(of_all, numbers)
         liked = random.integers(0, _CLUSTERS, 3)[random.integers(0, 3, size)]
@@ -67,11 +69,11 @@ def listeners(users: int, tracks: int, seed: int) -> Iterator[NDArray[np.int64]]
         yield random.permutation(np.unique(names[found]))
 
 
-def write(folder: Path, users: int, tracks: int, seed: int, report: Report) -> int:
+def write(folder: Path, users: int, tracks: int, median: int, seed: int, report: Report) -> int:
     """A fifth of each listener's tracks to test.txt, the rest to train.txt; how many pairs."""
     pairs = 0
     with (folder / "train.txt").open("w") as train, (folder / "test.txt").open("w") as test:
-        for user, found in enumerate(listeners(users, tracks, seed)):
+        for user, found in enumerate(listeners(users, tracks, median, seed)):
             held = max(1, len(found) // 5)
             print(user, *found[held:], file=train)
             print(user, *found[:held], file=test)
@@ -121,15 +123,21 @@ def measure(folder: Path, asked: int, seed: int, report: Report) -> Measured:
 def main(
     users: Annotated[int, typer.Option(min=10, help="How many listeners.")] = 50_000,
     tracks: Annotated[int, typer.Option(min=100, help="How many tracks.")] = 90_000,
+    median: Annotated[int, typer.Option(min=10, help="Half of the listeners heard more.")] = 42,
     asked: Annotated[int, typer.Option(min=1, help="How many listeners are asked for.")] = 200,
     seed: Annotated[int, typer.Option(help="The same seed makes the same set.")] = 7,
+    keep: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep the set in this new folder.")
+    ] = None,
     json_file: Json = None,
 ) -> None:
     """Fit the models on a large made-up set, and measure time and memory."""
     out = console(json_file)
-    with tempfile.TemporaryDirectory(prefix="segue-") as folder, progress_bars(out) as report:
-        pairs = write(Path(folder), users, tracks, seed, report)
-        found = measure(Path(folder), asked, seed, report)
+    with tempfile.TemporaryDirectory(prefix="segue-") as name, progress_bars(out) as report:
+        folder = keep or Path(name)
+        folder.mkdir(parents=True, exist_ok=keep is None)
+        pairs = write(folder, users, tracks, median, seed, report)
+        found = measure(folder, asked, seed, report)
     out.print(
         f"{pairs:,} pairs read in {found.read_seconds:,.0f} s and fitted in "
         f"{found.fit_seconds:,.0f} s, at most {found.peak_gb:.1f} GB; nDCG@20 of the hybrid "

@@ -48,14 +48,6 @@ def heard_masks(split: Split) -> Iterator[Forbidden]:
         yield heard
 
 
-def heard_pairs(split: Split) -> NDArray[np.int64]:
-    """(pairs,) ``row * tracks + track``, ascending, of all that judged listeners ever started."""
-    row = np.full(len(split.users), -1, np.int64)
-    row[split.judged] = np.arange(len(split.judged))
-    rows = row[split.plays.user]
-    return np.unique(rows[rows >= 0] * split.tracks + split.plays.track[rows >= 0])
-
-
 def pairs_of(lists: NDArray[np.int32], tracks: int) -> NDArray[np.int64]:
     """(judged, k) ``row * tracks + track``, negative for NOTHING."""
     rows = np.arange(len(lists), dtype=np.int64)[:, None]
@@ -76,5 +68,5 @@ def check_lists(name: str, lists: Lists, split: Split, k: int) -> None:
         pairs = pairs[pairs >= 0]
         if len(np.unique(pairs)) < len(pairs):
             raise ValueError(f"{name}, {view}: a track twice in one list")
-        if view == "new" and np.isin(pairs, heard_pairs(split)).any():
+        if view == "new" and np.isin(pairs, split.heard_pairs).any():
             raise ValueError(f"{name}, new: a track that the listener had heard")

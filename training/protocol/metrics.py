@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from segue.features.encoder import FloatArray
 from training.plays import Plays
-from training.protocol.lists import VIEWS, heard_pairs, pairs_of
+from training.protocol.lists import VIEWS, pairs_of
 from training.protocol.split import Split
 
 Floats = NDArray[np.float64]
@@ -52,7 +52,7 @@ def relevant(split: Split) -> dict[str, Relevant]:
     """By view, what a recommendation should have found."""
     rows = np.repeat(np.arange(len(split.judged)), np.diff(split.offsets))
     everything = rows.astype(np.int64) * split.tracks + split.outcomes
-    unheard = np.isin(everything, heard_pairs(split), assume_unique=True, invert=True)
+    unheard = np.isin(everything, split.heard_pairs, assume_unique=True, invert=True)
     size = len(split.judged)
     return {
         "any": Relevant(everything, np.bincount(rows, minlength=size)),

@@ -4,6 +4,7 @@ Only NumPy is needed here, so that peers can read it from an environment of thei
 """
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,15 @@ class Split:
     def tracks(self) -> int:
         """Number of tracks."""
         return len(self.popularity)
+
+    @cached_property
+    def heard_pairs(self) -> NDArray[np.int64]:
+        """(pairs,) ``row * tracks + track``, ascending, of all that judged users ever started; a
+        judged user's row is their place among the judged."""
+        row = np.full(len(self.users), -1, np.int64)
+        row[self.judged] = np.arange(len(self.judged))
+        rows = row[self.plays.user]
+        return np.unique(rows[rows >= 0] * self.tracks + self.plays.track[rows >= 0])
 
     def save(self, folder: Path) -> None:
         """Write the arrays, one .npy each."""
