@@ -107,12 +107,9 @@ class TestSources:
         shares = np.array([[0.1, 0.4, 0, 0.3, 0.2], [0, 0, 1, 0, 0]], np.float32)
         heard = np.array([False, True, False, False, True])
 
-        def first(forbidden: np.ndarray | None) -> list[list[int]]:
-            found = first_of_each(shares, np.arange(5), forbidden, 3)
-            return [tracks.tolist() for tracks in found]
-
-        assert first(None) == [[1, 3, 4], [2]]
-        assert first(heard) == [[3, 0], [2]]
+        many, one = first_of_each(shares, np.arange(5), heard, 3)
+        assert {view: it.tolist() for view, it in many.items()} == {"any": [1, 3, 4], "new": [3, 0]}
+        assert {view: it.tolist() for view, it in one.items()} == {"any": [2], "new": [2]}
 
     def test_all_of_the_hybrid_are_asked_for_every_judged_listener(
         self, workspace: Path, bundle: Bundle

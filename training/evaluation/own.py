@@ -175,9 +175,9 @@ class Asked:
         lists: dict[str, Lists] = {name: empty_lists(self._split, self._k) for name in SOURCES}
         for row, (listener, heard) in enumerate(self._each(Hybrid.history_days)):
             votes = votes_of(statistics, summarise(listener.history), all_tracks=True)
-            for view, forbidden in forbidden_by_view(heard):
-                firsts = first_of_each(votes.shares, votes.tracks, forbidden, self._k)
-                for name, found in zip(SOURCES, firsts, strict=True):
+            firsts = first_of_each(votes.shares, votes.tracks, heard, self._k)
+            for name, by_view in zip(SOURCES, firsts, strict=True):
+                for view, found in by_view.items():
                     lists[name][view][row, : len(found)] = found
             progress("asking the sources of the hybrid", row + 1, judged)
         return lists
@@ -204,9 +204,13 @@ class Asked:
 
 
 def first_of_each(
-    shares: FloatArray, tracks: NDArray[np.integer], forbidden: Forbidden | None, k: int
-) -> list[NDArray[np.intp]]:
-    """What each source alone recommends, by its (sources, n) shares of n tracks. It recommends
-    nothing of which it has no share."""
-    known = np.where(shares > 0, shares, -np.inf)
-    return [best(share, k, forbidden, tracks).tracks for share in known]
+    shares: FloatArray, tracks: NDArray[np.integer], heard: Forbidden, k: int
+) -> Iterator[Mapping[str, NDArray[np.intp]]]:
+    """What each source alone recommends in both views, by its (sources, n) shares of n tracks. It
+    recommends nothing of which it has no share."""
+    # The first so many tracks hold k that were not heard, so each source is searched once.
+    enough = k + int(np.count_nonzero(heard))
+    for share in shares:
+        first = best(share, enough, tracks=tracks)
+        found = first.tracks[first.scores > 0]
+        yield {"any": found[:k], "new": found[~heard[found]][:k]}
