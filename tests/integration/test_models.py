@@ -4,9 +4,10 @@ import io
 import json
 import math
 import shutil
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from threading import Event as Signal
 from typing import Any
@@ -266,6 +267,7 @@ class TestServing:
                 raise ClientError({"Error": {"Code": "SlowDown"}}, "GetObject")
             return get(**arguments)
 
+        monkeypatch.setattr(bundles, "STREAMS", 1)
         monkeypatch.setattr(aws.s3, "get_object", failing)
         assert serving.current().version == bundle.version
         assert told == [Refused(variants[0].version, "bundles: SlowDown")]
@@ -273,6 +275,66 @@ class TestServing:
         files = [each for each in keys if each.startswith(f"bundles/{variants[0].version}/")]
         twice = {each for each in files if files.count(each) > 1}
         assert twice == {key(variants[0], MANIFEST), keys[7]}
+
+    @moto
+    def test_a_large_file_arrives_by_range_and_goes_on_where_it_was_stopped(
+        self, aws: Aws, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        released(aws, bundle)
+        largest = max(bundle.manifest.files.values(), key=lambda it: it["bytes"])["bytes"]
+        monkeypatch.setattr(bundles, "RANGE_BYTES", largest // 5)
+        source, get = S3Bundles(aws.s3, aws.names["Bucket"]), aws.s3.get_object
+        asked: list[tuple[str, str]] = []
+        for killed_after in (12, 12, 12, None):
+            calls = iter(range(killed_after or 1_000))
+
+            def some(calls: Iterator[int] = calls, **arguments: Any) -> Any:
+                if next(calls, None) is None:
+                    raise ClientError({"Error": {"Code": "SlowDown"}}, "GetObject")
+                asked.append((arguments["Key"], arguments.get("Range", "")))
+                return get(**arguments)
+
+            monkeypatch.setattr(aws.s3, "get_object", some)
+            with pytest.raises(StoreUnavailable) if killed_after else nullcontext():
+                source.fetch(bundle.version, tmp_path)
+        assert Bundle.open(tmp_path).version == bundle.version
+        assert not [*tmp_path.rglob("*.part")]
+        ranges = {each for each in asked if key(bundle, MANIFEST) not in each}
+        assert max(Counter(name for name, _ in ranges).values()) > 5
+        # Only what was on its way when it was stopped is asked for again.
+        assert len([it for it in asked if it in ranges]) <= len(ranges) + 3 * bundles.STREAMS
+
+    @moto
+    @pytest.mark.parametrize("change", [lambda it: it[:-1], lambda it: it[:1], lambda it: it[::-1]])
+    def test_a_file_whose_ranges_are_of_two_objects_is_refused_and_fetched_anew(
+        self,
+        aws: Aws,
+        bundle: Bundle,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        change: Callable[[bytes], bytes],
+    ) -> None:
+        released(aws, bundle)
+        name, get = "encoder.json", aws.s3.get_object
+        content = (bundle.path / name).read_bytes()
+        monkeypatch.setattr(bundles, "RANGE_BYTES", len(content) // 3 + 1)
+        monkeypatch.setattr(bundles, "STREAMS", 1)
+
+        def replaced(**arguments: Any) -> Any:
+            answer = get(**arguments)
+            if arguments["Key"] == key(bundle, name):
+                put(aws, key(bundle, name), change(content))
+            return answer
+
+        source = S3Bundles(aws.s3, aws.names["Bucket"])
+        with monkeypatch.context() as patch:
+            patch.setattr(aws.s3, "get_object", replaced)
+            with pytest.raises(BundleCorrupt, match=r"encoder\.json"):
+                source.fetch(bundle.version, tmp_path)
+        assert not (tmp_path / name).exists()
+        put(aws, key(bundle, name), content)
+        source.fetch(bundle.version, tmp_path)
+        assert Bundle.open(tmp_path).version == bundle.version
 
     @moto
     def test_a_fetch_does_not_take_for_ever(

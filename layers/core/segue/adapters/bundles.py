@@ -10,9 +10,11 @@
 import hashlib
 import math
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.config import Config
 from botocore.exceptions import ClientError
@@ -37,7 +39,20 @@ BRISK = Config(
 
 # Far below the timeout of a function. What has arrived by then is kept for the next attempt.
 FETCH_SECONDS = 8
+# Files come in ranges of so many bytes, so many at a time: one stream is a fraction of what an
+# instance can take. All of these may be in memory at once.
+RANGE_BYTES = 8 << 20
+STREAMS = 8
 _CHUNK = 1 << 20
+
+
+class _Range(NamedTuple):
+    """The bytes of a file from ``start`` on and before ``end``; ``size``: of the whole file."""
+
+    name: str
+    start: int
+    end: int
+    size: int
 
 
 class S3Bundles:
@@ -82,7 +97,7 @@ class S3Bundles:
         manifest = parse_manifest(raw, key)
         if manifest.version != version:
             raise BundleCorrupt(f"{key}: is that of bundle {manifest.version}")
-        self._fetch_file(manifest, SCHEMA, folder, math.inf)
+        self._fetch(manifest, [SCHEMA], folder, math.inf)
         Bundle(folder, manifest).refuse_other_schema()
         (folder / MANIFEST).write_bytes(raw)
         return manifest
@@ -106,26 +121,43 @@ class S3Bundles:
         """
         deadline = time.monotonic() + FETCH_SECONDS
         manifest = self.manifest(version, folder)
-        for name in manifest.files:
-            self._fetch_file(manifest, name, folder, deadline)
+        self._fetch(manifest, manifest.files, folder, deadline)
 
-    def _fetch_file(self, manifest: Manifest, name: str, folder: Path, deadline: float) -> None:
-        key, target = file_key(manifest.version, name), folder / name
-        # Only a whole file ever bears its name.
-        if target.is_file():
-            return
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = folder / "part"
-        checksum = hashlib.sha256()
-        with part.open("wb") as file:
-            for chunk in self._chunks(key):
-                if time.monotonic() > deadline:
-                    raise StoreUnavailable(f"bundles: {key} does not arrive in time")
-                checksum.update(chunk)
-                file.write(chunk)
-        if checksum.hexdigest() != manifest.files[name]["sha256"]:
-            raise BundleCorrupt(f"{key}: its checksum is not the manifest's")
-        part.rename(target)
+    def _fetch(
+        self, manifest: Manifest, names: Iterable[str], folder: Path, deadline: float
+    ) -> None:
+        ranges = _missing(manifest, names, folder)
+        with ThreadPoolExecutor(STREAMS) as streams:
+            for found, content in self._arriving(manifest.version, ranges, streams, deadline):
+                part = _part(folder, found.name)
+                part.parent.mkdir(parents=True, exist_ok=True)
+                with part.open("ab") as file:
+                    file.write(content)
+                if found.end == found.size:
+                    _complete(manifest, found.name, folder)
+
+    def _arriving(
+        self, version: str, ranges: Iterable[_Range], streams: Executor, deadline: float
+    ) -> Iterator[tuple[_Range, bytes]]:
+        """Each range and its content, in the order asked for, while those after it arrive."""
+        asked: deque[tuple[_Range, Future[bytes]]] = deque()
+        for wanted in ranges:
+            key = file_key(version, wanted.name)
+            asked.append((wanted, streams.submit(self._read_range, key, wanted, deadline)))
+            if len(asked) == STREAMS:
+                first, content = asked.popleft()
+                yield first, content.result()
+        for first, content in asked:
+            yield first, content.result()
+
+    def _read_range(self, key: str, wanted: _Range, deadline: float) -> bytes:
+        part = {"Range": f"bytes={wanted.start}-{wanted.end - 1}"} if wanted.size else {}
+        chunks = []
+        for chunk in self._chunks(key, part):
+            if time.monotonic() > deadline:
+                raise StoreUnavailable(f"bundles: {key} does not arrive in time")
+            chunks.append(chunk)
+        return b"".join(chunks)
 
     def _read(self, key: str) -> bytes | None:
         with translated("bundles"):
@@ -136,15 +168,50 @@ class S3Bundles:
                     return None
                 raise
 
-    def _chunks(self, key: str) -> Iterator[bytes]:
+    def _chunks(self, key: str, part: Any) -> Iterator[bytes]:
         with translated("bundles"):
             try:
-                body = self._client.get_object(Bucket=self._bucket, Key=key)["Body"]
+                body = self._client.get_object(Bucket=self._bucket, Key=key, **part)["Body"]
                 yield from body.iter_chunks(_CHUNK)
             except ClientError as error:
+                if error_code(error) == "InvalidRange":
+                    raise BundleCorrupt(f"{key}: is shorter than the manifest says") from None
                 if is_missing(error, self._client, self._bucket, key):
                     raise BundleCorrupt(f"{key}: is missing") from None
                 raise
+
+
+def _missing(manifest: Manifest, names: Iterable[str], folder: Path) -> Iterator[_Range]:
+    """What of the files is not in the folder, file by file."""
+    for name in names:
+        # Only a whole file ever bears its name.
+        if (folder / name).is_file():
+            continue
+        part, size = _part(folder, name), manifest.files[name]["bytes"]
+        start = part.stat().st_size if part.exists() else 0
+        # All of it, and yet under this name: whether it is right has not been looked at.
+        if start >= size:
+            part.unlink(missing_ok=True)
+            start = 0
+        for begin in range(start, max(size, 1), RANGE_BYTES):
+            yield _Range(name, begin, min(begin + RANGE_BYTES, size), size)
+
+
+def _part(folder: Path, name: str) -> Path:
+    """Where the file grows until it is whole."""
+    return folder / f"{name}.part"
+
+
+def _complete(manifest: Manifest, name: str, folder: Path) -> None:
+    """Raises BundleCorrupt where the file is not the manifest's; it is fetched anew then."""
+    part = _part(folder, name)
+    with part.open("rb") as file:
+        checksum = hashlib.file_digest(file, "sha256").hexdigest()
+    if checksum != manifest.files[name]["sha256"]:
+        part.unlink()
+        key = file_key(manifest.version, name)
+        raise BundleCorrupt(f"{key}: its checksum is not the manifest's")
+    part.rename(folder / name)
 
 
 def file_key(version: str, name: str) -> str:
