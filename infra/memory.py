@@ -24,7 +24,7 @@ from segue.experiments.records import (
 )
 from segue.experiments.tally import Tally
 from segue.models.bundle import Bundle
-from segue.ports import Archived, Refused, Shard, UserList
+from segue.ports import Archived, Refused, Shard, StoredList, UserList
 
 
 @dataclass
@@ -68,6 +68,7 @@ class MemorySessionStore:
 @dataclass
 class MemoryUserStore:
     users: dict[str, User] = field(default_factory=dict)
+    lists: dict[tuple[str, int], StoredList] = field(default_factory=dict)
 
     def get(self, user_id: str) -> User | None:
         return self.users.get(user_id)
@@ -83,6 +84,15 @@ class MemoryUserStore:
 
     def delete(self, user_id: str) -> None:
         self.users.pop(user_id, None)
+        self.lists = {key: made for key, made in self.lists.items() if key[0] != user_id}
+
+    def stored_list(self, user_id: str, model_id: int) -> StoredList | None:
+        return self.lists.get((user_id, model_id))
+
+    def store_list(self, user_id: str, model_id: int, made: StoredList) -> None:
+        before = self.lists.get((user_id, model_id), made)
+        if user_id in self.users and before.as_of <= made.as_of:
+            self.lists[user_id, model_id] = made
 
     def search(self, prefix: str, limit: int) -> list[User]:
         return [self.users[it] for it in sorted(self.users) if it.startswith(prefix)][:limit]

@@ -28,6 +28,7 @@ from segue.api.experiments import (
 from segue.api.http import json_response, read_body, read_query, read_segment, read_user_id
 from segue.api.live import live_answer, parse_live
 from segue.api.telemetry import observe_outcome, observe_shown
+from segue.domain.times import SECOND
 from segue.experiments.records import Pending
 
 app = create_app()
@@ -68,7 +69,13 @@ def clear() -> Response[str]:
 def recommend(user_id: str) -> Response[str]:
     asked = parse_live(app.current_event)
     start = perf_counter()
-    shown = live.recommend(read_user_id(user_id), asked.k, asked.experiment, explain=asked.explain)
+    shown = live.recommend(
+        read_user_id(user_id),
+        asked.k,
+        asked.experiment,
+        explain=asked.explain,
+        max_age=asked.max_age and asked.max_age * SECOND,
+    )
     observe_shown(shown, 1_000 * (perf_counter() - start))
     return json_response(live_answer(shown))
 

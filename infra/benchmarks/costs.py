@@ -8,7 +8,7 @@ seed makes the same listeners.
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -39,6 +39,7 @@ from segue.adapters.tracks import DynamoTrackStore
 from segue.domain.times import DAY, SECOND
 from segue.experiments.experiment import DEFAULT, DEFAULT_NAME
 from segue.models.bundle import Bundle
+from segue.ports import StoredList
 from segue.reporting.reports import Reports
 from segue.services.compaction import Compactor
 from segue.services.epochs import Epochs
@@ -73,6 +74,7 @@ _MERGES = {Charge.PUT: 1.0, Charge.GET: 2.0}
 
 # The steps, as the table names them.
 RECOMMENDING, EXPOSING, FURTHER = "recommending", "exposing", "a further list"
+STORING, STORED = "storing a list of 20 tracks", "recommending a stored list"
 SETTLING, ARCHIVING = "settling", "archiving"
 RUN, REPORT = "a run of the maintenance", "the report"
 
@@ -205,6 +207,7 @@ def run_experiment(service: Service, meter: Meter, seed: int) -> Experiment:
     assert report["experiment"]["users"] == sum(_RUNS)
     stored = _bytes_of_table(service, meter)
     _show_further(service, meter, last)
+    _store_list(service, meter, last)
     return Experiment(_of_each(meter.charges), stored / sum(_RUNS))
 
 
@@ -227,6 +230,19 @@ def _show_further(service: Service, meter: Meter, listener: MadeUp) -> None:
         assert service.show(user_id) != first
 
 
+def _store_list(service: Service, meter: Meter, listener: MadeUp) -> None:
+    """What a run for everybody stores of a user, and a request a day later that it is for."""
+    user_id, model_id, now = listener.user.user_id, DEFAULT.arms[0].model_id, service.clock.time
+    query = Query(user_id, model_id, _LIST, max_age=2 * DAY)
+    tracks = service.recommender.tracks(query, service.bundle)
+    made = StoredList(tracks, service.bundle.version, now)
+    with meter.counting(STORING):
+        service.users.store_list(user_id, model_id, made)
+    service.clock.time += DAY
+    with meter.counting(STORED):
+        assert set(service.recommender.tracks(replace(query, k=5), service.bundle)) <= set(tracks)
+
+
 def _bytes_of_table(service: Service, meter: Meter) -> int:
     name = service.names["ExposuresTable"]
     pages = service.dynamodb.get_paginator("scan").paginate(TableName=name)
@@ -241,6 +257,8 @@ def _of_each(counted: Mapping[str, Charges]) -> dict[str, Charges]:
         RECOMMENDING: recommending,
         EXPOSING: _sum((counted[EXPOSING], 1 / sum(_RUNS)), (recommending, -1)),
         FURTHER: counted[FURTHER],
+        STORING: counted[STORING],
+        STORED: counted[STORED],
         REPORT: counted[REPORT],
         RUN: _sum((_MERGES, 1)),
     }
@@ -265,7 +283,7 @@ def section(experiment: Experiment) -> str:
         *(_row(experiment, step) for step in added),
         _plain("maintenance's time", experiment.maintenance_dollars),
         _plain(f"**together, with a run for {OF_RUN} users**", experiment.added_dollars),
-        *(_row(experiment, step) for step in (RECOMMENDING, FURTHER, REPORT)),
+        *(_row(experiment, step) for step in (RECOMMENDING, STORING, STORED, FURTHER, REPORT)),
         _plain(f"{experiment.gigabytes:.2f} GB kept, a month", experiment.month_dollars),
     ]
     return "\n".join(markdown_table(("", *map(str, Charge), "dollars"), rows)) + "\n"

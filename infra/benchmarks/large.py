@@ -32,7 +32,7 @@ from training.protocol.temporal import prepare
 
 _CLUSTERS = 60
 _LOYALTY = 0.75
-_FEWEST, _MOST = 10, 1_500
+_MEDIAN, _FEWEST, _MOST = 42, 10, 1_500
 _KIB = 1_024
 
 
@@ -47,7 +47,9 @@ class Measured:
     hit: float
 
 
-def listeners(users: int, tracks: int, median: int, seed: int) -> Iterator[NDArray[np.int64]]:
+def listeners(
+    users: int, tracks: int, seed: int, median: int = _MEDIAN
+) -> Iterator[NDArray[np.int64]]:
     """The different tracks of each listener, in random order; before repeats are taken out, half of
     the listeners have more than the median."""
     random = stream(seed)
@@ -69,11 +71,13 @@ def listeners(users: int, tracks: int, median: int, seed: int) -> Iterator[NDArr
         yield random.permutation(np.unique(names[found]))
 
 
-def write(folder: Path, users: int, tracks: int, median: int, seed: int, report: Report) -> int:
+def write(
+    folder: Path, users: int, tracks: int, seed: int, report: Report, median: int = _MEDIAN
+) -> int:
     """A fifth of each listener's tracks to test.txt, the rest to train.txt; how many pairs."""
     pairs = 0
     with (folder / "train.txt").open("w") as train, (folder / "test.txt").open("w") as test:
-        for user, found in enumerate(listeners(users, tracks, median, seed)):
+        for user, found in enumerate(listeners(users, tracks, seed, median)):
             held = max(1, len(found) // 5)
             print(user, *found[held:], file=train)
             print(user, *found[:held], file=test)
@@ -123,7 +127,9 @@ def measure(folder: Path, asked: int, seed: int, report: Report) -> Measured:
 def main(
     users: Annotated[int, typer.Option(min=10, help="How many listeners.")] = 50_000,
     tracks: Annotated[int, typer.Option(min=100, help="How many tracks.")] = 90_000,
-    median: Annotated[int, typer.Option(min=10, help="Half of the listeners heard more.")] = 42,
+    median: Annotated[
+        int, typer.Option(min=10, help="Half of the listeners heard more.")
+    ] = _MEDIAN,
     asked: Annotated[int, typer.Option(min=1, help="How many listeners are asked for.")] = 200,
     seed: Annotated[int, typer.Option(help="The same seed makes the same set.")] = 7,
     keep: Annotated[
@@ -136,7 +142,7 @@ def main(
     with tempfile.TemporaryDirectory(prefix="segue-") as name, progress_bars(out) as report:
         folder = keep or Path(name)
         folder.mkdir(parents=True, exist_ok=keep is None)
-        pairs = write(folder, users, tracks, median, seed, report)
+        pairs = write(folder, users, tracks, seed, report, median)
         found = measure(folder, asked, seed, report)
     out.print(
         f"{pairs:,} pairs read in {found.read_seconds:,.0f} s and fitted in "

@@ -156,7 +156,7 @@ class TestBatch:
     """The state machine that makes lists for everybody."""
 
     def test_gives_everybody_the_list_that_they_would_be_answered(self, served: Service) -> None:
-        made = begin(served, "whole").succeeds()
+        made = begin(served, "whole", serve=True).succeeds()
         lists = listed(served, "whole")
         assert len(made) == SHARDS
         assert sum(it["lists"] for it in made) == len(lists)
@@ -165,6 +165,9 @@ class TestBatch:
             asked = {"user_id": row["user_id"], "k": K}
             answer = served.request("POST", "/models/2/predict", asked).json()
             assert row["tracks"] == answer
+        assert stored_lists(served) == {it["user_id"]: it["tracks"] for it in lists}
+        path = f"/users/{lists[0]['user_id']}/recommendations"
+        assert served.request("GET", f"{path}?k={K}&max_age=3600").status_code == 200
 
     def test_loses_nobody_and_lists_nobody_twice_when_workers_are_killed(
         self, served: Service
@@ -202,9 +205,9 @@ class Execution:
         return made
 
 
-def begin(service: Service, name: str) -> Execution:
+def begin(service: Service, name: str, **more: bool) -> Execution:
     machines = client(service, "stepfunctions")
-    asked = json.dumps({"model": 2, "k": K, "shards": SHARDS})
+    asked = json.dumps({"model": 2, "k": K, "shards": SHARDS} | more)
     machine = service.names["BatchMachineArn"]
     begun = machines.start_execution(stateMachineArn=machine, name=name, input=asked)
     return Execution(machines, begun["executionArn"])
@@ -222,6 +225,16 @@ def listed(service: Service, run: str) -> list[dict[str, Any]]:
 def users_of(service: Service) -> list[str]:
     found = client(service, "dynamodb").scan(TableName=service.names["UsersTable"])["Items"]
     return [item["user_id"]["S"] for item in found]
+
+
+def stored_lists(service: Service) -> dict[str, list[str]]:
+    """Of every user beside whose profile there is one."""
+    found = client(service, "dynamodb").scan(TableName=service.names["UsersTable"])["Items"]
+    return {
+        item["user_id"]["S"]: [track["S"] for track in item["list_2"]["M"]["tracks"]["L"]]
+        for item in found
+        if "list_2" in item
+    }
 
 
 def kill_functions(service: Service, name: str) -> int:

@@ -17,6 +17,7 @@ from segue.domain.errors import LaterFormat
 from segue.domain.events import Event, EventType
 from segue.domain.times import DAY, LATEST, Window
 from segue.domain.users import Attribute, User
+from segue.ports import StoredList
 from tests.integration.conftest import Aws, Stores, stores_on
 
 NOW = 1_662_000_000_000
@@ -105,6 +106,31 @@ def test_an_amended_profile_keeps_the_attributes_that_there_are(stores: Stores) 
     assert stores.users.get("1") == replace(amended, attributes={"age": 24})
     stores.users.put(User("1"))
     assert stores.users.amend(amended) == amended
+
+
+def test_a_stored_list_lasts_as_long_as_the_profile(stores: Stores) -> None:
+    first = StoredList(("t1", "t2"), "bundle", NOW)
+    stores.users.store_list("1", 3, first)
+    assert stores.users.stored_list("1", 3) is None
+    stores.users.put(User("1", ("rock",)))
+    stores.users.store_list("1", 3, first)
+    assert stores.users.stored_list("1", 3) == first
+    assert stores.users.stored_list("1", 2) is stores.users.stored_list("2", 3) is None
+    stores.users.put(User("1", ("pop",)))
+    assert stores.users.stored_list("1", 3) == first
+    assert stores.users.get("1") == User("1", ("pop",))
+    stores.users.delete("1")
+    assert stores.users.stored_list("1", 3) is None
+    stores.users.store_list("1", 3, first)
+    assert stores.users.get("1") is None
+
+
+def test_of_two_runs_the_later_ones_list_is_stored(stores: Stores) -> None:
+    stores.users.put(User("1"))
+    made = [StoredList((track,), "bundle", NOW + place) for place, track in enumerate("abc")]
+    for each in (made[1], made[2], made[0], made[2]._replace(tracks=("d",))):
+        stores.users.store_list("1", 3, each)
+    assert stores.users.stored_list("1", 3) == made[2]._replace(tracks=("d",))
 
 
 def test_users_are_found_by_the_beginning_of_their_id(stores: Stores) -> None:

@@ -1,13 +1,11 @@
 """What ``segue bench`` measures with: figures, a large catalogue, listeners."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 
 from infra.benchmarks.catalogue import write_large_bundle
 from infra.benchmarks.figures import Figure, Times
-from infra.benchmarks.large import main as measure_large_set
 from infra.benchmarks.listeners import PLAYS, make_listeners
 from infra.benchmarks.peers import faiss_search, flat_scan, implicit_recommend, vectors
 from segue.domain.events import EventType
@@ -75,20 +73,3 @@ def test_listeners_play_a_month_of_the_catalogue(bundle: Bundle) -> None:
         assert len(plays) == PLAYS
         assert all(event.time < bundle.manifest.cutoff for event in listener.events)
         assert np.all(bundle.catalogue.positions([event.track_id or "" for event in plays]) >= 0)
-
-
-def test_the_large_set_is_measured_and_kept_for_an_evaluation(tmp_path: Path) -> None:
-    figures, kept = tmp_path / "figures.json", tmp_path / "kept"
-    measure_large_set(60, 100, median=20, asked=10, keep=kept, json_file=figures)
-    found = json.loads(figures.read_text())
-    assert found["pairs"] > 60 * 10
-    assert 0 < found["ndcg"] <= 1
-    train, test = (open_lists(kept / f"{part}.txt") for part in ("train", "test"))
-    assert train.keys() == test.keys() == {str(user) for user in range(60)}
-    assert not any(train[user] & test[user] for user in train)
-
-
-def open_lists(path: Path) -> dict[str, set[str]]:
-    """By user, the tracks."""
-    rows = [line.split() for line in path.read_text().splitlines()]
-    return {user: {*tracks} for user, *tracks in rows}

@@ -474,6 +474,13 @@ class TestHelp:
     @pytest.mark.parametrize("client", [Client, AsyncClient])
     def test_a_method_shows_what_it_takes_and_answers(self, client: Any) -> None:
         shown = inspect.signature(client.recommend)
-        assert list(shown.parameters) == ["self", "user_id", "experiment", "k", "explain"]
+        assert list(shown.parameters) == [
+            "self",
+            "user_id",
+            "experiment",
+            "k",
+            "explain",
+            "max_age",
+        ]
         assert shown.return_annotation is Recommendation
         assert "by the arm" in inspect.getdoc(client.recommend)

@@ -1,10 +1,11 @@
 """The made-up set that the models' time and memory are measured on, and how they do on one."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 
-from infra.benchmarks.large import listeners, write
+from infra.benchmarks.large import listeners, main, write
 from infra.progress import silent
 from segue.features.schema import load_schema
 from training.data import connect, open_data
@@ -47,6 +48,15 @@ def test_every_listener_is_trained_on_and_judged_by_different_tracks(tmp_path: P
     assert [len(one) for one in lists] == [40, 40]
     assert all(lists[0][user] and not lists[0][user] & lists[1][user] for user in lists[1])
     assert pairs == sum(len(tracks) for one in lists for tracks in one.values())
+
+
+def test_the_set_is_measured_and_kept_for_an_evaluation(tmp_path: Path) -> None:
+    figures, kept = tmp_path / "figures.json", tmp_path / "kept"
+    main(60, 100, median=20, asked=10, keep=kept, json_file=figures)
+    found = json.loads(figures.read_text())
+    assert found["pairs"] > 60 * 10
+    assert 0 < found["ndcg"] <= 1
+    assert [len(lines(kept / name)) for name in ("train.txt", "test.txt")] == [60, 60]
 
 
 def test_the_hybrid_is_no_worse_than_any_of_its_sources(tmp_path: Path) -> None:

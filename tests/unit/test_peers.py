@@ -584,7 +584,8 @@ def test_an_environment_is_made_without_sansa_where_that_cannot_be_built(
 
     def no_compiler(command: list[Any], **_: Any) -> subprocess.CompletedProcess[str]:
         (tmp_path / "venv").mkdir(exist_ok=True)
-        return subprocess.CompletedProcess(command, int(str(command[-1]).endswith("sansa.txt")), "", "")
+        failed = str(command[-1]).endswith("sansa.txt")
+        return subprocess.CompletedProcess(command, int(failed), "", "")
 
     monkeypatch.setattr(subprocess, "run", no_compiler)
     assert peers_python(tmp_path / "venv", wanted).is_relative_to(tmp_path / "venv")

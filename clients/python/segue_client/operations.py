@@ -158,9 +158,11 @@ def recommend(
     experiment: str | None = None,
     k: int | None = None,
     explain: bool | None = None,
+    max_age: int | None = None,
 ) -> Call[Recommendation]:
-    """Recommend tracks to a user, by the arm that the running experiment gives them."""
-    query = _given(experiment=experiment, k=k, explain=explain)
+    """Recommend tracks to a user, by the arm that the running experiment gives them. ``max_age``: a
+    list that was made for everybody at most so many seconds ago will do."""
+    query = _given(experiment=experiment, k=k, explain=explain, max_age=max_age)
     return Call("GET", _path("users", user_id, "recommendations"), Recommendation, query)
 
 

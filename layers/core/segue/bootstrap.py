@@ -63,10 +63,17 @@ def privacy() -> "Privacy":
 @cache
 def recommender() -> "Recommender":
     """What ``functions/predict`` calls."""
+    from segue.api.telemetry import observe_stored
     from segue.services.recommend import Recommender
 
     return Recommender(
-        _sessions(), _users(), _models(), _track_store(), SystemClock(), _settings().as_of
+        _sessions(),
+        _users(),
+        _models(),
+        _track_store(),
+        SystemClock(),
+        _settings().as_of,
+        tell=observe_stored,
     )
 
 

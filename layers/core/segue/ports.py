@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from segue.domain.added import AddedTrack, TrackChanges
 from segue.domain.events import Event
@@ -60,8 +60,16 @@ class SessionStore(Protocol):
         ...
 
 
+class StoredList(NamedTuple):
+    """Tracks, best first, that a bundle's model recommends as of a moment, in milliseconds."""
+
+    tracks: tuple[str, ...]
+    bundle: str
+    as_of: int
+
+
 class UserStore(Protocol):
-    """Profiles, by user. Raises StoreUnavailable."""
+    """Profiles, by user, and lists beside them. Raises StoreUnavailable."""
 
     def get(self, user_id: str) -> User | None: ...
 
@@ -75,6 +83,15 @@ class UserStore(Protocol):
 
     def delete(self, user_id: str) -> None:
         """Delete the profile, if there is one."""
+        ...
+
+    def stored_list(self, user_id: str, model_id: int) -> StoredList | None:
+        """The model's list for the user; one of a moment ago may be missing."""
+        ...
+
+    def store_list(self, user_id: str, model_id: int, made: StoredList) -> None:
+        """In place of the model's earlier list. Nothing where that is as of a later moment, or
+        where there is no profile, as the user was erased meanwhile."""
         ...
 
     def search(self, prefix: str, limit: int) -> list[User]:
@@ -122,7 +139,8 @@ class Shard:
     """One part of the users, for whom lists are made together: part ``number``, from 0, ``of``.
 
     run: a name for all shards of one order, which agree in everything but ``number``. model_id, k:
-    whose lists, and how long. as_of: the moment that they are made for, in milliseconds.
+    whose lists, and how long. as_of: the moment that they are made for, in milliseconds. serve:
+    whether they are stored beside the users' profiles, too, for requests to be answered with.
     """
 
     run: str
@@ -131,6 +149,7 @@ class Shard:
     as_of: int
     number: int
     of: int
+    serve: bool = False
 
 
 @dataclass(frozen=True, slots=True)

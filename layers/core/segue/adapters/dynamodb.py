@@ -5,9 +5,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from segue.adapters.aws import items_of, translated
+from botocore.exceptions import ClientError
+
+from segue.adapters.aws import error_code, items_of, translated
 from segue.domain.errors import LaterFormat, StoreUnavailable
 from segue.domain.users import User, attributes_from_json, attributes_to_json
+from segue.ports import StoredList
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -64,6 +67,43 @@ class DynamoUserStore:
         with translated("Users"):
             self._client.delete_item(TableName=self._table, Key={"user_id": {"S": user_id}})
 
+    def stored_list(self, user_id: str, model_id: int) -> StoredList | None:
+        """One GetItem. Raises StoreUnavailable."""
+        with translated("Users"):
+            answer = self._client.get_item(
+                TableName=self._table,
+                Key={"user_id": {"S": user_id}},
+                ProjectionExpression=(name := _list_name(model_id)),
+            )
+        found: Any = answer.get("Item", {}).get(name, {}).get("M")
+        if found is None:
+            return None
+        tracks = tuple(track["S"] for track in found["tracks"]["L"])
+        return StoredList(tracks, found["bundle"]["S"], int(found["as_of"]["N"]))
+
+    def store_list(self, user_id: str, model_id: int, made: StoredList) -> None:
+        """One UpdateItem, in the item of the profile: so it goes with that. Raises
+        StoreUnavailable."""
+        name = _list_name(model_id)
+        item: Any = {
+            "tracks": {"L": [{"S": track} for track in made.tracks]},
+            "bundle": {"S": made.bundle},
+            "as_of": {"N": str(made.as_of)},
+        }
+        with translated("Users"):
+            try:
+                self._client.update_item(
+                    TableName=self._table,
+                    Key={"user_id": {"S": user_id}},
+                    UpdateExpression=f"SET {name} = :made",
+                    ConditionExpression=f"attribute_exists(user_id) AND "
+                    f"(attribute_not_exists({name}) OR {name}.as_of <= :as_of)",
+                    ExpressionAttributeValues={":made": {"M": item}, ":as_of": item["as_of"]},
+                )
+            except ClientError as error:
+                if error_code(error) != "ConditionalCheckFailedException":
+                    raise
+
     def search(self, prefix: str, limit: int) -> list[User]:
         """One Query of the index; one Scan without a prefix. Raises StoreUnavailable."""
         with translated("Users"):
@@ -101,6 +141,10 @@ def write_batch(client: "DynamoDBClient", table: str, batch: list[Any]) -> None:
             return
         time.sleep(0.05 * 2**attempt)
     raise StoreUnavailable(f"{table}: {len(batch)} items still refused after throttling")
+
+
+def _list_name(model_id: int) -> str:
+    return f"list_{model_id}"
 
 
 def user_item(user: User) -> dict[str, Any]:

@@ -19,6 +19,7 @@ class ShardEvent(Struct, forbid_unknown_fields=True):
     as_of: str
     shard: Annotated[int, Meta(ge=0)]
     shards: Annotated[int, Meta(ge=1)]
+    serve: bool = False
 
 
 def parse_shard(event: Mapping[str, Any]) -> Shard:
@@ -28,4 +29,6 @@ def parse_shard(event: Mapping[str, Any]) -> Shard:
         raise InvalidRequest(f"must be less than {asked.shards}, the shards", field="shard")
     as_of = read_moment(asked.as_of, "as_of")
     assert as_of is not None  # as it is given
-    return Shard(asked.run, asked.model, asked.k, as_of, asked.shard, asked.shards)
+    return Shard(
+        asked.run, asked.model, asked.k, as_of, asked.shard, asked.shards, serve=asked.serve
+    )

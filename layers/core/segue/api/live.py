@@ -1,10 +1,10 @@
 """Recommendations by an experiment: which list a listener is shown, and by which arm."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from segue.api.experiments import ExperimentName
 from segue.api.http import Explain, ListLength, read_query
@@ -13,17 +13,30 @@ from segue.domain.times import format_time
 from segue.domain.users import json_id
 from segue.experiments.experiment import DEFAULT_NAME, check_name
 
+# Lists that were made for everybody are there for so long.
+MaxAge = Annotated[
+    int,
+    Meta(
+        ge=1,
+        le=7 * 24 * 60 * 60,
+        description="Seconds: a list will do that was made for everybody at most so long ago; what "
+        "was played since is left out. Where there is none, a new one is made",
+    ),
+]
+
 # It brings ONNX Runtime along, which not every function has a use for.
 if TYPE_CHECKING:
     from segue.services.live import Shown
 
 
 class LiveQuery(Struct):
-    """Which experiment, how many tracks, and whether as objects with names and reasons."""
+    """Which experiment, how many tracks, whether as objects with names and reasons, and whether a
+    list will do that was made for everybody."""
 
     experiment: ExperimentName = DEFAULT_NAME
     k: ListLength | None = None
     explain: Explain = False
+    max_age: MaxAge | None = None
 
 
 class LiveAnswer(Struct):

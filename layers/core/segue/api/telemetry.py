@@ -43,6 +43,11 @@ def observe_shown(shown: "Shown", milliseconds: float) -> None:
     metrics.add_metric("Exposures", MetricUnit.Count, recorded)
 
 
+def observe_stored(found: bool) -> None:
+    """Count whether there was a stored list, where one would have done."""
+    metrics.add_metric("Stored lists", MetricUnit.Count, found)
+
+
 def observe_outcome(exposure: "Exposure", *, settled: bool) -> None:
     """Count what a replayed test answered, and whether its model failed."""
     metrics.add_metric("Settled outcomes" if settled else "Pending outcomes", MetricUnit.Count, 1)

@@ -4,7 +4,7 @@ A shard that was stopped is done anew, as if it had never been begun; one that i
 again. So nobody is left out, and nobody has two lists.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
@@ -22,6 +22,7 @@ from segue.ports import (
     ModelStore,
     SessionStore,
     Shard,
+    StoredList,
     TrackStore,
     UserList,
     UserStore,
@@ -31,10 +32,11 @@ from segue.ranking.lists import rank_each
 
 # So many listeners are scored together. More gain nothing, and their scores take memory.
 TOGETHER = 64
-# Each waits for one user's events at a time.
-_READERS = 16
+# Each waits for one user at a time.
+_THREADS = 16
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Batch:
@@ -59,7 +61,8 @@ class Batch:
     def run(self, shard: Shard) -> int:
         """Make and store the lists of a shard; how many. 0 where it is done already.
 
-        Raises UnknownModel, BundleError and StoreUnavailable; nothing is stored then.
+        Raises UnknownModel, BundleError and StoreUnavailable; there is no file then, and the shard
+        has to be done again.
         """
         if self._lists.has(shard):
             return 0
@@ -74,11 +77,20 @@ class Batch:
             events = self._sessions.history(user.user_id, window, fresh=False)
             return Listener(user, history_of(label_plays(events), bundle.catalogue, shard.as_of))
 
-        with ThreadPoolExecutor(_READERS) as readers:
-            users = self._users.part(shard.number, shard.of)
-            listeners = (it for some in _blocks(users) for it in readers.map(listener_of, some))
+        def store(made: UserList) -> UserList:
+            stored = StoredList(tuple(made.tracks), made.bundle, made.as_of)
+            self._users.store_list(made.user_id, shard.model_id, stored)
+            return made
+
+        with ThreadPoolExecutor(_THREADS) as threads:
+
+            def each(act: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+                return (done for some in _blocks(items) for done in threads.map(act, some))
+
+            listeners = each(listener_of, self._users.part(shard.number, shard.of))
             lists = lists_of(listeners, shard, bundle, changes.unavailable)
-            return self._lists.add(shard, lists)
+            # Before the file is there, which says that all is done.
+            return self._lists.add(shard, each(store, lists) if shard.serve else lists)
 
 
 def lists_of(

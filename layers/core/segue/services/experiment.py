@@ -84,7 +84,7 @@ class Experiments:
         if state is not State.RUNNING:
             raise ExperimentStopped(f"experiment {epoch.experiment.name!r} is {state}")
         bundle = self._epochs.models_of(epoch)
-        pending = self._exposer.expose(epoch, bundle, user_id, bundle.manifest.cutoff, None)
+        pending = self._exposer.expose(epoch, bundle, user_id, bundle.manifest.cutoff)
         result = self._settlement.judge(epoch.id, pending) if self._has_passed(pending) else pending
         return self._results.add(epoch.id, result, erasure)
 

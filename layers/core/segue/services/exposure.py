@@ -57,13 +57,20 @@ class Exposer:
         self._clock = clock
 
     def expose(
-        self, epoch: Epoch, bundle: Bundle, user_id: str, as_of: int, k: int | None
+        self,
+        epoch: Epoch,
+        bundle: Bundle,
+        user_id: str,
+        as_of: int,
+        k: int | None = None,
+        max_age: int | None = None,
     ) -> Pending:
-        """Recommend as of the moment ``as_of``; ``k`` comes before the experiment's own.
+        """Recommend as of the moment ``as_of``; ``k`` comes before the experiment's own;
+        ``max_age``: see ``Query``.
 
         Raises UnknownUser, UnknownModel, BundleError and StoreUnavailable.
         """
-        experiment, query = epoch.experiment, _query(epoch, user_id, as_of, k)
+        experiment, query = epoch.experiment, _query(epoch, user_id, as_of, k, max_age)
         start = perf_counter()
         made = self._list(epoch, bundle, query)
         latency = 1_000 * (perf_counter() - start)
@@ -90,13 +97,19 @@ class Exposer:
         return Pending(exposure, as_of + experiment.window)
 
     def another(
-        self, epoch: Epoch, bundle: Bundle, exposure: Exposure, as_of: int, k: int | None
+        self,
+        epoch: Epoch,
+        bundle: Bundle,
+        exposure: Exposure,
+        as_of: int,
+        k: int | None = None,
+        max_age: int | None = None,
     ) -> Impression:
         """What the arm of an earlier exposure recommends as of another moment.
 
         Raises ModelFailed where that is nothing, and otherwise as ``expose``.
         """
-        query = _query(epoch, exposure.user_id, as_of, k)
+        query = _query(epoch, exposure.user_id, as_of, k, max_age)
         made = self._list(epoch, bundle, query, exposure.group)
         if made.error and not made.tracks:
             raise ModelFailed(made.error)
@@ -156,7 +169,7 @@ class Exposer:
         name = model_name(arm.model_id, bundle)
         asked = replace(query, model_id=arm.model_id)
         try:
-            return _List(arm.group, name, self._recommender.recommend(asked, bundle).tracks, None)
+            return _List(arm.group, name, self._recommender.tracks(asked, bundle), None)
         except ModelFailed as error:
             return _List(arm.group, name, (), str(error))
 
@@ -168,10 +181,11 @@ class Exposer:
         }
 
 
-def _query(epoch: Epoch, user_id: str, as_of: int, k: int | None) -> Query:
+def _query(epoch: Epoch, user_id: str, as_of: int, k: int | None, max_age: int | None) -> Query:
     """By the control's model; each arm that is asked puts its own in."""
     experiment = epoch.experiment
-    return Query(user_id, experiment.arms[0].model_id, k or experiment.k, as_of)
+    control = experiment.arms[0].model_id
+    return Query(user_id, control, k or experiment.k, as_of, max_age=max_age)
 
 
 def _completed(plays: Sequence[Play]) -> float | None:

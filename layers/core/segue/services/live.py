@@ -8,6 +8,7 @@ from segue.experiments.epoch import Epoch
 from segue.experiments.experiment import DEFAULT_NAME, State
 from segue.experiments.records import Exposure, Impression, Pending, Result
 from segue.models.bundle import Bundle
+from segue.models.registry import model_name
 from segue.ports import Clock, ModelStore, ResultStore
 from segue.services.epochs import Epochs
 from segue.services.exposure import Exposer
@@ -63,8 +64,10 @@ class Live:
         name: str = DEFAULT_NAME,
         *,
         explain: bool = False,
+        max_age: int | None = None,
     ) -> Shown:
-        """A fresh list of the user's arm, which stays the same in the running epoch.
+        """A list of the user's arm, which stays the same in the running epoch. The list is a fresh
+        one, but where one of at most ``max_age`` milliseconds will do, see ``Query``.
 
         Who takes no part gets the control's model or, once an arm was shipped, that one's.
 
@@ -74,7 +77,9 @@ class Live:
         room. Raises UnknownExperiment, UnknownUser, UnknownModel, ModelFailed, BundleError and
         StoreUnavailable.
         """
-        shown = undisturbed_by_erasure(lambda erasure: self._recommend(user_id, k, name, erasure))
+        shown = undisturbed_by_erasure(
+            lambda erasure: self._recommend(user_id, k, name, max_age, erasure)
+        )
         return replace(shown, explained=self._explained(shown)) if explain else shown
 
     def _explained(self, shown: Shown) -> tuple[Recommendation, ...]:
@@ -91,26 +96,35 @@ class Live:
             if (theirs := [track for track, group in owners.items() if group == arm.group])
         )
 
-    def _recommend(self, user_id: str, k: int | None, name: str, erasure: str | None) -> Shown:
+    def _recommend(
+        self, user_id: str, k: int | None, name: str, max_age: int | None, erasure: str | None
+    ) -> Shown:
         epoch = self._epochs.running(name).live
         experiment = epoch.experiment
         now = self._clock.now() if self._as_of is None else self._as_of
         if experiment.state is not State.RUNNING or not takes_part(experiment, user_id):
-            query = Query(user_id, experiment.default_arm.model_id, k or experiment.k, now)
-            made = self._recommender.recommend(query, self._models.current())
-            return Shown(epoch, user_id, None, made.model, Impression(now, made.tracks))
-        return self._recommend_by_arm(epoch, user_id, k, now, erasure)
+            bundle, model_id = self._models.current(), experiment.default_arm.model_id
+            query = Query(user_id, model_id, k or experiment.k, now, max_age=max_age)
+            shown = Impression(now, self._recommender.tracks(query, bundle))
+            return Shown(epoch, user_id, None, model_name(model_id, bundle), shown)
+        return self._recommend_by_arm(epoch, user_id, k, now, max_age, erasure)
 
     def _recommend_by_arm(
-        self, epoch: Epoch, user_id: str, k: int | None, now: int, erasure: str | None
+        self,
+        epoch: Epoch,
+        user_id: str,
+        k: int | None,
+        now: int,
+        max_age: int | None,
+        erasure: str | None,
     ) -> Shown:
         found = self._results.find(epoch.id, user_id)
         bundle = self._bundle(epoch)
         if found:
-            impression = self._exposer.another(epoch, bundle, found.exposure, now, k)
+            impression = self._exposer.another(epoch, bundle, found.exposure, now, k, max_age)
             result = self._remembered(epoch, bundle, found, impression)
             return _shown(epoch, found.exposure, impression, result)
-        made = self._exposer.expose(epoch, bundle, user_id, now, k)
+        made = self._exposer.expose(epoch, bundle, user_id, now, k, max_age)
         if epoch.bundle != bundle.version:
             return _shown(epoch, made.exposure, made.exposure.impression, None)
         stored = self._results.add(epoch.id, made, erasure)

@@ -1,7 +1,7 @@
 """Recommendations: from a user and a model to a list of tracks."""
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -54,6 +54,8 @@ class Query:
     the user has ever started before; ``explicit`` False leaves out explicit tracks; ``exclude``
     names tracks to leave out, known to the catalogue or not. ``diversity`` from 0 (by score alone)
     to 1 (as diverse as can be); ``exploration`` from 0 (none) to 1, the temperature of the draw;
+    ``max_age``: for ``Recommender.tracks``, a list that was made at most so many milliseconds ago
+    will do, if there is one; None: it will not.
     ``filter``: an expression that holds for every track of the list; ``boosts``: expressions, and
     what the scores of the tracks that they hold for are multiplied by, as ``segue.ranking`` has
     both. ``explain``: give reasons.
@@ -71,6 +73,7 @@ class Query:
     diversity: float = 0.0
     exploration: float = 0.0
     explain: bool = False
+    max_age: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,8 @@ class Health:
 class Recommender:
     """Answers queries; ``as_of`` stands in for "now" where one names no time (None: the clock).
 
-    ``random``: where exploration draws from.
+    ``random``: where exploration draws from. ``tell``: called wherever a stored list would do, with
+    whether there was one.
     """
 
     def __init__(
@@ -119,6 +123,7 @@ class Recommender:
         clock: Clock,
         as_of: int | None = None,
         random: Random = _SYSTEM_RANDOM,
+        tell: Callable[[bool], None] = lambda _: None,
     ) -> None:
         self._sessions = sessions
         self._users = users
@@ -127,6 +132,7 @@ class Recommender:
         self._as_of = as_of
         self._random = random
         self._track_store = track_store
+        self._tell = tell
 
     def recommend(self, query: Query, bundle: Bundle | None = None) -> Recommendation:
         """Ask a model of the bundle; None: of the one that is served.
@@ -142,6 +148,20 @@ class Recommender:
         with _blaming(asked.name):
             ranked, propensities = self._choose(asked, bundle, k, query, forbidden, factors)
             return _answer(asked, bundle, ranked, propensities, explained=query.explain)
+
+    def tracks(self, query: Query, bundle: Bundle) -> tuple[str, ...]:
+        """What ``recommend`` answers, ids alone; or what was made for everybody and stored, where
+        the query allows it. Raises as ``recommend`` does."""
+        if query.max_age is not None:
+            from segue.services.stored import stored_tracks
+
+            query = replace(query, as_of=self._moment(query.as_of))
+            _, unavailable = self._served(bundle)
+            stored = stored_tracks(query, bundle, self._users, self._sessions, unavailable)
+            self._tell(stored is not None)
+            if stored is not None:
+                return stored
+        return self.recommend(query, bundle).tracks
 
     def explain(
         self, query: Query, track_ids: Sequence[str], bundle: Bundle | None = None
