@@ -156,8 +156,8 @@ class Recommender:
             from segue.services.stored import stored_tracks
 
             query = replace(query, as_of=self._moment(query.as_of))
-            _, unavailable = self._served(bundle)
-            stored = stored_tracks(query, bundle, self._users, self._sessions, unavailable)
+            stores = self._users, self._sessions, self._track_store
+            stored = stored_tracks(query, bundle.version, *stores)
             self._tell(stored is not None)
             if stored is not None:
                 return stored
