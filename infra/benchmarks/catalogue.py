@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,8 @@ from segue.domain.labels import Label, Labels
 from segue.domain.ragged import entries
 from segue.domain.texts import Texts
 from segue.domain.words import WordIndex
-from segue.models.bundle import SCHEMA_TEXT, Bundle
+from segue.features.encoder import FloatArray
+from segue.models.bundle import LATENTS, SCHEMA_TEXT, Bundle
 from segue.models.hybrid.model import read_followers, read_gates, read_statistics
 from segue.models.hybrid.statistics import WINDOWS, Followers, Statistics, made
 from training.catalogue import EncodedCatalogue
@@ -23,6 +25,10 @@ from training.models.hybrid.export import write_hybrid
 from training.models.hybrid.train import TrainedHybrid
 
 _POPULARITY, _HEAD = "hybrid/popularity.npy", "hybrid/head.npy"
+_PRIOR = "autoencoder/prior.npy"
+
+# At most the prior of a track that was played once in the last month.
+_HARDLY_PLAYED = np.sqrt(2) + 1e-6
 
 # Audiences follow Zipf's law, but for the first few tracks, which are about equally popular.
 _FLATTENED = 10
@@ -48,10 +54,12 @@ class _Tail:
 
 
 def write_large_bundle(out: Path, trained: Bundle, tracks: int, seed: int) -> None:
-    """A bundle of popularity and the hybrid at ``out``, with so many tracks in the catalogue.
+    """A bundle of all models at ``out``, with so many tracks in the catalogue.
 
-    Its head is the trained bundle's, with everything that the hybrid learnt of it. Nothing is known
-    of the tail but popularity, artists and genres, as of any track outside the head.
+    Its head is the trained bundle's, with everything that was learnt of it. Of the tail the hybrid
+    knows popularity, artists and genres, as of any track outside the head. To the autoencoder and
+    the classifier each of its tracks is as far from the one that it takes after as two tracks of
+    one artist are from each other.
     """
     random = stream(seed)
     old_head = trained.array(_HEAD)
@@ -61,8 +69,9 @@ def write_large_bundle(out: Path, trained: Bundle, tracks: int, seed: int) -> No
         catalogue = _write_catalogue(writer, trained, new_head, tail, random)
         statistics = _statistics(trained, catalogue, new_head, tail)
         write_hybrid(writer, TrainedHybrid(read_gates(trained), {}, statistics))
+        _write_tracks_of_models(writer, trained, new_head, tail, random)
         manifest = trained.manifest
-        models = [{"id": number, "name": manifest.models[number]["name"]} for number in (0, 3)]
+        models = [{"id": it, "name": model["name"]} for it, model in manifest.models.items()]
         content = {name: manifest.content[name] for name in ("schema_hash", "cutoff")}
         writer.seal(content | {"models": models, "seed": seed})
         writer.place()
@@ -110,8 +119,8 @@ def _write_catalogue(
         genres={name: _members(own, origin, len(old)) for name, own in old.genres.items()},
         artist_ids=_ids(np.arange(artists.max() + 1)),
     )
-    nothing = np.zeros((len(origin), 0), np.float16)
-    encoded = EncodedCatalogue(catalogue, trained.encoder, nothing, np.ones(len(origin), np.bool_))
+    released = np.ones(len(origin), np.bool_)
+    encoded = EncodedCatalogue(catalogue, trained.encoder, trained.features[origin], released)
     write_catalogue(writer, encoded, (trained.path / SCHEMA_TEXT).read_text(encoding="utf-8"))
     write_descriptions(writer, _describe(trained, catalogue, origin, random))
     return catalogue
@@ -194,6 +203,50 @@ def _statistics(
         genres=TrackGenres.of(catalogue),
         precomputed=made,
     )
+
+
+def _write_tracks_of_models(
+    writer: BundleWriter, trained: Bundle, new_head: NDArray[np.int32], tail: _Tail, random: Rng
+) -> None:
+    """What the autoencoder and the classifier have of each track, and their networks."""
+    old_head = trained.array(_HEAD)
+    outside = _outside(new_head, len(tail.like))
+    like = old_head[tail.like]
+    one, other = _of_one_artist(trained.catalogue.artists, len(like), random)
+    # A track that is hardly played, whose popularity each has.
+    prior = trained.array(_PRIOR)
+    hardly = random.choice(np.flatnonzero(prior <= _HARDLY_PLAYED), len(like))
+
+    def write(name: str, of_tail: NDArray[Any]) -> None:
+        old = trained.array(name)
+        new = np.empty((len(new_head) + len(like), *old.shape[1:]), old.dtype)
+        new[new_head], new[outside] = old[old_head], of_tail
+        writer.array(name, new)
+
+    def shifted(places: FloatArray) -> FloatArray:
+        """Of the tail, from those of the old tracks."""
+        return places[like] + (places[one] - places[other])
+
+    latents = shifted(trained.latents)
+    write(LATENTS, latents / np.linalg.norm(latents, axis=1, keepdims=True))
+    write(_PRIOR, prior[hardly])
+    write("autoencoder/totals.npy", trained.array("autoencoder/totals.npy")[like])
+    unplayed = trained.session("classifier/unplayed.onnx")
+    factors, _ = unplayed.run(None, {"features": trained.features.astype(np.float32)})
+    write("classifier/factors.npy", shifted(factors))
+    write("classifier/base.npy", trained.array("classifier/base.npy")[hardly])
+    for name in trained.manifest.files:
+        if name.startswith(("autoencoder/", "classifier/")) and name.endswith(".onnx"):
+            writer.bytes(name, (trained.path / name).read_bytes())
+
+
+def _of_one_artist(artists: NDArray[np.int32], size: int, random: Rng) -> tuple[Ints, Ints]:
+    """Two of (size,): tracks, and for each another one of its artist, or the same where there is
+    none."""
+    order = np.argsort(artists, kind="stable")
+    places = random.integers(1, len(order), size)
+    one, other = order[places], order[places - 1]
+    return one, np.where(artists[one] == artists[other], other, one)
 
 
 def _renumbered(trained: Bundle, new_head: NDArray[np.int32], tracks: int) -> Followers:
