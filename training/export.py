@@ -36,8 +36,8 @@ PLOTS, TRAINING = "plots", "training"
 # Rows of the catalogue at a time, so that memory is for the results.
 BLOCK = 65536
 
-# Inputs and outputs whose length is fixed, and those whose free axis is not the first.
-_VECTORS, _FREE_AXES = ("listener", "factors"), {"leading": 1}
+# Inputs and outputs whose length is fixed.
+_VECTORS = "listener", "factors"
 
 
 class BundleWriter:
@@ -80,7 +80,7 @@ class BundleWriter:
     def network(
         self, name: str, module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str]
     ) -> None:
-        """Export a module to ONNX; all but a single vector has a free axis, mostly the first."""
+        """Export a module to ONNX; the first axis of all but a single vector is free."""
         _export(module, inputs, outputs, self._place(name))
 
     def seal(self, content: Mapping[str, Any]) -> None:
@@ -124,7 +124,7 @@ def _export(
             path,
             input_names=list(inputs),
             output_names=list(outputs),
-            dynamic_axes={name: {_FREE_AXES.get(name, 0): name} for name in free},
+            dynamic_axes={name: {0: name} for name in free},
             dynamo=False,
         )
 

@@ -225,7 +225,8 @@ def _write_tracks_of_models(
 
     def shifted(places: FloatArray) -> FloatArray:
         """Of the tail, from those of the old tracks."""
-        return places[like] + (places[one] - places[other])
+        moved: FloatArray = places[like] + (places[one] - places[other])
+        return moved
 
     latents = shifted(trained.latents)
     write(LATENTS, latents / np.linalg.norm(latents, axis=1, keepdims=True))

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss, normalize
 
 from segue.features.encoder import Encoder
-from segue.models.autoencoder import LEADING, UNPLAYED, neighbourhood_totals
+from segue.models.autoencoder import UNPLAYED, neighbourhood_totals
 from segue.models.bundle import LATENTS
 from training.catalogue import EncodedCatalogue
 from training.export import BLOCK, BundleWriter
-from training.models.networks import Balance, DenoisingAutoencoder, LatentSpace, LeadingDensity
+from training.models.density import density_network
+from training.models.networks import Balance, DenoisingAutoencoder, LatentSpace
 from training.plays import Plays
 from training.progress import Curve, Progress
 
@@ -198,15 +199,8 @@ def write_autoencoder(
     writer.array("autoencoder/prior.npy", trained.prior)
     totals = neighbourhood_totals(latents.numpy(), trained.prior, np.arange(len(latents)))
     writer.array("autoencoder/totals.npy", totals)
-    latents = latents.float()
     inputs = {"features": rows[:2].float()}
     writer.network("autoencoder/encoder.onnx", trained.space, inputs, ("latents",))
-    interests = latents[:3, :LEADING]
-    inputs = {
-        "interests": interests,
-        "weights": torch.tensor([0.5, 0.3, 0.2])[: len(interests)],
-        "leading": latents[:8, :LEADING].T,
-    }
-    writer.network("autoencoder/density.onnx", LeadingDensity(), inputs, ("density",))
+    writer.bytes("autoencoder/density.onnx", density_network())
     weights = {name: value.numpy() for name, value in trained.state.weights.items()}
     writer.weights("autoencoder", {**weights, HELD_OUT_IDS: trained.state.held_out})

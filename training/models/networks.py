@@ -3,8 +3,6 @@
 import torch
 from torch import Tensor, nn
 
-from segue.models.autoencoder import CONCENTRATION
-
 LATENT = 128
 FACTORS = 32
 HABIT = 16
@@ -68,15 +66,6 @@ class LatentSpace(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(tracks, width) -> (tracks, LATENT), each of length 1."""
         return nn.functional.normalize(self.encoder(features) - self.centre, dim=1) @ self.axes
-
-
-class LeadingDensity(nn.Module):
-    """How densely a listener's interests lie around each track, by the leading coordinates alone;
-    see ``segue.models.autoencoder``, which makes up for the others."""
-
-    def forward(self, interests: Tensor, weights: Tensor, leading: Tensor) -> Tensor:
-        """(n, LEADING), (n,), (LEADING, tracks) -> (tracks,)."""
-        return weights @ torch.exp((CONCENTRATION * interests) @ leading)
 
 
 class TrackTower(nn.Module):

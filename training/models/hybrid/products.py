@@ -3,7 +3,7 @@
 from functools import cache
 
 import onnxruntime as ort
-from onnx import TensorProto, helper
+from onnx import GraphProto, TensorProto, helper
 
 from segue.features.encoder import FloatArray
 from segue.models.hybrid.vectors import ZERO, Vectors, rounded
@@ -24,10 +24,15 @@ def products_network() -> bytes:
         [helper.make_tensor_value_info("products", TensorProto.INT32, ["m", "n"])],
         [helper.make_tensor("zero", TensorProto.UINT8, [], [ZERO])],
     )
+    return serialized(graph)
+
+
+def serialized(graph: GraphProto) -> bytes:
+    """The file of a network."""
     opset = helper.make_opsetid("", _OPSET)
     model = helper.make_model(graph, opset_imports=[opset], ir_version=_IR)
-    serialized: bytes = model.SerializeToString()
-    return serialized
+    content: bytes = model.SerializeToString()
+    return content
 
 
 @cache

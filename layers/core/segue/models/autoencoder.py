@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from segue.features.encoder import FloatArray
 from segue.features.listeners import SLOW_HALF_LIFE, History
 from segue.models.bundle import LATENTS, Bundle
+from segue.models.hybrid.vectors import ASKED, KEPT, ZERO, in_steps
 from segue.models.model import Contributions, Listener, Model
 from segue.models.ranked import Forbidden, Ranked, best
 
@@ -21,7 +22,9 @@ CONCENTRATION = 4.0
 
 # By so many coordinates of the latent space all tracks are looked at, and by all coordinates those
 # that may get on the list. The leading ones tell most of how far tracks are from each other.
-LEADING = 48
+LEADING = 40
+# So many tracks at a time, so that what is computed of them stays in the processor's cache.
+_TRACKS_AT_ONCE = 32_768
 # For each place on the list so many tracks are tried to find out what it takes to get on it.
 TRIED = 4
 # Up to so many tracks, sums over a track's neighbours are exact; so many rows at a time.
@@ -31,6 +34,9 @@ _BLOCK = 256
 UNPLAYED = 1.0
 # Squared; rounded to half precision, a latent vector may be a little longer than 1.
 _LONGEST = 1.001
+# How far a vector of LEADING + 1 numbers, each rounded to 1/127, may be from what it was; and a
+# little more, as sums of floats are not exact either.
+_ROUNDED_BY = (LEADING + 1) ** 0.5 / 2 / KEPT + 1e-4
 
 
 class Autoencoder(Model):
@@ -53,19 +59,18 @@ class Autoencoder(Model):
         self._totals = bundle.array("autoencoder/totals.npy")
         self._network = bundle.session("autoencoder/density.onnx")
 
-    # What follows is computed when the model is first asked: a cold start loads all models.
-
     @cached_property
-    def _leading(self) -> FloatArray:
-        """(LEADING, tracks), the leading coordinates: by column, a product with all tracks is
-        several times as fast."""
-        return np.ascontiguousarray(self._latents[:, :LEADING].T, np.float32)
+    def _leading(self) -> list[NDArray[np.int8]]:
+        """For every _TRACKS_AT_ONCE tracks, (LEADING + 1, tracks) multiples of 1/127; see
+        ``_outlines``. By column, a product with all tracks is several times as fast.
 
-    @cached_property
-    def _rest(self) -> FloatArray:
-        """(tracks,), the most that is left of each vector's length beside its leading part."""
-        rest: FloatArray = np.sqrt(np.maximum(_LONGEST - (self._leading**2).sum(0), 0))
-        return rest
+        Computed when the model is first asked: a cold start loads all models.
+        """
+        starts = range(0, len(self._latents), _TRACKS_AT_ONCE)
+        parts = (self._latents[start : start + _TRACKS_AT_ONCE] for start in starts)
+        return [
+            np.rint(_outlines(part).T * np.float32(KEPT)).astype(np.int8, "C") for part in parts
+        ]
 
     def score(self, listener: Listener) -> FloatArray:
         heard, weights = interests(listener.history)
@@ -74,8 +79,8 @@ class Autoencoder(Model):
     def best(self, listener: Listener, k: int, forbidden: Forbidden | None = None) -> Ranked:
         """As if all tracks were scored; but only those are that can get among the best."""
         heard, weights = interests(listener.history)
-        estimates, most = self._estimates(heard, weights)
-        tried = best(estimates, TRIED * k, forbidden).tracks
+        most = self._most(heard, weights)
+        tried = best(most, TRIED * k + len(heard), forbidden).tracks
         reached = np.sort(self._densities(heard, weights, tried).sum(0))[::-1]
         bar = reached[k - 1] if len(reached) >= k else 0
         possible = most >= bar
@@ -103,24 +108,39 @@ class Autoencoder(Model):
         densities[heard[:, None] == tracks] = 0
         return densities
 
-    def _estimates(
-        self, heard: NDArray[np.int64], weights: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
-        """Two of (tracks,): the density as the leading coordinates have it, and the most that it
-        can be: the others add to a cosine at most the product of what is left of both vectors."""
-        points = self._leading[:, heard].T
-        shared = weights / self._totals[heard]
-        feeds = {"interests": points, "weights": shared, "leading": self._leading}
-        (estimates,) = self._network.run(["density"], feeds)
-        # Nothing is led to itself.
-        estimates[heard] -= shared * np.exp(CONCENTRATION * (points**2).sum(1))
-        estimates *= self._prior
-        slack = np.float32(CONCENTRATION) * self._rest[heard].max() * self._rest
-        return estimates, estimates * np.exp(slack)
+    def _most(self, heard: NDArray[np.int64], weights: FloatArray) -> FloatArray:
+        """(tracks,), the most that the density can be; infinite for the interests themselves, as
+        what each leads to itself is not told apart."""
+        asked = _outlines(self._latents[heard])
+        numbers, steps = in_steps(asked, ASKED)
+        missed = np.linalg.norm(asked - numbers * steps[:, None], axis=1)
+        # A product is off by at most that of one side and what rounding missed of the other.
+        slack = missed * (_LONGEST + _ROUNDED_BY) + _LONGEST * _ROUNDED_BY
+        feeds = {
+            "interests": (numbers + ZERO).astype(np.uint8),
+            "steps": (CONCENTRATION / KEPT) * steps[:, None],
+            "weights": weights / self._totals[heard] * np.exp(CONCENTRATION * slack),
+        }
+        parts = [self._network.run(["density"], feeds | {"tracks": it})[0] for it in self._leading]
+        most: FloatArray = np.concatenate(parts)
+        most *= self._prior
+        most[heard] = np.inf
+        return most
 
     def _points(self, tracks: NDArray[np.integer]) -> FloatArray:
         points: FloatArray = self._latents[tracks].astype(np.float32)
         return points
+
+
+def _outlines(latents: NDArray[np.float16]) -> FloatArray:
+    """(tracks, LEADING + 1): the leading coordinates, and the most that is left of each vector's
+    length beside them. Two tracks' cosine is at most the product of their outlines."""
+    outlines = np.empty((len(latents), LEADING + 1), np.float32)
+    leading = outlines[:, :LEADING]
+    leading[:] = latents[:, :LEADING]
+    lengths = np.einsum("ij,ij->i", leading, leading)
+    outlines[:, LEADING] = np.sqrt(np.maximum(_LONGEST - lengths, 0))
+    return outlines
 
 
 def neighbourhood_totals(

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from segue.domain.added import AddedTrack
     from segue.domain.descriptions import Descriptions, TrackCard
 
-FORMAT = 8
+FORMAT = 9
 MANIFEST = "manifest.json"
 SCHEMA, SCHEMA_TEXT = "schema.json", "schema.toml"
 LATENTS = "autoencoder/latents.npy"

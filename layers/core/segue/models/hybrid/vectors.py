@@ -45,7 +45,7 @@ class Vectors:
         The others are rounded to 1/63 of the greatest number of each; the sums are of integers, so
         that they are the same on every machine.
         """
-        asked, steps = _rounded(others, ASKED)
+        asked, steps = in_steps(others, ASKED)
         if rows is None:
             # The network goes from row to row, and would wait for memory at each. What was read in
             # order before is in the cache by then.
@@ -63,11 +63,11 @@ class Vectors:
 def rounded(vectors: FloatArray) -> tuple[NDArray[np.int8], FloatArray]:
     """``numbers`` and ``scale`` of (n, width) vectors, each rounded to 1/127 of its greatest
     number."""
-    numbers, scale = _rounded(vectors, KEPT)
+    numbers, scale = in_steps(vectors, KEPT)
     return np.ascontiguousarray(numbers.T.astype(np.int8)), scale
 
 
-def _rounded(vectors: FloatArray, most: int) -> tuple[FloatArray, FloatArray]:
+def in_steps(vectors: FloatArray, most: int) -> tuple[FloatArray, FloatArray]:
     """(n, width) whole numbers from -most to most, and (n,) what they are multiples of."""
     steps = np.maximum(np.abs(vectors).max(1, initial=0), np.float32(1e-30)) / most
     return np.rint(vectors / steps[:, None]), steps.astype(np.float32)
