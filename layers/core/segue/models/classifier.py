@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import ClassVar
+from functools import cached_property
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +22,23 @@ from segue.models.ranked import Forbidden, Ranked, best
 
 # So many of the tracks that count most are tried out in an explanation.
 MAX_EXPLAINED = 50
+# For each place on the list so many tracks are tried to find out what it takes to get on it.
+TRIED = 16
+# Beyond this share of the tracks it is faster to read all in order than those alone.
+_SCATTERED = 1 / 16
+# Far more than log-odds are off by where floats are added up in another order.
+_INEXACT = 1e-3
 # Smaller ones would overflow on their way to a probability, which is nothing by then.
 LEAST_LOG_ODDS = -80.0
+
+
+class _Parts(NamedTuple):
+    """Of a listener: the (n,) tracks heard, the factors, (FACTORS,), and (n,) what is added to the
+    log-odds of the tracks heard."""
+
+    heard: NDArray[np.int64]
+    factors: FloatArray
+    memory: FloatArray
 
 
 class Classifier(Model):
@@ -43,25 +59,57 @@ class Classifier(Model):
         self._base = bundle.array("classifier/base.npy")
         self._network = bundle.session("classifier/head.onnx")
 
+    @cached_property
+    def _lengths(self) -> FloatArray:
+        """(tracks,), of their factors. Computed when the model is first asked."""
+        lengths: FloatArray = np.sqrt(np.einsum("ij,ij->i", self._factors, self._factors))
+        return lengths
+
     def score(self, listener: Listener) -> FloatArray:
-        ((heard, factors, memory),) = self._parts_of_each([listener])
-        log_odds = self._factors @ factors + self._base
-        log_odds[heard] += memory
-        return _probabilities(log_odds)
+        (parts,) = self._parts_of_each([listener])
+        return _probabilities(self._log_odds_of_all(parts))
+
+    def best(self, listener: Listener, k: int, forbidden: Forbidden | None = None) -> Ranked:
+        (ranked,) = self.best_of_each([listener], k, forbidden)
+        return ranked
 
     def best_of_each(
         self, listeners: Sequence[Listener], k: int, forbidden: Forbidden | None = None
     ) -> list[Ranked]:
-        """By one product of matrices, and only the listed tracks' probabilities are computed."""
-        parts = list(self._parts_of_each(listeners))
-        log_odds: FloatArray = np.stack([it for _, it, _ in parts]) @ self._factors.T
-        log_odds += self._base
-        lists = []
-        for row, (heard, _, memory) in zip(log_odds, parts, strict=True):
-            row[heard] += memory
-            ranked = best(row, k, forbidden)
-            lists.append(Ranked(ranked.tracks, _probabilities(ranked.scores)))
-        return lists
+        """As if all tracks were scored; but only those are that can get among the best."""
+        return [self._best(parts, k, forbidden) for parts in self._parts_of_each(listeners)]
+
+    def _best(self, parts: _Parts, k: int, forbidden: Forbidden | None) -> Ranked:
+        most = self._most(parts)
+        tried = best(most, TRIED * k, forbidden).tracks
+        reached = np.sort(self._log_odds_at(parts, tried))[::-1]
+        bar = reached[k - 1] if len(reached) >= k else -np.inf
+        possible = most >= bar - _INEXACT
+        tracks = np.flatnonzero(possible if forbidden is None else possible & ~forbidden)
+        if len(tracks) > len(most) * _SCATTERED:
+            ranked = best(self._log_odds_of_all(parts), k, forbidden)
+        else:
+            ranked = best(self._log_odds_at(parts, tracks), k, forbidden, tracks)
+        return Ranked(ranked.tracks, _probabilities(ranked.scores))
+
+    def _most(self, parts: _Parts) -> FloatArray:
+        """(tracks,), the most that the log-odds can be: a product of factors is at most that of
+        their lengths."""
+        most: FloatArray = self._lengths * np.linalg.norm(parts.factors)
+        most += self._base
+        most[parts.heard] += parts.memory
+        return most
+
+    def _log_odds_of_all(self, parts: _Parts) -> FloatArray:
+        log_odds: FloatArray = self._factors @ parts.factors + self._base
+        log_odds[parts.heard] += parts.memory
+        return log_odds
+
+    def _log_odds_at(self, parts: _Parts, tracks: NDArray[np.intp]) -> FloatArray:
+        log_odds: FloatArray = self._factors[tracks] @ parts.factors + self._base[tracks]
+        _, places, among = np.intersect1d(tracks, parts.heard, True, return_indices=True)
+        log_odds[places] += parts.memory[among]
+        return log_odds
 
     def contributions(self, listener: Listener, tracks: NDArray[np.intp]) -> Contributions:
         """How far the log-odds of each track would fall without the plays of a heard track. Beside
@@ -109,15 +157,11 @@ class Classifier(Model):
         users = [listener.user for listener in listeners]
         return self._encoder.encode_users(user_columns(users, self._encoder.schema))
 
-    def _parts_of_each(
-        self, listeners: Sequence[Listener]
-    ) -> Iterator[tuple[NDArray[np.int64], FloatArray, FloatArray]]:
-        """Of each listener, the (n,) tracks heard, the factors, and what is added to the log-odds
-        of the tracks heard."""
+    def _parts_of_each(self, listeners: Sequence[Listener]) -> Iterator[_Parts]:
         for listener, profile in zip(listeners, self._profiles(listeners), strict=True):
             heard, own = encode_heard(listener.history)
             vector = encode_listener(profile, listener.history, self._features)
-            yield heard, *self._parts(vector, own)
+            yield _Parts(heard, *self._parts(vector, own))
 
     def _parts(self, vector: FloatArray, own: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Of a listener's vector, their factors, (FACTORS,), and what is added to the log-odds of
