@@ -54,6 +54,8 @@ FIGURES = [
     "explanations: correlation with the whole counterfactual",
     "memory, 600 tracks",
     "memory but for mapped files, 600 tracks",
+    "model 1 (autoencoder), 3,000 tracks",
+    "model 2 (classifier), 3,000 tracks",
     "model 3 (hybrid), 3,000 tracks",
     "model 3, explaining 20 tracks, 3,000 tracks",
     "requests for which it looked at every track",
