@@ -68,9 +68,8 @@ class Autoencoder(Model):
         """
         starts = range(0, len(self._latents), _TRACKS_AT_ONCE)
         parts = (self._latents[start : start + _TRACKS_AT_ONCE] for start in starts)
-        return [
-            np.rint(_outlines(part).T * np.float32(KEPT)).astype(np.int8, "C") for part in parts
-        ]
+        rounded = (np.rint(KEPT * _outlines(part)).astype(np.int8) for part in parts)
+        return [np.ascontiguousarray(numbers.T) for numbers in rounded]
 
     def score(self, listener: Listener) -> FloatArray:
         heard, weights = interests(listener.history)

@@ -26,6 +26,7 @@ MAX_EXPLAINED = 50
 TRIED = 16
 # Beyond this share of the tracks it is faster to read all in order than those alone.
 _SCATTERED = 1 / 16
+_ALL = slice(None)
 # Far more than log-odds are off by where floats are added up in another order.
 _INEXACT = 1e-3
 # Smaller ones would overflow on their way to a probability, which is nothing by then.
@@ -33,12 +34,11 @@ LEAST_LOG_ODDS = -80.0
 
 
 class _Parts(NamedTuple):
-    """Of a listener: the (n,) tracks heard, the factors, (FACTORS,), and (n,) what is added to the
-    log-odds of the tracks heard."""
+    """Of a listener: the factors, (FACTORS,), and (tracks,) what the log-odds of each track are
+    beside the product of both factors."""
 
-    heard: NDArray[np.int64]
     factors: FloatArray
-    memory: FloatArray
+    base: FloatArray
 
 
 class Classifier(Model):
@@ -67,7 +67,7 @@ class Classifier(Model):
 
     def score(self, listener: Listener) -> FloatArray:
         (parts,) = self._parts_of_each([listener])
-        return _probabilities(self._log_odds_of_all(parts))
+        return _probabilities(self._log_odds_at(parts, _ALL))
 
     def best(self, listener: Listener, k: int, forbidden: Forbidden | None = None) -> Ranked:
         (ranked,) = self.best_of_each([listener], k, forbidden)
@@ -87,7 +87,7 @@ class Classifier(Model):
         possible = most >= bar - _INEXACT
         tracks = np.flatnonzero(possible if forbidden is None else possible & ~forbidden)
         if len(tracks) > len(most) * _SCATTERED:
-            ranked = best(self._log_odds_of_all(parts), k, forbidden)
+            ranked = best(self._log_odds_at(parts, _ALL), k, forbidden)
         else:
             ranked = best(self._log_odds_at(parts, tracks), k, forbidden, tracks)
         return Ranked(ranked.tracks, _probabilities(ranked.scores))
@@ -96,19 +96,11 @@ class Classifier(Model):
         """(tracks,), the most that the log-odds can be: a product of factors is at most that of
         their lengths."""
         most: FloatArray = self._lengths * np.linalg.norm(parts.factors)
-        most += self._base
-        most[parts.heard] += parts.memory
+        most += parts.base
         return most
 
-    def _log_odds_of_all(self, parts: _Parts) -> FloatArray:
-        log_odds: FloatArray = self._factors @ parts.factors + self._base
-        log_odds[parts.heard] += parts.memory
-        return log_odds
-
-    def _log_odds_at(self, parts: _Parts, tracks: NDArray[np.intp]) -> FloatArray:
-        log_odds: FloatArray = self._factors[tracks] @ parts.factors + self._base[tracks]
-        _, places, among = np.intersect1d(tracks, parts.heard, True, return_indices=True)
-        log_odds[places] += parts.memory[among]
+    def _log_odds_at(self, parts: _Parts, tracks: NDArray[np.intp] | slice) -> FloatArray:
+        log_odds: FloatArray = self._factors[tracks] @ parts.factors + parts.base[tracks]
         return log_odds
 
     def contributions(self, listener: Listener, tracks: NDArray[np.intp]) -> Contributions:
@@ -161,7 +153,10 @@ class Classifier(Model):
         for listener, profile in zip(listeners, self._profiles(listeners), strict=True):
             heard, own = encode_heard(listener.history)
             vector = encode_listener(profile, listener.history, self._features)
-            yield _Parts(heard, *self._parts(vector, own))
+            factors, memory = self._parts(vector, own)
+            base = self._base.copy()
+            base[heard] += memory
+            yield _Parts(factors, base)
 
     def _parts(self, vector: FloatArray, own: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Of a listener's vector, their factors, (FACTORS,), and what is added to the log-odds of
