@@ -133,7 +133,8 @@ class Autoencoder(Model):
 
 def _outlines(latents: NDArray[np.float16]) -> FloatArray:
     """(tracks, LEADING + 1): the leading coordinates, and the most that is left of each vector's
-    length beside them. Two tracks' cosine is at most the product of their outlines."""
+    length beside them. Two tracks' cosine is at most the product of their outlines, which takes
+    what is left of both to point the same way."""
     outlines = np.empty((len(latents), LEADING + 1), np.float32)
     leading = outlines[:, :LEADING]
     leading[:] = latents[:, :LEADING]

@@ -61,8 +61,7 @@ class Model(Protocol):
     def best_of_each(
         self, listeners: Sequence[Listener], k: int, forbidden: Forbidden | None = None
     ) -> list[Ranked]:
-        """``best`` of every listener. A model whose scores are a matrix product computes them for
-        all at once; they may then differ from those of one listener in the last digits."""
+        """``best`` of every listener. A model may do for all at once what is the same for each."""
         return [self.best(listener, k, forbidden) for listener in listeners]
 
     def contributions(self, listener: Listener, tracks: NDArray[np.intp]) -> Contributions:
