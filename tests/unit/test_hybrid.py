@@ -27,7 +27,7 @@ from tests.bundles import TRACKS, tiny_bundle
 from training.models.hybrid import collaborative as fitting
 from training.models.hybrid.collaborative import Tracks
 from training.models.hybrid.mixture import Example, Mixture, fit_mixture
-from training.models.hybrid.products import vectors_of
+from training.models.products import vectors_of
 from training.plays import DAY, NEVER, Plays
 
 # Places in ``traits``.

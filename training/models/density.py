@@ -2,8 +2,8 @@
 
 from onnx import TensorProto, helper
 
-from segue.models.hybrid.vectors import ZERO
-from training.models.hybrid.products import serialized
+from segue.models.vectors import ZERO
+from training.models.products import serialized
 
 
 def density_network() -> bytes:

@@ -21,7 +21,7 @@ from segue.models.hybrid.statistics import (
 from segue.models.hybrid.statistics import RIDGE as FACTOR_RIDGE
 from training.catalogue import EncodedCatalogue
 from training.histories import history_at
-from training.models.hybrid.products import vectors_of
+from training.models.products import vectors_of
 from training.plays import Plays
 
 # So many plays of a window are spread as those of the next longer one; those of the year evenly.

@@ -4,8 +4,8 @@ from dataclasses import fields
 
 from segue.models.hybrid.statistics import STORED, Followers
 from training.export import BundleWriter
-from training.models.hybrid.products import products_network
 from training.models.hybrid.train import TrainedHybrid
+from training.models.products import products_network
 
 
 def write_hybrid(writer: BundleWriter, trained: TrainedHybrid) -> None:

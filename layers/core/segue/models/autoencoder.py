@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from segue.features.encoder import FloatArray
 from segue.features.listeners import SLOW_HALF_LIFE, History
 from segue.models.bundle import LATENTS, Bundle
-from segue.models.hybrid.vectors import ASKED, KEPT, ZERO, in_steps
 from segue.models.model import Contributions, Listener, Model
 from segue.models.ranked import Forbidden, Ranked, best
+from segue.models.vectors import ASKED, KEPT, ZERO, in_steps
 
 # So many of the listener's strongest tracks count, each as an interest of its own: the more, the
 # longer a request takes, and the fewer, the narrower the list.

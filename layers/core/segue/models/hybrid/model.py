@@ -13,9 +13,9 @@ from segue.models.hybrid.gates import Gates, repeats, traits
 from segue.models.hybrid.sources import COMMON, Votes, votes_for, votes_of
 from segue.models.hybrid.statistics import Followers, Neighbours, Patterns, Statistics
 from segue.models.hybrid.summary import Summary, summarise
-from segue.models.hybrid.vectors import Vectors
 from segue.models.model import Contributions, Listener, Model
 from segue.models.ranked import Forbidden, Ranked, best
+from segue.models.vectors import Vectors
 
 # So many of the tracks that count most are tried out in an explanation.
 MAX_EXPLAINED = 16

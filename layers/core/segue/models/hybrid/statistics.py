@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from segue.domain.genres import TrackGenres
 from segue.domain.ragged import entries
 from segue.features.encoder import FloatArray
-from segue.models.hybrid.vectors import Vectors
+from segue.models.vectors import Vectors
 
 # Popularity over so many days.
 WINDOWS = (1, 3, 7, 14, 30, 365)

@@ -1,4 +1,4 @@
-"""The network that multiplies vectors in a byte a number; see ``segue.models.hybrid.vectors``."""
+"""The network that multiplies vectors in a byte a number; see ``segue.models.vectors``."""
 
 from functools import cache
 
@@ -6,7 +6,7 @@ import onnxruntime as ort
 from onnx import GraphProto, TensorProto, helper
 
 from segue.features.encoder import FloatArray
-from segue.models.hybrid.vectors import ZERO, Vectors, rounded
+from segue.models.vectors import ZERO, Vectors, rounded
 
 # What ONNX Runtime has understood for years.
 _OPSET, _IR = 13, 8

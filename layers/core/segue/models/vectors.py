@@ -22,7 +22,7 @@ class Vectors:
     """n vectors, ``numbers.T * scale[:, None]``.
 
     numbers: (width, n) int8. scale: (n,) float32. network: multiplies (m, width) uint8 by them; see
-    ``training/models/hybrid/products.py``. Single bytes are a quarter of what floats would take,
+    ``training/models/products.py``. Single bytes are a quarter of what floats would take,
     and as a product has to fetch all of them from memory, it takes a fraction of the time, too.
     """
 
