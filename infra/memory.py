@@ -1,5 +1,6 @@
 """The ports in memory, for tests and benchmarks: the same promises, no network."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Lock
@@ -24,7 +25,7 @@ from segue.experiments.records import (
 )
 from segue.experiments.tally import Tally
 from segue.models.bundle import Bundle
-from segue.ports import Archived, Refused, Shard, StoredList, UserList
+from segue.ports import Archived, Profile, Refused, Shard, StoredList, UserList
 
 
 @dataclass
@@ -69,6 +70,7 @@ class MemorySessionStore:
 class MemoryUserStore:
     users: dict[str, User] = field(default_factory=dict)
     lists: dict[tuple[str, int], StoredList] = field(default_factory=dict)
+    erasures: Counter[str] = field(default_factory=Counter)
 
     def get(self, user_id: str) -> User | None:
         return self.users.get(user_id)
@@ -84,21 +86,26 @@ class MemoryUserStore:
 
     def delete(self, user_id: str) -> None:
         self.users.pop(user_id, None)
+        self.erasures[user_id] += 1
         self.lists = {key: made for key, made in self.lists.items() if key[0] != user_id}
 
     def stored_list(self, user_id: str, model_id: int) -> StoredList | None:
         return self.lists.get((user_id, model_id))
 
-    def store_list(self, user_id: str, model_id: int, made: StoredList) -> None:
+    def store_list(self, profile: Profile, model_id: int, made: StoredList) -> None:
+        user_id = profile.user.user_id
         before = self.lists.get((user_id, model_id), made)
-        if user_id in self.users and before.as_of <= made.as_of:
+        same = user_id in self.users and profile.mark == str(self.erasures[user_id])
+        if same and before.as_of <= made.as_of:
             self.lists[user_id, model_id] = made
 
     def search(self, prefix: str, limit: int) -> list[User]:
         return [self.users[it] for it in sorted(self.users) if it.startswith(prefix)][:limit]
 
-    def part(self, number: int, of: int) -> Iterator[User]:
-        return (it for it in self.users.values() if crc32(it.user_id.encode()) % of == number)
+    def part(self, number: int, of: int) -> Iterator[Profile]:
+        for user_id, user in self.users.items():
+            if crc32(user_id.encode()) % of == number:
+                yield Profile(user, str(self.erasures[user_id]))
 
 
 @dataclass

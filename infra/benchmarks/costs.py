@@ -236,8 +236,9 @@ def _store_list(service: Service, meter: Meter, listener: MadeUp) -> None:
     query = Query(user_id, model_id, _LIST, max_age=2 * DAY)
     tracks = service.recommender.tracks(query, service.bundle)
     made = StoredList(tracks, service.bundle.version, now)
+    (profile,) = (it for it in service.users.part(0, 1) if it.user == listener.user)
     with meter.counting(STORING):
-        service.users.store_list(user_id, model_id, made)
+        service.users.store_list(profile, model_id, made)
     service.clock.time += DAY
     with meter.counting(STORED):
         assert set(service.recommender.tracks(replace(query, k=5), service.bundle)) <= set(tracks)

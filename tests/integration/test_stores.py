@@ -110,26 +110,50 @@ def test_an_amended_profile_keeps_the_attributes_that_there_are(stores: Stores) 
 
 def test_a_stored_list_lasts_as_long_as_the_profile(stores: Stores) -> None:
     first = StoredList(("t1", "t2"), "bundle", NOW)
-    stores.users.store_list("1", 3, first)
-    assert stores.users.stored_list("1", 3) is None
     stores.users.put(User("1", ("rock",)))
-    stores.users.store_list("1", 3, first)
+    (profile,) = stores.users.part(0, 1)
+    stores.users.store_list(profile, 3, first)
     assert stores.users.stored_list("1", 3) == first
     assert stores.users.stored_list("1", 2) is stores.users.stored_list("2", 3) is None
     stores.users.put(User("1", ("pop",)))
     assert stores.users.stored_list("1", 3) == first
     assert stores.users.get("1") == User("1", ("pop",))
+    assert [*stores.users.part(0, 1)] == [profile._replace(user=User("1", ("pop",)))]
     stores.users.delete("1")
     assert stores.users.stored_list("1", 3) is None
-    stores.users.store_list("1", 3, first)
+    stores.users.store_list(profile, 3, first)
     assert stores.users.get("1") is None
+
+
+def test_no_list_of_before_an_erasure_is_stored_for_who_is_back(stores: Stores) -> None:
+    before = StoredList(("t1",), "bundle", NOW)
+    stores.users.put(User("1", ("rock",)))
+    (profile,) = stores.users.part(0, 1)
+    stores.users.delete("1")
+    stores.users.put(User("1", ("rock",)))
+    stores.users.store_list(profile, 3, before)
+    assert stores.users.stored_list("1", 3) is None
+    (again,) = stores.users.part(0, 1)
+    stores.users.store_list(again, 3, before)
+    assert stores.users.stored_list("1", 3) == before
+
+
+@pytest.mark.parametrize("aws", ["moto"], indirect=True)
+def test_a_list_is_stored_beside_an_imported_profile(aws: Aws) -> None:
+    target = DynamoTarget(aws.dynamodb, aws.names["SessionsTable"], aws.names["UsersTable"])
+    target.put_users({User("1", ("rock",)): "digest"})
+    users, made = stores_on(aws).users, StoredList(("t1",), "bundle", NOW)
+    (profile,) = users.part(0, 1)
+    users.store_list(profile, 3, made)
+    assert users.stored_list("1", 3) == made
 
 
 def test_of_two_runs_the_later_ones_list_is_stored(stores: Stores) -> None:
     stores.users.put(User("1"))
+    (profile,) = stores.users.part(0, 1)
     made = [StoredList((track,), "bundle", NOW + place) for place, track in enumerate("abc")]
     for each in (made[1], made[2], made[0], made[2]._replace(tracks=("d",))):
-        stores.users.store_list("1", 3, each)
+        stores.users.store_list(profile, 3, each)
     assert stores.users.stored_list("1", 3) == made[2]._replace(tracks=("d",))
 
 
@@ -150,11 +174,11 @@ def test_every_user_is_in_one_part_and_always_in_the_same(stores: Stores) -> Non
     for user in users.values():
         stores.users.put(user)
     parts = [list(stores.users.part(number, 7)) for number in range(7)]
-    assert {user.user_id: user for part in parts for user in part} == users
+    assert {it.user.user_id: it.user for part in parts for it in part} == users
     assert sum(map(len, parts)) == len(users)
     again = [list(stores.users.part(number, 7)) for number in range(7)]
-    assert [sorted(it.user_id for it in part) for part in parts] == [
-        sorted(it.user_id for it in part) for part in again
+    assert [{it.user.user_id for it in part} for part in parts] == [
+        {it.user.user_id for it in part} for part in again
     ]
 
 

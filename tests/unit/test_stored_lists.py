@@ -7,7 +7,7 @@ import pytest
 
 from infra.memory import MemoryLists, MemoryUserStore
 from segue.domain.times import DAY, SECOND
-from segue.ports import Shard, StoredList
+from segue.ports import Profile, Shard, StoredList
 from segue.services.batch import Batch
 from segue.services.recommend import Query
 from tests.unit.conftest import Function, World
@@ -88,12 +88,17 @@ class TestMaking:
         batch(world).run(replace(made, serve=False))
         assert not world.users.lists
 
-    def test_who_is_erased_meanwhile_has_none(self, world: World, made: Shard) -> None:
+    @pytest.mark.parametrize("back", [False, True])
+    def test_who_is_erased_meanwhile_has_none(
+        self, world: World, made: Shard, *, back: bool
+    ) -> None:
         @dataclass
         class Erasing(MemoryUserStore):
-            def store_list(self, user_id: str, model_id: int, made: StoredList) -> None:
+            def store_list(self, profile: Profile, model_id: int, made: StoredList) -> None:
                 world.privacy.erase(USER)
-                world.users.store_list(user_id, model_id, made)
+                if back:
+                    world.join(USER)
+                world.users.store_list(profile, model_id, made)
 
         batch(world, Erasing(world.users.users)).run(replace(made, run="next"))
         assert [*world.users.lists] == [("2", MODEL)]
@@ -103,10 +108,10 @@ class TestMaking:
     ) -> None:
         @dataclass
         class Mortal(MemoryUserStore):
-            def store_list(self, user_id: str, model_id: int, made: StoredList) -> None:
-                if user_id == "2":
+            def store_list(self, profile: Profile, model_id: int, made: StoredList) -> None:
+                if profile.user.user_id == "2":
                     raise Killed
-                world.users.store_list(user_id, model_id, made)
+                world.users.store_list(profile, model_id, made)
 
         whole, files = dict(world.users.lists), MemoryLists()
         world.users.lists.clear()

@@ -60,6 +60,13 @@ class SessionStore(Protocol):
         ...
 
 
+class Profile(NamedTuple):
+    """A user's profile, and what tells it from one of theirs before an erasure; None: nothing."""
+
+    user: User
+    mark: str | None
+
+
 class StoredList(NamedTuple):
     """Tracks, best first, that a bundle's model recommends as of a moment, in milliseconds."""
 
@@ -89,9 +96,9 @@ class UserStore(Protocol):
         """The model's list for the user; one of a moment ago may be missing."""
         ...
 
-    def store_list(self, user_id: str, model_id: int, made: StoredList) -> None:
+    def store_list(self, profile: Profile, model_id: int, made: StoredList) -> None:
         """In place of the model's earlier list. Nothing where that is as of a later moment, or
-        where there is no profile, as the user was erased meanwhile."""
+        where the user was erased since the profile was read, even if they are back."""
         ...
 
     def search(self, prefix: str, limit: int) -> list[User]:
@@ -101,7 +108,7 @@ class UserStore(Protocol):
         """
         ...
 
-    def part(self, number: int, of: int) -> Iterator[User]:
+    def part(self, number: int, of: int) -> Iterator[Profile]:
         """The profiles of one of so many parts, about equally large; ``number`` is from 0.
 
         Each user is in one part, and always in the same one of as many.

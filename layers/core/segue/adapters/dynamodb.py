@@ -4,13 +4,14 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from botocore.exceptions import ClientError
 
 from segue.adapters.aws import error_code, items_of, translated
 from segue.domain.errors import LaterFormat, StoreUnavailable
 from segue.domain.users import User, attributes_from_json, attributes_to_json
-from segue.ports import StoredList
+from segue.ports import Profile, StoredList
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -46,10 +47,10 @@ class DynamoUserStore:
     def _update(self, item: dict[str, Any], removed: Sequence[str]) -> Any:
         """Set what is in the item, and remove something; the whole item as it is then."""
         # An import that comes later leaves a profile alone that was edited.
-        item |= {"edited": {"BOOL": True}}
+        item |= {"edited": {"BOOL": True}, "mark": {"S": uuid4().hex}}
         key = {"user_id": item.pop("user_id")}
         # "attributes" is a word that DynamoDB keeps for itself: hence the number signs.
-        change = "SET " + ", ".join(f"#{name} = :{name}" for name in item)
+        change = "SET " + ", ".join(f"#{name} = {_value(name)}" for name in item)
         change += "".join(f" REMOVE #{name}" for name in removed)
         with translated("Users"):
             answer = self._client.update_item(
@@ -81,10 +82,11 @@ class DynamoUserStore:
         tracks = tuple(track["S"] for track in found["tracks"]["L"])
         return StoredList(tracks, found["bundle"]["S"], int(found["as_of"]["N"]))
 
-    def store_list(self, user_id: str, model_id: int, made: StoredList) -> None:
+    def store_list(self, profile: Profile, model_id: int, made: StoredList) -> None:
         """One UpdateItem, in the item of the profile: so it goes with that. Raises
         StoreUnavailable."""
         name = _list_name(model_id)
+        marked = "attribute_not_exists(mark)" if profile.mark is None else "mark = :mark"
         item: Any = {
             "tracks": {"L": [{"S": track} for track in made.tracks]},
             "bundle": {"S": made.bundle},
@@ -94,11 +96,15 @@ class DynamoUserStore:
             try:
                 self._client.update_item(
                     TableName=self._table,
-                    Key={"user_id": {"S": user_id}},
+                    Key={"user_id": {"S": profile.user.user_id}},
                     UpdateExpression=f"SET {name} = :made",
-                    ConditionExpression=f"attribute_exists(user_id) AND "
+                    ConditionExpression=f"attribute_exists(user_id) AND {marked} AND "
                     f"(attribute_not_exists({name}) OR {name}.as_of <= :as_of)",
-                    ExpressionAttributeValues={":made": {"M": item}, ":as_of": item["as_of"]},
+                    ExpressionAttributeValues={
+                        ":made": {"M": item},
+                        ":as_of": item["as_of"],
+                        **({":mark": {"S": profile.mark}} if profile.mark else {}),
+                    },
                 )
             except ClientError as error:
                 if error_code(error) != "ConditionalCheckFailedException":
@@ -122,10 +128,11 @@ class DynamoUserStore:
             )
         return [_user(item) for item in answer["Items"]]
 
-    def part(self, number: int, of: int) -> Iterator[User]:
+    def part(self, number: int, of: int) -> Iterator[Profile]:
         """One Scan a megabyte of a segment of the table. Raises StoreUnavailable."""
         segment = {"TableName": self._table, "Segment": number, "TotalSegments": of}
-        return map(_user, items_of("Users", self._client.scan, **segment))
+        for item in items_of("Users", self._client.scan, **segment):
+            yield Profile(_user(item), item.get("mark", {}).get("S"))
 
 
 def write_batch(client: "DynamoDBClient", table: str, batch: list[Any]) -> None:
@@ -141,6 +148,11 @@ def write_batch(client: "DynamoDBClient", table: str, batch: list[Any]) -> None:
             return
         time.sleep(0.05 * 2**attempt)
     raise StoreUnavailable(f"{table}: {len(batch)} items still refused after throttling")
+
+
+def _value(name: str) -> str:
+    """What is set; a profile's mark stays for as long as the profile is there."""
+    return f"if_not_exists(#{name}, :{name})" if name == "mark" else f":{name}"
 
 
 def _list_name(model_id: int) -> str:

@@ -12,7 +12,6 @@ from typing import TypeVar
 
 from segue.domain.plays import label_plays
 from segue.domain.times import Window
-from segue.domain.users import User
 from segue.features.listeners import history_of
 from segue.models.bundle import Bundle
 from segue.models.model import Listener
@@ -20,6 +19,7 @@ from segue.models.registry import load_model, model_name
 from segue.ports import (
     ListStore,
     ModelStore,
+    Profile,
     SessionStore,
     Shard,
     StoredList,
@@ -73,13 +73,17 @@ class Batch:
         days = load_model(shard.model_id, bundle).history_days
         window = Window.before(shard.as_of, days)
 
-        def listener_of(user: User) -> Listener:
+        profiles: dict[str, Profile] = {}
+
+        def listener_of(profile: Profile) -> Listener:
+            user = profile.user
+            profiles[user.user_id] = profile
             events = self._sessions.history(user.user_id, window, fresh=False)
             return Listener(user, history_of(label_plays(events), bundle.catalogue, shard.as_of))
 
         def store(made: UserList) -> UserList:
             stored = StoredList(tuple(made.tracks), made.bundle, made.as_of)
-            self._users.store_list(made.user_id, shard.model_id, stored)
+            self._users.store_list(profiles.pop(made.user_id), shard.model_id, stored)
             return made
 
         with ThreadPoolExecutor(_THREADS) as threads:
