@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import compress
 
 import duckdb
@@ -39,8 +40,10 @@ class EncodedCatalogue:
     features: NDArray[np.float16]
     released: NDArray[np.bool_]
 
+    @cached_property
     def past(self) -> "EncodedCatalogue":
-        """The same without the tracks that were not out yet; positions move up."""
+        """The same without the tracks that were not out yet; positions move up. One for all who
+        learn from it."""
         out = self.released
         if out.all():
             return self

@@ -87,6 +87,7 @@ def train(
                 device=target,
                 progress=progress,
                 last=state,
+                everybody=connection,
             )
             if fitted.curves:
                 plot_losses(fitted.curves, writer.path / PLOTS / "losses.png")

@@ -1,6 +1,7 @@
 """Training in blocks of listeners, and on some of them, and what it takes as listening grows."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -12,10 +13,19 @@ from infra.benchmarks.listening import write_listening
 from infra.progress import silent
 from segue.domain.catalogue import Catalogue
 from segue.domain.times import Window
+from segue.features.schema import load_schema
+from segue.models.bundle import SCHEMA_TEXT, Bundle
+from segue.models.hybrid.model import read_statistics
+from segue.models.hybrid.statistics import MONTH
+from tests.counting import counts_of
 from training.card import CARD
+from training.catalogue import Popularity, encode_catalogue
 from training.data import connect, ingest
 from training.data.queries import ALL_TIME, TABLES, draw_listeners
 from training.histories import read_plays
+from training.models.classifier import TrainedClassifier, train_classifier
+from training.models.hybrid.collaborative import popularity
+from training.models.hybrid.train import DAYS
 from training.plays import Plays
 from training.train import train
 
@@ -77,6 +87,40 @@ def test_a_bundle_says_how_many_listeners_its_models_were_fitted_on(
     (note,) = (note for note in content["notes"] if "were drawn from" in note)
     assert note.startswith("the models were fitted on ")
     assert note[1:] in (tmp_path / "bundle" / CARD).read_text()
+
+
+def test_tracks_are_popular_by_everybody_even_where_listeners_are_drawn(
+    data_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[TrainedClassifier] = []
+
+    def keeping(*arguments: Any) -> TrainedClassifier | None:
+        trained = train_classifier(*arguments)
+        kept.extend([trained] if trained else [])
+        return trained
+
+    monkeypatch.setattr("training.train.PLAYS", 3_000)
+    monkeypatch.setattr("training.models.fit.train_classifier", keeping)
+    train(data_path, tmp_path / "bundle", progress=silent)
+    bundle = Bundle.open(tmp_path / "bundle")
+    cutoff = bundle.manifest.cutoff
+    ingest(data_path, tmp_path / "workspace")
+    with connect(tmp_path / "workspace") as connection:
+        schema = load_schema(tmp_path / "bundle" / SCHEMA_TEXT)
+        encoded = encode_catalogue(connection, schema, Popularity(connection, cutoff))
+        users, plays = read_plays(connection, encoded.catalogue)
+        draw_listeners(connection, Window.before(cutoff, DAYS), 3_000)
+        rows = connection.execute("SELECT user_id FROM drawn").fetchall()
+    statistics = read_statistics(bundle)
+    month = plays.known_at(cutoff, 30)
+    of_drawn = np.isin(users[month.user], [user_id for (user_id,) in rows])
+    of_others = np.setdiff1d(month.track[month.completed], month.track[of_drawn])
+    assert len(of_others)
+    assert (statistics.popularity[of_others, MONTH] > statistics.unplayed[MONTH]).all()
+    # The last of the trends is no count, but the share of plays that were full.
+    assert (kept[0].trends[of_others, :-1] > kept[0].unplayed[:-1]).all()
+    everybody = counts_of(plays, len(encoded.catalogue), cutoff)
+    assert np.array_equal(statistics.popularity, popularity(everybody.full, encoded.released))
 
 
 def test_the_same_seed_makes_the_same_log_in_the_order_of_time(tmp_path: Path) -> None:

@@ -24,9 +24,12 @@ from segue.models.hybrid.summary import summarise
 from segue.models.model import Listener
 from segue.models.ranked import best
 from tests.bundles import TRACKS, tiny_bundle
+from tests.counting import counts_of
+from training.counts import Counts
 from training.models.hybrid import collaborative as fitting
 from training.models.hybrid.collaborative import Tracks
 from training.models.hybrid.mixture import Example, Mixture, fit_mixture
+from training.models.hybrid.train import _moments
 from training.models.products import vectors_of
 from training.plays import DAY, NEVER, Plays
 
@@ -104,16 +107,41 @@ def tracks_of(tracks: int, genres: int = 4) -> Tracks:
     return Tracks(catalogue.artists, TrackGenres.of(catalogue), np.ones(tracks, np.bool_))
 
 
+def statistics_of(tracks: Tracks, past: Plays) -> Statistics:
+    """At the moment 0, where nobody else has played anything."""
+    return fitting.fit_statistics(tracks, past, counts_of(past, len(tracks.artist)).full)
+
+
 class TestPopularity:
     def test_is_a_share_of_the_plays_of_each_window(self) -> None:
         past = plays_of(np.zeros(101), np.array([0] * 100 + [1]), np.array([200.0] * 100 + [0.5]))
-        shares = fitting.popularity(past, 0, np.ones(3, np.bool_))
+        shares = fitting.popularity(counts_of(past, 3).full, np.ones(3, np.bool_))
         assert shares.shape == (3, len(WINDOWS))
         assert np.allclose(shares.sum(0), 1)
         day, year = shares[:, 0], shares[:, -1]
         assert year[0] > year[1] > year[2] > 0
         # One play on a quiet day says little against a hundred in the year.
         assert day[0] > day[1] > year[1]
+
+
+class TestMoments:
+    def test_popular_is_what_was_played_before_and_what_is_held_out_is_not(self) -> None:
+        random = np.random.default_rng(3)
+        pairs = past_of(random.random((30, 9)) < 0.5)
+        skipped = np.where(random.random(len(pairs)) < 0.3, -1, NEVER)
+        at_once = replace(pairs, skipped_at=skipped)
+        spread = replace(at_once, time=-random.integers(2, 90 * DAY, len(pairs)))
+        for plays in (at_once, spread):
+
+            def counted(as_of: int, plays: Plays = plays) -> Counts:
+                return counts_of(plays, 9, as_of)
+
+            today = plays.known_at(0)
+            for moment in list(_moments(plays, today, counted, 0, random)):
+                assert len(moment.track)
+                assert len(moment.past) < len(plays)
+                expected = counts_of(moment.past, 9, moment.as_of)
+                assert np.array_equal(moment.full, expected.full)
 
 
 class TestVectors:
@@ -168,7 +196,7 @@ class TestNeighbours:
 
 class TestStatistics:
     def test_nobody_has_played_anything(self) -> None:
-        found = fitting.fit_statistics(tracks_of(9), past_of(np.zeros((3, 9), np.bool_)), 0)
+        found = statistics_of(tracks_of(9), past_of(np.zeros((3, 9), np.bool_)))
         assert np.allclose(whole(found, history(3, 4)).sum(1), 1, atol=1e-3)
 
     def test_the_head_is_of_the_tracks_with_the_most_listeners(
@@ -176,12 +204,12 @@ class TestStatistics:
     ) -> None:
         monkeypatch.setattr(fitting, "HEAD", 2)
         pairs = np.array([[1, 0, 1, 0, 1], [0, 0, 1, 0, 1], [0, 1, 1, 0, 0]], np.bool_)
-        assert fitting.fit_statistics(tracks_of(5), past_of(pairs), 0).head.tolist() == [2, 4]
+        assert statistics_of(tracks_of(5), past_of(pairs)).head.tolist() == [2, 4]
 
     def test_factors_are_those_that_the_plays_were_factorised_by(self) -> None:
         """Folding a listener in is the last half of a sweep of ALS."""
         pairs = played(5, listeners=60, tracks=20)
-        statistics = fitting.fit_statistics(tracks_of(20), past_of(pairs.toarray() > 0), 0)
+        statistics = statistics_of(tracks_of(20), past_of(pairs.toarray() > 0))
         factors = statistics.factors.at(slice(None))
         expected = np.maximum(factors @ fitting._solve(pairs, factors)[7], 0)
         shares = shares_of(statistics, "factors", *np.flatnonzero(pairs[[7]].toarray()[0]))
@@ -218,7 +246,7 @@ class TestFollowers:
 class TestSources:
     def test_the_last_plays_are_followed_by_what_follows_them(self) -> None:
         # Everybody plays 0, 1, 2 and so on, in this order.
-        statistics = fitting.fit_statistics(tracks_of(20), past_of(np.ones((5, 20), np.bool_)), 0)
+        statistics = statistics_of(tracks_of(20), past_of(np.ones((5, 20), np.bool_)))
         shares = shares_of(statistics, "follows the last plays", 3, 4)
         assert set(np.flatnonzero(shares)) == {4, 5, 6, 7}
         assert shares[[5, 6]].min() > shares[[4, 7]].max()
@@ -326,9 +354,7 @@ def long_tail() -> Statistics:
     appeal = 0.5 / (1 + np.arange(LARGE) / 20)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fitting, "HEAD", LARGE // 10)
-        return fitting.fit_statistics(
-            tracks_of(LARGE), past_of(random.random((80, LARGE)) < appeal), 0
-        )
+        return statistics_of(tracks_of(LARGE), past_of(random.random((80, LARGE)) < appeal))
 
 
 def hybrid_of(statistics: Statistics, bundle: Bundle, seed: int, spread: float) -> Hybrid:
@@ -428,7 +454,7 @@ class TestServing:
             artist=np.full(20, -1, np.int32),
             genres=TrackGenres((), np.zeros(21, np.int64), np.empty(0, np.int32)),
         )
-        model = hybrid_of(fitting.fit_statistics(bare, pairs, 0), bundle, 1, 1.0)
+        model = hybrid_of(statistics_of(bare, pairs), bundle, 1, 1.0)
         listener = Listener(User("1"), history(1, 2, 2))
         assert len(model.best(listener, 5).tracks) == 5
         assert np.isfinite(model.contributions(listener, np.array([3, 1])).amounts).all()

@@ -1,6 +1,7 @@
 """Models 1 and 2: what their scores mean, what these are made of, and whom they follow."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,8 @@ from segue.models.registry import load_model
 from tests.bundles import TRACKS
 from tests.plain import TasteDensity
 from training.catalogue import Popularity, encode_catalogue
+from training.counts import count_at
 from training.data import connect, ingest
-from training.histories import read_plays
 from training.models.autoencoder import input_groups, prior
 from training.models.classifier import TRENDS, track_inputs, train_classifier
 from training.models.networks import LATENT, Balance
@@ -240,9 +241,13 @@ def test_the_classifier_does_without_any_feature(
     with connect(tmp_path) as connection:
         schema = parse_schema('name = "plain"')
         encoded = encode_catalogue(connection, schema, Popularity(connection, cutoff))
-        _, plays = read_plays(connection, encoded.catalogue)
         trained = train_classifier(
-            connection, plays, encoded, cutoff, torch.device("cpu"), progress=lambda *_: None
+            connection,
+            partial(count_at, connection, encoded.catalogue),
+            encoded,
+            cutoff,
+            torch.device("cpu"),
+            progress=lambda *_: None,
         )
     assert encoded.features.shape[1] == 0
     track = track_inputs(torch.from_numpy(encoded.features), trained.trends)

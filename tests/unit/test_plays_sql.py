@@ -14,6 +14,9 @@ from segue.domain.catalogue import Catalogue
 from segue.domain.events import Event, EventType
 from segue.domain.plays import label_plays
 from segue.domain.times import DAY, Window
+from segue.models.hybrid.statistics import WINDOWS
+from tests.counting import counts_of
+from training.counts import count_at
 from training.data import query
 from training.data.queries import read_sql
 from training.histories import read_plays
@@ -62,7 +65,7 @@ def load(connection: duckdb.DuckDBPyConnection, events: list[Event]) -> None:
     """Make ``events`` and, by plays.sql, ``plays`` of them."""
     rows = [dict(zip(COLUMNS, event.identity, strict=True)) for event in events]
     connection.register("events", pa.Table.from_pylist(rows, pa.schema(list(COLUMNS.items()))))
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE plays AS {read_sql('plays.sql')}")
+    connection.execute(f"CREATE OR REPLACE TABLE plays AS {read_sql('plays.sql')}")
 
 
 def answer(connection: duckdb.DuckDBPyConnection, name: str, columns: list[str]) -> list[Row]:
@@ -165,3 +168,31 @@ def test_a_skip_behind_the_month_comes_too_late(connection: duckdb.DuckDBPyConne
         skip = Event("101", "1", skipped_at, EventType.SKIP, "a")
         load(connection, [play, skip])
         assert outcomes(connection) == outcome
+
+
+LATER = 400 * DAY
+# About where the windows before LATER begin, and where they end.
+ABOUT = [LATER - days * DAY + more for days in (0, *WINDOWS, 29.5) for more in (-1, 0, 1)]
+
+
+@settings(deadline=None)
+@given(events=histories(st.sampled_from([int(time) for time in ABOUT])))
+def test_the_database_counts_what_plays_in_memory_come_to(
+    connection: duckdb.DuckDBPyConnection, events: list[Event]
+) -> None:
+    load(connection, events)
+    _, plays = read_plays(connection, CATALOGUE)
+    found, expected = (
+        count_at(connection, CATALOGUE, LATER),
+        counts_of(plays, len(CATALOGUE), LATER),
+    )
+    assert np.array_equal(found.full, expected.full)
+    assert np.array_equal(found.begun, expected.begun)
+    assert np.allclose(found.hot, expected.hot, rtol=0, atol=1e-8)
+
+
+def test_counts_are_a_row_a_track_however_much_is_played(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    load(connection, [Event("101", "1", n, EventType.PLAY, "ab"[n % 2]) for n in range(100)])
+    assert len(query(connection, "counts.sql", Window.before(DAY, 365))) == 2

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from numpy.typing import NDArray
 from segue.domain.times import parse_time
 from segue.features.schema import load_schema
 from training.catalogue import EncodedCatalogue, Popularity, encode_catalogue
+from training.counts import count_at
 from training.data import connect, ingest
-from training.histories import read_plays
 from training.models.autoencoder import TrainedAutoencoder, train_autoencoder
 from training.models.classifier import TrainedClassifier, train_classifier
 from training.models.fit import make_deterministic
@@ -86,9 +87,10 @@ def test_a_track_that_was_played_was_out_whatever_its_date_says(
 def test_the_past_holds_the_released_tracks_alone(copy: Path, tmp_path: Path) -> None:
     extend(copy, [{"release_date": "2030"}, {"release_date": "1980"}])
     encoded = encode(copy, tmp_path / "workspace")
-    past = encoded.past()
+    past = encoded.past
     assert past.released.all()
-    assert past.past() is past
+    assert past.past is past
+    assert encoded.past is past, "one for all models"
     gone = set(encoded.catalogue.ids.tolist()) - set(past.catalogue.ids.tolist())
     assert b"new0" in gone
     assert b"new1" not in gone
@@ -106,9 +108,9 @@ def fit(folder: Path, workspace: Path) -> tuple[Any, TrainedAutoencoder, Trained
     device = torch.device("cpu")
     with connect(workspace) as connection:
         make_deterministic(7)
-        _, plays = read_plays(connection, encoded.catalogue)
-        autoencoder = train_autoencoder(plays, encoded, CUTOFF, device, quietly)
-        classifier = train_classifier(connection, plays, encoded, CUTOFF, device, quietly)
+        counted = partial(count_at, connection, encoded.catalogue)
+        autoencoder = train_autoencoder(counted(CUTOFF), encoded, device, quietly)
+        classifier = train_classifier(connection, counted, encoded, CUTOFF, device, quietly)
     return encoded.encoder.to_json(), autoencoder, classifier
 
 
@@ -140,9 +142,8 @@ def shares(folder: Path, workspace: Path) -> tuple[NDArray[np.bytes_], NDArray[n
     """Ids, and how popular each track is at the cut-off."""
     encoded = encode(folder, workspace)
     with connect(workspace) as connection:
-        _, plays = read_plays(connection, encoded.catalogue)
-    past = plays.known_at(CUTOFF, 365)
-    return encoded.catalogue.ids, popularity(past, CUTOFF, encoded.released)
+        counts = count_at(connection, encoded.catalogue, CUTOFF)
+    return encoded.catalogue.ids, popularity(counts.full, encoded.released)
 
 
 def test_what_comes_out_later_does_not_change_how_popular_tracks_are(

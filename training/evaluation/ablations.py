@@ -11,10 +11,10 @@ import torch
 
 from segue.models.bundle import Bundle
 from training.catalogue import EncodedCatalogue
+from training.counts import count_at
 from training.evaluation.options import Options
 from training.evaluation.own import AUTOENCODER, Asked, Own, bundle_of
 from training.export import BundleWriter
-from training.histories import read_plays
 from training.models.autoencoder import train_autoencoder, write_autoencoder
 from training.models.fit import Fitted, make_deterministic
 from training.protocol.split import Split
@@ -80,8 +80,8 @@ def ablated(
     def fit(writer: BundleWriter) -> Fitted:
         make_deterministic(options.seed)
         device = torch.device("cpu")
-        _, plays = read_plays(connection, seen.catalogue)
-        trained = train_autoencoder(plays, seen, cutoff, device, options.progress)
+        counts = count_at(connection, seen.catalogue, cutoff)
+        trained = train_autoencoder(counts, seen, device, options.progress)
         write_autoencoder(writer, trained, seen.features)
         return Fitted({AUTOENCODER: trained.curve.metrics()}, {AUTOENCODER: trained.curve})
 

@@ -13,10 +13,10 @@ from segue.features.encoder import Encoder
 from segue.models.autoencoder import UNPLAYED, neighbourhood_totals
 from segue.models.bundle import LATENTS
 from training.catalogue import EncodedCatalogue
+from training.counts import Counts
 from training.export import BLOCK, BundleWriter
 from training.models.density import density_network
 from training.models.networks import Balance, DenoisingAutoencoder, LatentSpace
-from training.plays import Plays
 from training.progress import Curve, Progress
 
 EPOCHS = 12
@@ -33,8 +33,6 @@ MISSING = 0.15
 HELD_OUT = 0.1
 # Beside the weights, in their file.
 HELD_OUT_IDS = "held_out"
-# Days before the cut-off by whose plays a track is favoured.
-MONTH = 30
 
 
 @dataclass(frozen=True)
@@ -61,23 +59,20 @@ class TrainedAutoencoder:
 
 
 def train_autoencoder(
-    plays: Plays,
+    counts: Counts,
     encoded: EncodedCatalogue,
-    cutoff: int,
     device: torch.device,
     progress: Progress,
     last: AutoencoderState | None = None,
 ) -> TrainedAutoencoder:
-    """Fit on nine tenths of the tracks that are out, and keep what does best on the rest. last:
-    where an earlier training ended, to go on from there in a few epochs."""
-    month = plays.known_at(cutoff, MONTH)
-    played = np.bincount(month.track[month.completed], minlength=len(encoded.catalogue))
-    known, groups = encoded.features[encoded.released], input_groups(encoded.encoder)
+    """Fit on nine tenths of the tracks that are out, and keep what does best on the rest. counts:
+    at the cut-off. last: where an earlier training ended, to go on from there in a few epochs."""
+    known, groups = encoded.past.features, input_groups(encoded.encoder)
     ids = encoded.catalogue.ids[encoded.released]
     order, held = _order(ids, last)
     space, weights, curve = fit_space(known, groups, order, held, device, progress, last)
     state = AutoencoderState(weights, ids[order[:held].numpy()])
-    return TrainedAutoencoder(space, prior(played), curve, state)
+    return TrainedAutoencoder(space, prior(counts.ended), curve, state)
 
 
 def _order(ids: NDArray[np.bytes_], last: AutoencoderState | None) -> tuple[Tensor, int]:

@@ -14,6 +14,7 @@ from segue.domain.times import DAY, Window
 from segue.features.encoder import FloatArray
 from segue.features.listeners import OWN_WIDTH, encode_heard, encode_listener, listener_width
 from training.catalogue import EncodedCatalogue
+from training.counts import CountAt, Counts
 from training.export import BLOCK, BundleWriter
 from training.histories import history_at, read_plays, read_profiles
 from training.models.networks import ClassifierHead, PreferenceClassifier, UnplayedTracks
@@ -40,7 +41,6 @@ WEIGHT_DECAY = 1e-2
 # Inputs of a track that depend on the time: how much it was fully played, begun, begun of late, and
 # which share of it was to the end.
 TRENDS = 4
-HOT_HALF_LIFE = 3.0
 
 
 @dataclass(frozen=True)
@@ -87,19 +87,19 @@ class TrainedClassifier:
 
 def train_classifier(
     connection: duckdb.DuckDBPyConnection,
-    plays: Plays,
+    counted: CountAt,
     encoded: EncodedCatalogue,
     cutoff: int,
     device: torch.device,
     progress: Progress,
     last: Mapping[str, Tensor] | None = None,
 ) -> TrainedClassifier | None:
-    """Fit on the weeks before the cut-off; the last of them, a fifth, tell what is kept. plays: of
-    the whole catalogue; what is learnt from is read by the tracks that were out. last: the weights
-    of an earlier training, to go on from in a few epochs. None where nobody listened both in a week
-    and in the month before it."""
-    past = encoded.past()
-    weeks = list(_weeks(connection, past, cutoff, progress))
+    """Fit on the weeks before the cut-off; the last of them, a fifth, tell what is kept. counted:
+    everybody's plays of the whole catalogue; learnt from are the tracks that were out. last: the
+    weights of an earlier training, to go on from in a few epochs. None where nobody listened both
+    in a week and in the month before it."""
+    past = encoded.past
+    weeks = list(_weeks(connection, counted, encoded, cutoff, progress))
     if not weeks:
         return None
     later = max(1, round(len(weeks) / 5))
@@ -130,9 +130,7 @@ def train_classifier(
             break
     progress("classifier", epochs, epochs)
     curve.restore(network)
-    month = plays.known_at(cutoff, MONTH)
-    # One more track than there are, which nobody has played.
-    trends = _trends(month, cutoff, len(encoded.catalogue) + 1, len(past.catalogue))
+    trends = _trends(counted(cutoff).with_unplayed(), len(past.catalogue))
     return TrainedClassifier(network.cpu().eval(), trends[:-1], trends[-1], curve)
 
 
@@ -149,6 +147,7 @@ def _network(weeks: Sequence[Week], features: Tensor) -> PreferenceClassifier:
 
 def _weeks(
     connection: duckdb.DuckDBPyConnection,
+    counted: CountAt,
     encoded: EncodedCatalogue,
     cutoff: int,
     progress: Progress,
@@ -156,26 +155,33 @@ def _weeks(
     """The weeks before the cut-off that can teach anything, in the order of time."""
     times = [cutoff - WEEK * week for week in range(MAX_WEEKS, 0, -1)]
     window = Window.before(cutoff, MONTH + 7 * MAX_WEEKS)
-    users, plays = read_plays(connection, encoded.catalogue, window)
+    users, plays = read_plays(connection, encoded.past.catalogue, window)
     profiles = read_profiles(connection, encoded.encoder, users.tolist())
     for done, as_of in enumerate(times, 1):
-        week = _week(plays, as_of, profiles, encoded.features)
+        counts = counted(as_of).only(encoded.released)
+        week = _week(plays, counts, as_of, profiles, encoded.past.features)
         progress("weeks of listening", done, len(times))
         if len(week.owner):
             yield week
 
 
-def _week(plays: Plays, as_of: int, profiles: FloatArray, features: NDArray[np.float16]) -> Week:
-    """The examples of the week from ``as_of`` on. profiles: (users, user_width)."""
+def _week(
+    plays: Plays,
+    counts: Counts,
+    as_of: int,
+    profiles: FloatArray,
+    features: NDArray[np.float16],
+) -> Week:
+    """The examples of the week from ``as_of`` on. counts: at that moment. profiles: (users,
+    user_width)."""
     month = plays.known_at(as_of, MONTH)
     user, track = plays.completed_in(as_of, as_of + WEEK)
     listeners = _draw_listeners(np.intersect1d(user, month.user), as_of)
     taught = np.isin(user, listeners)
-    starts = np.bincount(month.track, minlength=len(features))
     return Week(
         listeners=_listener_inputs(listeners, month, as_of, profiles, features),
-        trends=_trends(month, as_of, len(features), len(features)),
-        plays=torch.from_numpy(starts / max(starts.sum(), 1)).float(),
+        trends=_trends(counts, len(features)),
+        plays=torch.from_numpy(counts.begun / max(counts.begun.sum(), 1)).float(),
         heard=_heard(listeners, month, as_of, len(features)),
         owner=torch.from_numpy(np.searchsorted(listeners, user[taught])),
         track=torch.from_numpy(track[taught].astype(np.int64)),
@@ -212,19 +218,16 @@ def _listener_inputs(
     return torch.from_numpy(np.array(rows, np.float32).reshape(len(rows), width))
 
 
-def _trends(month: Plays, as_of: int, tracks: int, known: int) -> Tensor:
+def _trends(counts: Counts, known: int) -> Tensor:
     """(tracks, TRENDS): how the tracks do at the moment; ``known`` is how many of them were out.
 
     Plays are taken as shares, so that they mean the same for a service that grows; a track's
     completion rate is drawn towards the catalogue's until it has been begun some ten times.
     """
-    begun = np.bincount(month.track, minlength=tracks)
-    ended = np.bincount(month.track[month.completed], minlength=tracks)
-    recency = history_at(month, as_of).recency(HOT_HALF_LIFE)
-    hot = np.bincount(month.track, recency, tracks)
+    begun, ended = counts.begun, counts.ended
     overall = ended.sum() / max(begun.sum(), 1)
     rate = (ended + 10 * overall) / (begun + 10) - overall
-    columns = [*(_lift(plays, known) for plays in (ended, begun, hot)), rate]
+    columns = [*(_lift(plays, known) for plays in (ended, begun, counts.hot)), rate]
     return torch.from_numpy(np.stack(columns, 1).astype(np.float32))
 
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import duckdb
@@ -17,10 +18,11 @@ from segue.domain.times import Window, format_time
 from segue.features.listeners import listener_width
 from segue.models.registry import REGISTRY
 from training.catalogue import EncodedCatalogue
+from training.counts import count_at
 from training.export import BundleWriter
 from training.histories import read_plays
-from training.models.autoencoder import MONTH, train_autoencoder, write_autoencoder
-from training.models.classifier import train_classifier, write_classifier
+from training.models.autoencoder import train_autoencoder, write_autoencoder
+from training.models.classifier import MONTH, train_classifier, write_classifier
 from training.models.hybrid.export import write_hybrid
 from training.models.hybrid.train import DAYS, train_hybrid
 from training.models.state import BEGINNING, State
@@ -55,27 +57,32 @@ def fit_models(
     device: torch.device,
     progress: Progress,
     last: State = BEGINNING,
+    everybody: duckdb.DuckDBPyConnection | None = None,
 ) -> Fitted:
     """Fit on what lies before the cut-off. last: where an earlier training ended; what it has
-    nothing of is fitted in full. A model that the data cannot teach is left out, and
-    ``notes`` says why: popularity and the hybrid are there always. Raises InvalidData where there
-    are no plays to learn from."""
+    nothing of is fitted in full. everybody: a connection to the plays of all listeners, by whom
+    tracks are popular, where ``connection`` has those of some alone. A model that the data cannot
+    teach is left out, and ``notes`` says why: popularity and the hybrid are there always. Raises
+    InvalidData where there are no plays to learn from."""
     make_deterministic(seed)
     # Of all models the hybrid looks furthest back; none may see what comes after.
     _, plays = read_plays(connection, encoded.catalogue, Window.before(cutoff, DAYS))
+    counted = partial(count_at, everybody or connection, encoded.catalogue)
     curves: dict[str, Curve] = {}
     # The hybrid draws nothing from PyTorch, so that it may be fitted on a core of its own. Its
     # matrices are so small that further threads of BLAS mostly wait, and burn time as they do.
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(1) as other:
-        fitting = other.submit(train_hybrid, plays, encoded, cutoff, seed, progress, last.gates)
-        if _differ(encoded.features[encoded.released]):
+        fitting = other.submit(
+            train_hybrid, plays, counted, encoded, cutoff, seed, progress, last.gates
+        )
+        if _differ(encoded.past.features):
             autoencoder = train_autoencoder(
-                plays, encoded, cutoff, device, progress, last.autoencoder
+                counted(cutoff), encoded, device, progress, last.autoencoder
             )
             write_autoencoder(writer, autoencoder, encoded.features)
             curves["autoencoder"] = autoencoder.curve
             classifier = train_classifier(
-                connection, plays, encoded, cutoff, device, progress, last.classifier
+                connection, counted, encoded, cutoff, device, progress, last.classifier
             )
             if classifier:
                 encoder = encoded.encoder

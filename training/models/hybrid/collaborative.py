@@ -20,7 +20,6 @@ from segue.models.hybrid.statistics import (
 )
 from segue.models.hybrid.statistics import RIDGE as FACTOR_RIDGE
 from training.catalogue import EncodedCatalogue
-from training.histories import history_at
 from training.models.products import vectors_of
 from training.plays import Plays
 
@@ -69,8 +68,9 @@ class Tracks:
         return cls(catalogue.artists, TrackGenres.of(catalogue), encoded.released)
 
 
-def fit_statistics(tracks: Tracks, past: Plays, as_of: int) -> Statistics:
-    """The statistics at a moment, by the plays that were known then."""
+def fit_statistics(tracks: Tracks, past: Plays, full: NDArray[np.int64]) -> Statistics:
+    """The statistics at a moment, by the plays that were known then: ``past`` of those who are
+    learnt from, and full, (tracks, len(WINDOWS)), how often everybody fully played each track."""
     counts = _played(past, len(tracks.artist))
     head = _head(counts)
     counts = sp.csr_array(counts[:, head])
@@ -82,7 +82,8 @@ def fit_statistics(tracks: Tracks, past: Plays, as_of: int) -> Statistics:
     known = artist >= 0
     artists = int(tracks.artist.max(initial=-1)) + 1
     # One more track than there are, which nobody has played.
-    popular = popularity(past, as_of, np.append(tracks.released, False))
+    unplayed = np.zeros((1, len(WINDOWS)), np.int64)
+    popular = popularity(np.append(full, unplayed, axis=0), np.append(tracks.released, False))
     return Statistics(
         popularity=popular[:-1],
         unplayed=popular[-1],
@@ -97,19 +98,16 @@ def fit_statistics(tracks: Tracks, past: Plays, as_of: int) -> Statistics:
     )
 
 
-def popularity(past: Plays, as_of: int, released: NDArray[np.bool_]) -> FloatArray:
+def popularity(full: NDArray[np.int64], released: NDArray[np.bool_]) -> FloatArray:
     """(tracks, len(WINDOWS)) each track's share of the full plays of each window, smoothed by the
     next longer window, so that a quiet day says little.
 
-    released: (tracks,) bool. A track that was not out is taken as one that nobody has played; it
-    changes nothing for the others.
+    full: (tracks, len(WINDOWS)), the full plays. released: (tracks,) bool. A track that was not out
+    is taken as one that nobody has played; it changes nothing for the others.
     """
     shares = np.full(len(released), 1 / max(int(released.sum()), 1))
     columns = []
-    age = history_at(past, as_of).age
-    for days in reversed(WINDOWS):
-        done = past.completed & (age <= days)
-        plays = np.bincount(past.track[done], minlength=len(released))
+    for plays in full.T[::-1]:
         shares = (plays + SMOOTHING * shares) / (plays.sum() + SMOOTHING)
         columns.append(shares)
     return np.stack(columns[::-1], 1).astype(np.float32)

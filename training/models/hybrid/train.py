@@ -12,9 +12,10 @@ from segue.features.listeners import History
 from segue.models.hybrid.gates import REPEATS, TRAITS, Gates, repeats, traits
 from segue.models.hybrid.model import Hybrid
 from segue.models.hybrid.sources import SOURCES, Votes, votes_of
-from segue.models.hybrid.statistics import Statistics
+from segue.models.hybrid.statistics import WINDOWS, Statistics
 from segue.models.hybrid.summary import summarise
 from training.catalogue import EncodedCatalogue
+from training.counts import CountAt
 from training.histories import history_at
 from training.models.hybrid.collaborative import Tracks, fit_statistics
 from training.models.hybrid.mixture import Example, fit_mixture
@@ -41,11 +42,13 @@ HELD_OUT = 0.2
 class Moment:
     """What was known at a moment, and what those who had played something fully played after it.
 
-    user, track: (pairs,) int32, as in ``past``, ascending.
+    full: (tracks, len(WINDOWS)), everybody's full plays, as in ``Counts``. user, track: (pairs,)
+    int32, as in ``past``, ascending.
     """
 
     as_of: int
     past: Plays
+    full: NDArray[np.int64]
     user: NDArray[np.int32]
     track: NDArray[np.int32]
 
@@ -71,6 +74,7 @@ class TrainedHybrid:
 
 def train_hybrid(
     plays: Plays,
+    counted: CountAt,
     encoded: EncodedCatalogue,
     cutoff: int,
     seed: int,
@@ -78,16 +82,16 @@ def train_hybrid(
     last: Gates | None = None,
 ) -> TrainedHybrid:
     """Learn the mixture at earlier moments, at which the statistics are fitted anew, each time on
-    what came before; then fit the statistics at the cut-off. last: the gates of an earlier
-    training, to begin with. Where nobody listened both before and after such a moment, all sources
-    count alike. Raises InvalidData without plays."""
+    what came before; then fit the statistics at the cut-off. counted: everybody's plays. last:
+    the gates of an earlier training, to begin with. Where nobody listened both before and after
+    such a moment, all sources count alike. Raises InvalidData without plays."""
     tracks = Tracks.of(encoded)
     today = plays.known_at(cutoff, HISTORY_DAYS)
     if not len(today):
         raise InvalidData(f"nobody played anything in the year before {format_time(cutoff)}")
     random = np.random.default_rng(seed)
     examples: list[Example] = []
-    for done, moment in enumerate(_moments(plays, today, cutoff, random)):
+    for done, moment in enumerate(_moments(plays, today, counted, cutoff, random)):
         examples += _examples(moment, tracks, LISTENERS - len(examples), random)
         progress("hybrid", done + 1, MOMENTS + 2)
         if len(examples) == LISTENERS:
@@ -97,7 +101,8 @@ def train_hybrid(
         mixture = fit_mixture(examples, last)
         gates, metrics = mixture.gates, mixture.metrics()
     progress("hybrid", MOMENTS + 1, MOMENTS + 2)
-    trained = TrainedHybrid(gates, metrics, fit_statistics(tracks, today, cutoff))
+    statistics = fit_statistics(tracks, today, counted(cutoff).full)
+    trained = TrainedHybrid(gates, metrics, statistics)
     progress("hybrid", MOMENTS + 2, MOMENTS + 2)
     return trained
 
@@ -116,7 +121,7 @@ def _examples(
     moment: Moment, tracks: Tracks, most: int, random: np.random.Generator
 ) -> Iterator[Example]:
     users = np.sort(random.permutation(np.unique(moment.user))[:most])
-    statistics = fit_statistics(tracks, moment.past, moment.as_of)
+    statistics = fit_statistics(tracks, moment.past, moment.full)
     for user in users.tolist():
         yield _example(moment, statistics, user)
 
@@ -151,27 +156,35 @@ def _candidates(votes: Votes) -> NDArray[np.intp]:
 
 
 def _moments(
-    plays: Plays, today: Plays, cutoff: int, random: np.random.Generator
+    plays: Plays, today: Plays, counted: CountAt, cutoff: int, random: np.random.Generator
 ) -> Iterator[Moment]:
     if today.time.min() == today.time.max():
+        full = counted(cutoff).full
         for _ in range(MOMENTS):
-            yield _held_out(today, cutoff, random)
+            yield _held_out(today, full, cutoff, random)
         return
     span = min(SPAN, (cutoff - int(today.time.min())) // 3)
     for back in range(MOMENTS):
         as_of = cutoff - span - back * span // 4
         # What happened then, as far as that is known today.
         after = today.completed & (today.time >= as_of) & (today.time < as_of + span)
-        yield _moment(as_of, plays.known_at(as_of, HISTORY_DAYS), today.only(after))
+        past = plays.known_at(as_of, HISTORY_DAYS)
+        yield _moment(as_of, past, counted(as_of).full, today.only(after))
 
 
-def _held_out(today: Plays, cutoff: int, random: np.random.Generator) -> Moment:
+def _held_out(
+    today: Plays, full: NDArray[np.int64], cutoff: int, random: np.random.Generator
+) -> Moment:
     users, _, of_play = today.pairs()
     held = (random.random(len(users)) < HELD_OUT)[of_play]
-    return _moment(cutoff, today.only(~held), today.only(held & today.completed))
+    future = today.only(held & today.completed)
+    # What is held out is not known either; all of it lies in the same windows.
+    taken = np.bincount(future.track, minlength=len(full))
+    within = cutoff - today.time[0] <= np.array(WINDOWS) * DAY
+    return _moment(cutoff, today.only(~held), full - np.outer(taken, within), future)
 
 
-def _moment(as_of: int, past: Plays, future: Plays) -> Moment:
+def _moment(as_of: int, past: Plays, full: NDArray[np.int64], future: Plays) -> Moment:
     """Of those who have a past."""
     users, tracks, _ = future.only(np.isin(future.user, past.user)).pairs()
-    return Moment(as_of, past, users, tracks)
+    return Moment(as_of, past, full, users, tracks)
