@@ -77,7 +77,8 @@ class Batch:
 
         def listener_of(profile: Profile) -> Listener:
             user = profile.user
-            profiles[user.user_id] = profile
+            if shard.serve:
+                profiles[user.user_id] = profile
             events = self._sessions.history(user.user_id, window, fresh=False)
             return Listener(user, history_of(label_plays(events), bundle.catalogue, shard.as_of))
 
