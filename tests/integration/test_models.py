@@ -4,6 +4,9 @@ import io
 import json
 import math
 import shutil
+import subprocess
+import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -303,6 +306,44 @@ class TestServing:
         assert max(Counter(name for name, _ in ranges).values()) > 5
         # Only what was on its way when it was stopped is asked for again.
         assert len([it for it in asked if it in ranges]) <= len(ranges) + 3 * bundles.STREAMS
+
+    @moto
+    def test_what_a_killed_process_had_fetched_is_gone_on_with(
+        self,
+        aws: Aws,
+        bundle: Bundle,
+        variants: list[Bundle],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        version = variants[0].version
+        released(aws, variants[0]).activate(version)
+        killed = subprocess.Popen([sys.executable, "-c", ""])
+        killed.wait()
+        left = tmp_path / f"segue-bundles-{killed.pid}-x"
+        shutil.copytree(variants[0].path, left / "incoming" / version)
+        name = "encoder.json"
+        whole = left / "incoming" / version / name
+        # One file was whole, but for its name; of another one half had arrived.
+        whole.rename(whole.with_name(f"{name}.part"))
+        half = left / "incoming" / version / "classifier/factors.npy"
+        half.with_name(f"{half.name}.part").write_bytes(half.read_bytes()[:500])
+        half.unlink()
+        get, asked = aws.s3.get_object, Counter[tuple[str, str]]()
+
+        def counted(**arguments: Any) -> Any:
+            asked[arguments["Key"], arguments.get("Range", "").split("-")[0]] += 1
+            return get(**arguments)
+
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        monkeypatch.setattr(aws.s3, "get_object", counted)
+        assert store(aws, bundle.path).current().version == version
+        assert {*asked} == {
+            (POINTER_KEY, ""),
+            (key(variants[0], MANIFEST), ""),
+            (key(variants[0], "classifier/factors.npy"), "bytes=500"),
+        }
+        assert not left.exists()
 
     @moto
     @pytest.mark.parametrize("change", [lambda it: it[:-1], lambda it: it[:1], lambda it: it[::-1]])

@@ -40,7 +40,7 @@ BRISK = Config(
 # Far below the timeout of a function. What has arrived by then is kept for the next attempt.
 FETCH_SECONDS = 8
 # Files come in ranges of so many bytes, so many at a time: one stream is a fraction of what an
-# instance can take. All of these may be in memory at once.
+# instance can take. All of these may be in memory at once, and for a moment twice.
 RANGE_BYTES = 8 << 20
 STREAMS = 8
 _CHUNK = 1 << 20
@@ -174,25 +174,26 @@ class S3Bundles:
                 body = self._client.get_object(Bucket=self._bucket, Key=key, **part)["Body"]
                 yield from body.iter_chunks(_CHUNK)
             except ClientError as error:
+                # The object is shorter than the manifest says, as the checksum will show.
                 if error_code(error) == "InvalidRange":
-                    raise BundleCorrupt(f"{key}: is shorter than the manifest says") from None
+                    return
                 if is_missing(error, self._client, self._bucket, key):
                     raise BundleCorrupt(f"{key}: is missing") from None
                 raise
 
 
 def _missing(manifest: Manifest, names: Iterable[str], folder: Path) -> Iterator[_Range]:
-    """What of the files is not in the folder, file by file."""
+    """What of the files is not in the folder, file by file. Raises BundleCorrupt for what is."""
     for name in names:
         # Only a whole file ever bears its name.
         if (folder / name).is_file():
             continue
         part, size = _part(folder, name), manifest.files[name]["bytes"]
         start = part.stat().st_size if part.exists() else 0
-        # All of it, and yet under this name: whether it is right has not been looked at.
-        if start >= size:
-            part.unlink(missing_ok=True)
-            start = 0
+        # All of it, but it was stopped before the checksum was looked at.
+        if start >= size and part.exists():
+            _complete(manifest, name, folder)
+            continue
         for begin in range(start, max(size, 1), RANGE_BYTES):
             yield _Range(name, begin, min(begin + RANGE_BYTES, size), size)
 

@@ -32,6 +32,8 @@ MOST_HELD = 2
 # What is corrupt stays so until somebody puts it right, and looking at it takes a while.
 _RETRY_SECONDS = 900
 _SCRATCH = "segue-bundles-"
+# In it, what is on its way of a bundle.
+_INCOMING = "incoming"
 
 
 class Bundles(Protocol):
@@ -199,7 +201,7 @@ class ActiveModelStore:
         if self._scratch is None:
             self._scratch = _scratch_folder()
             weakref.finalize(self, shutil.rmtree, self._scratch, ignore_errors=True)
-        incoming = self._scratch / "incoming"
+        incoming = self._scratch / _INCOMING
         incoming.mkdir(exist_ok=True)
         for begun in incoming.iterdir():
             if begun.name != version:
@@ -228,13 +230,18 @@ def _opened(path: Path) -> Bundle:
 
 
 def _scratch_folder() -> Path:
-    """A folder of this process alone. What processes left behind that were killed is removed:
-    Lambda keeps the temporary storage of an instance whose process it replaces."""
+    """A folder of this process alone. What processes left behind that were killed is removed, but
+    for what was arriving: Lambda keeps the temporary storage of an instance whose process it
+    replaces."""
     root = Path(gettempdir())
+    own = Path(mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-", dir=root))
     for left in root.glob(f"{_SCRATCH}*"):
         if not _runs(int(left.name.split("-")[2])):
+            # Another process may be faster, and one bundle is enough.
+            with suppress(OSError):
+                (left / _INCOMING).rename(own / _INCOMING)
             shutil.rmtree(left, ignore_errors=True)
-    return Path(mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-", dir=root))
+    return own
 
 
 def _runs(process: int) -> bool:
