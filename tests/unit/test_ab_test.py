@@ -216,7 +216,7 @@ def test_a_model_that_fails_is_a_failure_of_its_arm(
     def broken(*_: object) -> None:
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr(Classifier, "score", broken)
+    monkeypatch.setattr(Classifier, "best", broken)
     for user in range(1, 21):
         assert perform(ab_test, user)[0] == 200
     failed = [r for r in world.results.settled.values() if r.exposure.group == "B"]

@@ -223,7 +223,7 @@ def test_a_model_that_fails_counts_against_its_arm_and_is_asked_again(
     user = next(user for user in USERS if assign(live, str(user)).group == "B")
     path = f"/users/{user}/recommendations"
     with monkeypatch.context() as patch:
-        patch.setattr(Classifier, "score", broken)
+        patch.setattr(Classifier, "best", broken)
         assert ab_test.call("GET", path)[0] == 500
     shown = show(ab_test, user)
     assert shown["tracks"]
@@ -311,7 +311,7 @@ class TestInterleave:
             raise RuntimeError("out of memory")
 
         begin(ab_test, "interleave")
-        monkeypatch.setattr(Classifier, "score", broken)
+        monkeypatch.setattr(Classifier, "best", broken)
         shown = show(ab_test, k="10")
         assert len(shown["tracks"]) == 10
         (exposure,) = world.results.exposed.values()

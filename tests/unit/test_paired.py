@@ -74,7 +74,7 @@ class TestReplay:
         def broken(*_: object) -> None:
             raise RuntimeError("out of memory")
 
-        monkeypatch.setattr(Classifier, "score", broken)
+        monkeypatch.setattr(Classifier, "best", broken)
         for user in map(str, range(1, 11)):
             begun.experiments.perform(user)
         for it in begun.results.settled.values():
