@@ -25,14 +25,13 @@ from infra.benchmarks.listeners import make_listeners, recommender
 from infra.benchmarks.local import ask_tables
 from infra.benchmarks.local_world import local_world
 from infra.benchmarks.peers import flat_scan, vectors
-from infra.benchmarks.serving import HYBRID, LISTENERS, asking, interleaved
+from infra.benchmarks.serving import LISTENERS, asking, interleaved
 from infra.cli.options import Json
 from infra.cli.output import console, write_json
 from segue.models.bundle import Bundle
 from segue.services.recommend import Query
 from training.evaluation.report.style import MARKERS, OURS, PEER, SETTINGS
 
-_POPULARITY = 0
 _SIZE = (9.6, 3.2)
 _STEP = 10
 
@@ -61,11 +60,9 @@ def of_catalogue(bundle: Bundle, tracks: int, repeats: int, seed: int) -> Iterat
 def _requests(bundle: Bundle, size: int, repeats: int, seed: int) -> Iterator[Point]:
     listeners = make_listeners(bundle, LISTENERS, seed)
     service = recommender(bundle, listeners)
-    acts = {
-        "hybrid": asking(service, Query("", HYBRID)),
-        "popularity": asking(service, Query("", _POPULARITY)),
-        "all vectors of 64, by NumPy": flat_scan(vectors(size, seed)),
-    }
+    models = bundle.manifest.models.items()
+    acts = {model["name"]: asking(service, Query("", number)) for number, model in models}
+    acts["all vectors of 64, by NumPy"] = flat_scan(vectors(size, seed))
     for name, times in interleaved(acts, listeners, repeats).items():
         yield Point("tracks in the catalogue: CPU time", name, size, float(np.median(times.cpu)))
 
@@ -108,8 +105,9 @@ def draw(points: Sequence[Point], path: Path) -> None:
 
 
 def _draw_panel(axis: Axes, panel: str, points: Sequence[Point]) -> None:
-    colours = [*OURS[:2], PEER]
-    for place, series in enumerate(dict.fromkeys(point.series for point in points)):
+    names = list(dict.fromkeys(point.series for point in points))
+    colours = [*OURS[: max(len(names) - 1, 2)], PEER]
+    for place, series in enumerate(names):
         own = [point for point in points if point.series == series]
         sizes, times = [point.size for point in own], [point.taken for point in own]
         axis.plot(sizes, times, color=colours[place], marker=MARKERS[place], label=series)

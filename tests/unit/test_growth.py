@@ -9,11 +9,8 @@ from segue.models.bundle import Bundle
 def test_every_catalogue_up_to_the_largest_is_asked(bundle: Bundle) -> None:
     points = list(of_catalogue(bundle, 7_000, 1, 7))
     assert [point.size for point in points if point.series == "hybrid"] == [600, 700, 7_000]
-    assert {point.series for point in points} == {
-        "hybrid",
-        "popularity",
-        "all vectors of 64, by NumPy",
-    }
+    models = {model["name"] for model in bundle.manifest.models.values()}
+    assert {point.series for point in points} == {*models, "all vectors of 64, by NumPy"}
 
 
 def test_results_grow_tenfold() -> None:
