@@ -114,7 +114,7 @@ def _draw_panel(axis: Axes, panel: str, points: Sequence[Point]) -> None:
     axis.set(title=panel, xscale="log", yscale="log", ylabel=points[0].unit)
     # Whole powers of ten, and room for the legend.
     lowest, highest = (math.log10(end(point.taken for point in points)) for end in (min, max))
-    axis.set_ylim(10 ** math.floor(lowest), 10 ** math.ceil(highest + 0.5))
+    axis.set_ylim(10 ** math.floor(lowest), 10 ** math.ceil(highest + 0.15 * len(names)))
     axis.xaxis.set_major_formatter("{x:,.0f}")
     axis.yaxis.set_major_formatter("{x:,g}")
     for side in (axis.xaxis, axis.yaxis):
