@@ -72,6 +72,17 @@ def error_code(error: ClientError) -> str:
     return error.response.get("Error", {}).get("Code", "")
 
 
+@contextmanager
+def where_condition_holds() -> Iterator[None]:
+    """A conditional write for whose item the condition does not hold writes nothing, and that is
+    fine."""
+    try:
+        yield
+    except ClientError as error:
+        if error_code(error) != "ConditionalCheckFailedException":
+            raise
+
+
 def is_missing(error: ClientError, client: "S3Client", bucket: str, key: str) -> bool:
     """Whether S3 refused a request for an object because there is none. Raises ClientError.
 

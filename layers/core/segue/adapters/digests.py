@@ -12,10 +12,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from botocore.exceptions import ClientError
-
 from segue.adapters import packing
-from segue.adapters.aws import error_code, translated
+from segue.adapters.aws import translated, where_condition_holds
 from segue.domain.events import Event
 from segue.domain.times import DAY, Window
 
@@ -89,17 +87,13 @@ class Digests:
             "to": {"N": str(digest.window.end)},
             "events": {"B": packed},
         }
-        with translated("Sessions"):
-            try:
-                self._client.put_item(
-                    TableName=self._table,
-                    Item=item,
-                    ConditionExpression="version = :version",
-                    ExpressionAttributeValues={":version": {"S": digest.version}},
-                )
-            except ClientError as error:
-                if error_code(error) != "ConditionalCheckFailedException":
-                    raise
+        with translated("Sessions"), where_condition_holds():
+            self._client.put_item(
+                TableName=self._table,
+                Item=item,
+                ConditionExpression="version = :version",
+                ExpressionAttributeValues={":version": {"S": digest.version}},
+            )
 
 
 def empty_item(user_id: str) -> dict[str, Any]:

@@ -6,9 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from botocore.exceptions import ClientError
-
-from segue.adapters.aws import error_code, items_of, translated
+from segue.adapters.aws import items_of, translated, where_condition_holds
 from segue.domain.errors import LaterFormat, StoreUnavailable
 from segue.domain.users import User, attributes_from_json, attributes_to_json
 from segue.ports import Profile, StoredList
@@ -47,10 +45,12 @@ class DynamoUserStore:
     def _update(self, item: dict[str, Any], removed: Sequence[str]) -> Any:
         """Set what is in the item, and remove something; the whole item as it is then."""
         # An import that comes later leaves a profile alone that was edited.
-        item |= {"edited": {"BOOL": True}, "mark": {"S": uuid4().hex}}
+        item |= {"edited": {"BOOL": True}}
         key = {"user_id": item.pop("user_id")}
-        # "attributes" is a word that DynamoDB keeps for itself: hence the number signs.
-        change = "SET " + ", ".join(f"#{name} = {_value(name)}" for name in item)
+        # The mark stays for as long as the profile is there. "attributes" is a word that DynamoDB
+        # keeps for itself: hence the number signs.
+        change = "SET mark = if_not_exists(mark, :mark), "
+        change += ", ".join(f"#{name} = :{name}" for name in item)
         change += "".join(f" REMOVE #{name}" for name in removed)
         with translated("Users"):
             answer = self._client.update_item(
@@ -58,7 +58,10 @@ class DynamoUserStore:
                 Key=key,
                 UpdateExpression=change,
                 ExpressionAttributeNames={f"#{name}": name for name in (*removed, *item)},
-                ExpressionAttributeValues={f":{name}": value for name, value in item.items()},
+                ExpressionAttributeValues={
+                    ":mark": {"S": uuid4().hex},
+                    **{f":{name}": value for name, value in item.items()},
+                },
                 ReturnValues="ALL_NEW",
             )
         return answer["Attributes"]
@@ -92,23 +95,19 @@ class DynamoUserStore:
             "bundle": {"S": made.bundle},
             "as_of": {"N": str(made.as_of)},
         }
-        with translated("Users"):
-            try:
-                self._client.update_item(
-                    TableName=self._table,
-                    Key={"user_id": {"S": profile.user.user_id}},
-                    UpdateExpression=f"SET {name} = :made",
-                    ConditionExpression=f"attribute_exists(user_id) AND {marked} AND "
-                    f"(attribute_not_exists({name}) OR {name}.as_of <= :as_of)",
-                    ExpressionAttributeValues={
-                        ":made": {"M": item},
-                        ":as_of": item["as_of"],
-                        **({":mark": {"S": profile.mark}} if profile.mark else {}),
-                    },
-                )
-            except ClientError as error:
-                if error_code(error) != "ConditionalCheckFailedException":
-                    raise
+        with translated("Users"), where_condition_holds():
+            self._client.update_item(
+                TableName=self._table,
+                Key={"user_id": {"S": profile.user.user_id}},
+                UpdateExpression=f"SET {name} = :made",
+                ConditionExpression=f"attribute_exists(user_id) AND {marked} AND "
+                f"(attribute_not_exists({name}) OR {name}.as_of <= :as_of)",
+                ExpressionAttributeValues={
+                    ":made": {"M": item},
+                    ":as_of": item["as_of"],
+                    **({":mark": {"S": profile.mark}} if profile.mark else {}),
+                },
+            )
 
     def search(self, prefix: str, limit: int) -> list[User]:
         """One Query of the index; one Scan without a prefix. Raises StoreUnavailable."""
@@ -148,11 +147,6 @@ def write_batch(client: "DynamoDBClient", table: str, batch: list[Any]) -> None:
             return
         time.sleep(0.05 * 2**attempt)
     raise StoreUnavailable(f"{table}: {len(batch)} items still refused after throttling")
-
-
-def _value(name: str) -> str:
-    """What is set; a profile's mark stays for as long as the profile is there."""
-    return f"if_not_exists(#{name}, :{name})" if name == "mark" else f":{name}"
 
 
 def _list_name(model_id: int) -> str:
