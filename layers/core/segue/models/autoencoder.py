@@ -10,7 +10,7 @@ from segue.features.encoder import FloatArray
 from segue.features.listeners import SLOW_HALF_LIFE, History
 from segue.models.bundle import LATENTS, Bundle
 from segue.models.model import Contributions, Listener, Model
-from segue.models.ranked import Forbidden, Ranked, best
+from segue.models.ranked import Forbidden, Ranked, best, contenders
 from segue.models.vectors import ASKED, KEPT, ZERO, in_steps
 
 # So many of the listener's strongest tracks count, each as an interest of its own: the more, the
@@ -42,8 +42,8 @@ _ROUNDED_BY = (LEADING + 1) ** 0.5 / 2 / KEPT + 1e-4
 class Autoencoder(Model):
     """Scores a track by how densely the listener's interests lie around it.
 
-    Each interest i, of weight w_i, leads to its neighbours, and never to itself, with chances that
-    fall with the angle (a von Mises-Fisher kernel) and grow with the track's prior p_t:
+    Each interest i has a weight w_i, and leads to its neighbours, never to itself. The chances fall
+    with the angle (a von Mises-Fisher kernel) and grow with the track's prior p_t:
     ``P(t|i) = p_t exp(c cos(t, i)) / sum_{s != i} p_s exp(c cos(s, i))`` with c = CONCENTRATION.
     ``score(t) = log sum_{i != t} w_i P(t|i)``. An interest shares out its own weight and no more,
     be its neighbourhood crowded or empty, and a track that several interests lead to comes first.
@@ -78,14 +78,14 @@ class Autoencoder(Model):
     def best(self, listener: Listener, k: int, forbidden: Forbidden | None = None) -> Ranked:
         """As if all tracks were scored; but only those are that can get among the best."""
         heard, weights = interests(listener.history)
-        most = self._most(heard, weights)
-        tried = best(most, TRIED * k + len(heard), forbidden).tracks
-        reached = np.sort(self._densities(heard, weights, tried).sum(0))[::-1]
-        bar = reached[k - 1] if len(reached) >= k else 0
-        possible = most >= bar
-        tracks = np.flatnonzero(possible if forbidden is None else possible & ~forbidden)
-        scores = _log(self._densities(heard, weights, tracks).sum(0))
-        return best(scores, k, forbidden, tracks)
+
+        def density(tracks: NDArray[np.intp]) -> FloatArray:
+            summed: FloatArray = self._densities(heard, weights, tracks).sum(0)
+            return summed
+
+        most, tried = self._most(heard, weights), TRIED * k + len(heard)
+        tracks = contenders(most, density, k, tried, forbidden)
+        return best(_log(density(tracks)), k, forbidden, tracks)
 
     def contributions(self, listener: Listener, tracks: NDArray[np.intp]) -> Contributions:
         """Each interest's share of the density at each track; they add up to 1 for a track, or to

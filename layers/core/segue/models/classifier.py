@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -18,7 +18,7 @@ from segue.features.listeners import (
 )
 from segue.models.bundle import Bundle
 from segue.models.model import Contributions, Listener, Model
-from segue.models.ranked import Forbidden, Ranked, best
+from segue.models.ranked import Forbidden, Ranked, best, contenders
 
 # So many of the tracks that count most are tried out in an explanation.
 MAX_EXPLAINED = 50
@@ -80,16 +80,12 @@ class Classifier(Model):
         return [self._best(parts, k, forbidden) for parts in self._parts_of_each(listeners)]
 
     def _best(self, parts: _Parts, k: int, forbidden: Forbidden | None) -> Ranked:
-        most = self._most(parts)
-        tried = best(most, TRIED * k, forbidden).tracks
-        reached = np.sort(self._log_odds_at(parts, tried))[::-1]
-        bar = reached[k - 1] if len(reached) >= k else -np.inf
-        possible = most >= bar - _INEXACT
-        tracks = np.flatnonzero(possible if forbidden is None else possible & ~forbidden)
+        most, log_odds = self._most(parts), partial(self._log_odds_at, parts)
+        tracks = contenders(most, log_odds, k, TRIED * k, forbidden, _INEXACT)
         if len(tracks) > len(most) * _SCATTERED:
-            ranked = best(self._log_odds_at(parts, _ALL), k, forbidden)
+            ranked = best(log_odds(_ALL), k, forbidden)
         else:
-            ranked = best(self._log_odds_at(parts, tracks), k, forbidden, tracks)
+            ranked = best(log_odds(tracks), k, forbidden, tracks)
         return Ranked(ranked.tracks, _probabilities(ranked.scores))
 
     def _most(self, parts: _Parts) -> FloatArray:

@@ -1,5 +1,6 @@
 """From scores to the best tracks."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -43,6 +44,26 @@ def best(
     positions = places if tracks is None else tracks[places]
     order = np.lexsort((positions, -scores[places]))[:k]
     return Ranked(positions[order].astype(np.intp), scores[places[order]])
+
+
+def contenders(
+    most: FloatArray,
+    score: Callable[[NDArray[np.intp]], FloatArray],
+    k: int,
+    tried: int,
+    forbidden: Forbidden | None = None,
+    inexact: float = 0.0,
+) -> NDArray[np.intp]:
+    """The tracks that can be among the ``k`` best, ascending.
+
+    most: (tracks,), the most that each can score. score: of some tracks, what they do. So many are
+    tried, those that can score most: they tell what it takes. inexact: as much as a score may be
+    off.
+    """
+    reached = np.sort(score(best(most, tried, forbidden).tracks))[::-1]
+    bar = reached[k - 1] - inexact if len(reached) >= k else -np.inf
+    possible = most >= bar
+    return np.flatnonzero(possible if forbidden is None else possible & ~forbidden)
 
 
 def _bar(scores: FloatArray, k: int) -> np.float32:

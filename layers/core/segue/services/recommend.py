@@ -155,9 +155,8 @@ class Recommender:
         if query.max_age is not None:
             from segue.services.stored import stored_tracks
 
-            query = replace(query, as_of=self._moment(query.as_of))
             stores = self._users, self._sessions, self._track_store
-            stored = stored_tracks(query, bundle.version, *stores)
+            stored = stored_tracks(query, self._moment(query.as_of), bundle.version, *stores)
             self._tell(stored is not None)
             if stored is not None:
                 return stored
