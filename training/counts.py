@@ -1,4 +1,5 @@
-"""How each track does at a moment, by the plays of all listeners, whoever models are fitted on.
+"""How often each track was played, as known at a moment. The plays of all listeners count, also
+where models are fitted on some listeners alone.
 
 The database counts: what is read is a row a track, never a row a play.
 """

@@ -287,10 +287,10 @@ def _loss(
 ) -> Tensor:
     """Noise-contrastive estimation of P(fully played within the week), a sum over pairs.
 
-    What was played is told from noise (Gutmann and Hyvarinen, 2010): the tracks that the listener
-    has heard, each once, since it is among these that most is decided, and tracks drawn for the
-    whole batch. As often as noise brings a track to a listener, so much less a play of it counts;
-    with that correction the network's own answer is the probability itself, whatever the noise.
+    What was played is told from noise (Gutmann and Hyvarinen, 2010). Noise are the tracks that the
+    listener has heard, each once, and tracks drawn for the whole batch. Most is decided among the
+    former. As often as noise brings a track to a listener, so much less a play of it counts; with
+    that correction the network's own answer is the probability itself, whatever the noise.
     """
     drawn = _draw(week, generator)
     hearer, heard, own = _of(chosen, week, week.heard.owner, week.heard.track, week.heard.own)

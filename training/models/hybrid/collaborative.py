@@ -132,8 +132,8 @@ def neighbours(played: sp.csr_array) -> Neighbours:
     """What a play of one track speaks for another: EASE (Steck, 2019) by way of its spectrum.
 
     played: (users, head), how much each user has played each track. EASE takes the weights ``B_ij =
-    R_ij / (1 - R_jj)`` with ``R = G (G + l I)^-1`` and G the Gram matrix of the plays, so R is a
-    filter ``s / (s + l)`` over G's eigenvalues s; the greatest of these stand for all. Each track's
+    R_ij / (1 - R_jj)`` with ``R = G (G + l I)^-1``. G is the Gram matrix of the plays, so R is a
+    filter ``s / (s + l)`` over G's eigenvalues s. The greatest of these stand for all. Each track's
     plays are first divided by the ``DISCOUNT``-th power of how many have played it.
     """
     scale = _audience(played) ** -DISCOUNT

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def observe(answer: "Recommendation", milliseconds: float) -> None:
     """Count one recommendation and, where it explored, log what was drawn with which odds.
 
-    The log names the request and not the user: whoever estimates off-policy from it has the
-    request's id beside what came of it, and erasing a user need not reach into logs.
+    The log names the request and not the user, so that erasing a user need not reach into logs. An
+    off-policy estimate has the request's id beside what came of the request, too.
     """
     _observe_list(answer.model, answer.tracks, milliseconds)
     metrics.add_metric("Fallbacks", MetricUnit.Count, answer.cold_start)
