@@ -29,7 +29,7 @@ from training.counts import Counts
 from training.models.hybrid import collaborative as fitting
 from training.models.hybrid.collaborative import Tracks
 from training.models.hybrid.mixture import Example, Mixture, fit_mixture
-from training.models.hybrid.train import _moments
+from training.models.hybrid.train import CANDIDATES, _candidates, _moments
 from training.models.products import vectors_of
 from training.plays import DAY, NEVER, Plays
 
@@ -142,6 +142,24 @@ class TestMoments:
                 assert len(moment.past) < len(plays)
                 expected = counts_of(moment.past, 9, moment.as_of)
                 assert np.array_equal(moment.full, expected.full)
+
+
+class TestCandidates:
+    @settings(max_examples=20, deadline=None)
+    @given(st.integers(0, 2**31 - 1))
+    def test_are_what_was_heard_and_the_first_others_of_each_source(self, seed: int) -> None:
+        random = np.random.default_rng(seed)
+        pairs = random.random((30, 90)) < random.random() * 0.2
+        pairs[:, 0] = True
+        statistics = statistics_of(tracks_of(90), past_of(pairs))
+        heard = np.flatnonzero(pairs[0])
+        votes = votes_of(statistics, summarise(history(*heard)))
+        expected = set(heard.tolist())
+        for source in votes.votes[0]:
+            others = [place for place in np.argsort(-source, kind="stable") if source[place] > 0]
+            named = [track for track in votes.tracks[others].tolist() if track not in heard]
+            expected |= set(named[:CANDIDATES])
+        assert set(votes.tracks[_candidates(votes)].tolist()) == expected
 
 
 class TestVectors:
@@ -333,11 +351,11 @@ def trained_and_served(bundle: Bundle, plays: History) -> tuple[FloatArray, Floa
     with torch.no_grad():
         network.shares.copy_(torch.tensor(gates.shares))
         network.repeats.copy_(torch.tensor(gates.repeats))
-    counts = np.zeros((len(statistics), REPEATS), np.float32)
-    counts[summarise(plays).tracks] = repeats(summarise(plays))
+    counts = np.zeros((REPEATS, len(statistics)), np.float32)
+    counts[:, summarise(plays).tracks] = repeats(summarise(plays)).T
     with torch.no_grad():
         shares, factors = network(
-            torch.tensor(whole(statistics, plays).T[None].copy()),
+            torch.tensor(whole(statistics, plays)[None]),
             torch.tensor(counts[None]),
             torch.tensor(gates.scaled(traits_of(statistics, plays))[None]),
         )
@@ -508,14 +526,11 @@ def examples(listeners: int = 80, tracks: int = 30, by: int = 1) -> list[Example
     random = np.random.default_rng(3)
     found = []
     for user in range(listeners):
-        shares = random.dirichlet(np.full(tracks, 0.3), 3).T.astype(np.float32)
+        shares = random.dirichlet(np.full(tracks, 0.3), 3).astype(np.float32)
         chosen = np.zeros(tracks, np.bool_)
-        chosen[random.choice(tracks, 3, replace=False, p=shares[:, by] / shares[:, by].sum())] = (
-            True
-        )
+        chosen[random.choice(tracks, 3, replace=False, p=shares[by] / shares[by].sum())] = True
         heard = np.arange(tracks) % 2 == 0
-        counts = np.zeros((tracks, 1), np.float32)
-        counts[heard] = 1
+        counts = heard[None].astype(np.float32)
         found.append(Example(shares, counts, chosen, heard, np.ones(2, np.float32), user))
     return found
 
@@ -537,8 +552,8 @@ class TestMixture:
         padded = [
             replace(
                 one,
-                shares=np.vstack([one.shares, np.zeros((user % 7, 3), np.float32)]),
-                repeats=np.vstack([one.repeats, np.zeros((user % 7, 1), np.float32)]),
+                shares=np.hstack([one.shares, np.zeros((3, user % 7), np.float32)]),
+                repeats=np.hstack([one.repeats, np.zeros((1, user % 7), np.float32)]),
                 chosen=np.r_[one.chosen, np.zeros(user % 7, np.bool_)],
                 heard=np.r_[one.heard, np.zeros(user % 7, np.bool_)],
             )

@@ -30,9 +30,9 @@ class Example:
     """One listener at a moment: the candidates for the head of a list, and which they chose.
 
     Only these count: most of what listeners choose can never get to the head of a list, and would
-    teach little else than that. shares: (n, len(SOURCES)) float32, from ``sources``. repeats: (n,
-    REPEATS) float32, 0 but for heard tracks. chosen, heard: (n,) bool. traits: (TRAITS,) float32.
-    user: whose example it is.
+    teach little else than that. shares: (len(SOURCES), n) float32, from ``sources``. repeats:
+    (REPEATS, n) float32, 0 but for heard tracks. chosen, heard: (n,) bool. traits: (TRAITS,)
+    float32. user: whose example it is.
     """
 
     shares: FloatArray
@@ -69,12 +69,12 @@ class Mixture(nn.Module):
         self.repeats = nn.Parameter(torch.zeros(counts, traits))
 
     def forward(self, shares: Tensor, repeats: Tensor, traits: Tensor) -> tuple[Tensor, Tensor]:
-        """(listeners, tracks, sources), (listeners, tracks, counts), (listeners, traits) ->
+        """(listeners, sources, tracks), (listeners, counts, tracks), (listeners, traits) ->
         (listeners, tracks) twice: shares in the mixture, and the factors that repeats put to them.
         """
         parts = torch.softmax(traits @ self.shares.T, 1)
-        mixed = torch.einsum("ltj,lj->lt", shares, parts)
-        readiness = torch.einsum("ltc,lc->lt", repeats, traits @ self.repeats.T)
+        mixed = (parts[:, None] @ shares)[:, 0]
+        readiness = ((traits @ self.repeats.T)[:, None] @ repeats)[:, 0]
         return mixed, readiness.clamp(-MOST_REPEAT, MOST_REPEAT).exp()
 
     def penalty(self) -> Tensor:
@@ -89,7 +89,7 @@ class Mixture(nn.Module):
 
 @dataclass(frozen=True)
 class _Group:
-    """Examples as tensors over (listeners, tracks), padded with tracks of no share."""
+    """Examples as tensors over (listeners, ..., tracks), padded with tracks of no share."""
 
     shares: Tensor
     repeats: Tensor
@@ -122,8 +122,8 @@ def _even(examples: Sequence[Example]) -> Gates:
     return Gates(
         centre=traits.mean(0),
         spread=np.maximum(traits.std(0), np.float32(1e-6)),
-        shares=np.zeros((first.shares.shape[1], traits.shape[1]), np.float32),
-        repeats=np.zeros((first.repeats.shape[1], traits.shape[1]), np.float32),
+        shares=np.zeros((len(first.shares), traits.shape[1]), np.float32),
+        repeats=np.zeros((len(first.repeats), traits.shape[1]), np.float32),
     )
 
 
@@ -202,9 +202,9 @@ def _group(examples: Sequence[Example], gates: Gates) -> _Group:
 
     def padded(name: str) -> Tensor:
         first = getattr(examples[0], name)
-        filled = np.zeros((len(examples), longest, *first.shape[1:]), first.dtype)
+        filled = np.zeros((len(examples), *first.shape[:-1], longest), first.dtype)
         for row, example in enumerate(examples):
-            filled[row, : len(example.chosen)] = getattr(example, name)
+            filled[row, ..., : len(example.chosen)] = getattr(example, name)
         return torch.from_numpy(filled)
 
     scaled = np.stack([gates.scaled(example.traits) for example in examples])

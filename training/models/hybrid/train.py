@@ -14,6 +14,7 @@ from segue.models.hybrid.model import Hybrid
 from segue.models.hybrid.sources import SOURCES, Votes, votes_of
 from segue.models.hybrid.statistics import WINDOWS, Statistics
 from segue.models.hybrid.summary import summarise
+from segue.models.ranked import best
 from training.catalogue import EncodedCatalogue
 from training.counts import CountAt
 from training.histories import history_at
@@ -27,7 +28,7 @@ HISTORY_DAYS = Hybrid.history_days
 SPAN = 30 * DAY
 # So many listeners to learn from, at as few moments as give them, for the last is most like today:
 # at most so many, a quarter of a span apart.
-LISTENERS = 900
+LISTENERS = 1_800
 MOMENTS = 3
 # All that is looked at lies within so many days before the cut-off: the earliest moment is a span
 # and a half before it.
@@ -133,10 +134,10 @@ def _example(moment: Moment, statistics: Statistics, user: int) -> Example:
     places = _candidates(votes)
     tracks = votes.tracks[places]
     heard = np.isin(places, votes.places)
-    counts = np.zeros((len(places), REPEATS), np.float32)
-    counts[heard] = repeats(own)[votes.heard[np.argsort(votes.places)]]
+    counts = np.zeros((REPEATS, len(places)), np.float32)
+    counts[:, heard] = repeats(own)[votes.heard[np.argsort(votes.places)]].T
     return Example(
-        shares=np.ascontiguousarray(votes.shares[:, places].T),
+        shares=votes.shares[:, places],
         repeats=counts,
         chosen=np.isin(tracks, moment.chosen(user)),
         heard=heard,
@@ -146,13 +147,12 @@ def _example(moment: Moment, statistics: Statistics, user: int) -> Example:
 
 
 def _candidates(votes: Votes) -> NDArray[np.intp]:
-    """The places of the heard tracks, and of all others the first by each source; ascending."""
-    others = votes.votes[0].copy()
-    others[:, votes.places] = 0
-    first = min(CANDIDATES, others.shape[1])
-    best = np.argpartition(others, -first, axis=1)[:, -first:]
-    found: NDArray[np.intp] = np.union1d(votes.places, best)
-    return found
+    """The places of the heard tracks, and of all others the first by each source, as far as it has
+    any to name; ascending."""
+    others = np.where(votes.votes[0] > 0, votes.votes[0], -np.inf)
+    others[:, votes.places] = -np.inf
+    firsts = [best(source, CANDIDATES).tracks for source in others]
+    return np.unique(np.concatenate([votes.places, *firsts]))
 
 
 def _moments(
