@@ -211,6 +211,5 @@ def first_of_each(
     # The first so many tracks hold k that were not heard, so each source is searched once.
     enough = k + int(np.count_nonzero(heard))
     for share in shares:
-        first = best(share, enough, tracks=tracks)
-        found = first.tracks[first.scores > 0]
+        found = best(np.where(share > 0, share, -np.inf), enough, tracks=tracks).tracks
         yield {"any": found[:k], "new": found[~heard[found]][:k]}
