@@ -23,7 +23,7 @@ from segue.models.hybrid.model import Hybrid, read_statistics
 from segue.models.hybrid.sources import SOURCES, votes_of
 from segue.models.hybrid.summary import summarise
 from segue.models.model import Listener
-from segue.models.ranked import Forbidden, best
+from segue.models.ranked import Forbidden
 from segue.models.registry import REGISTRY, load_model
 from segue.ranking.lists import rank
 from segue.ranking.space import track_vectors
@@ -32,6 +32,7 @@ from training.evaluation.options import Options, silent
 from training.export import BundleWriter, write_catalogue
 from training.histories import history_at
 from training.models.fit import Fitted, fit_models
+from training.models.hybrid.train import first_named
 from training.progress import Curve, Progress
 from training.protocol.lists import Lists, empty_lists, forbidden_by_view, heard_masks
 from training.protocol.split import Split
@@ -211,5 +212,5 @@ def first_of_each(
     # The first so many tracks hold k that were not heard, so each source is searched once.
     enough = k + int(np.count_nonzero(heard))
     for share in shares:
-        found = best(np.where(share > 0, share, -np.inf), enough, tracks=tracks).tracks
+        found = first_named(share, enough, tracks)
         yield {"any": found[:k], "new": found[~heard[found]][:k]}

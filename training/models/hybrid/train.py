@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from segue.domain.errors import InvalidData
 from segue.domain.times import DAY, format_time
+from segue.features.encoder import FloatArray
 from segue.features.listeners import History
 from segue.models.hybrid.gates import REPEATS, TRAITS, Gates, repeats, traits
 from segue.models.hybrid.model import Hybrid
@@ -149,10 +150,19 @@ def _example(moment: Moment, statistics: Statistics, user: int) -> Example:
 def _candidates(votes: Votes) -> NDArray[np.intp]:
     """The places of the heard tracks, and of all others the first by each source, as far as it has
     any to name; ascending."""
-    others = np.where(votes.votes[0] > 0, votes.votes[0], -np.inf)
-    others[:, votes.places] = -np.inf
-    firsts = [best(source, CANDIDATES).tracks for source in others]
+    others = votes.votes[0].copy()
+    others[:, votes.places] = 0
+    firsts = [first_named(source, CANDIDATES) for source in others]
     return np.unique(np.concatenate([votes.places, *firsts]))
+
+
+def first_named(
+    shares: FloatArray, k: int, tracks: NDArray[np.integer] | None = None
+) -> NDArray[np.intp]:
+    """The k of which a source has the greatest shares, best first; none of which it has no share.
+    tracks: as in ``best``."""
+    # Left to ``best``, all tracks of no share would be sorted where a source names few.
+    return best(np.where(shares > 0, shares, -np.inf), k, tracks=tracks).tracks
 
 
 def _moments(
